@@ -1,0 +1,110 @@
+"""`silt backup`: back a deployment up as a new level.
+
+Rule: what is backed up comes from one place: a deployment file, or the paths on the command line. The exit code is 3
+when the level was committed and something in it is not as it should be; any other code but 0 means that there is no
+new level.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ..answer import answer
+from ..columns import facts
+from ..deploying import deployment_from_file, deployment_from_paths
+from ..exits import Exit
+from ..figures import count
+from ..mistake import Mistake
+from ..opening import open_store
+from ..options import Options, make_command
+from ..settings import load_settings
+from ..summary import summary
+
+if TYPE_CHECKING:
+    from siltstone.engine import BackupResult, Deployment
+
+
+@make_command(
+    "backup",
+    examples="""
+    silt backup -c deployment.toml                 # continues the newest group, or opens the first
+    silt backup -c deployment.toml --type full     # opens the next group
+    silt backup -c deployment.toml --dry-run
+    silt backup /etc /home --name laptop --exclude '*.tmp'
+    """,
+)
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("-c", "--config", "file", metavar="FILE", help="The deployment file.")
+@click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="Replace a variable of the file; repeat.")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["auto", "full", "incr", "diff"]),
+    default="auto",
+    show_default=True,
+    help="full opens a group; incr adds a level, diff one relative to level 0; auto: incr, or full if there is none.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Read, and tell what would be stored; store nothing.")
+@click.option("--name", metavar="NAME", help="With PATHs: the deployment's name instead of the host's.")
+@click.option("--exclude", multiple=True, metavar="RULE", help="With PATHs: leave out, as in a .gitignore; repeat.")
+def command(
+    options: Options,
+    paths: tuple[str, ...],
+    file: str | None,
+    definitions: tuple[str, ...],
+    kind: Literal["auto", "full", "incr", "diff"],
+    dry_run: bool,
+    name: str | None,
+    exclude: tuple[str, ...],
+) -> int:
+    """Back up a deployment, or PATHs, as a new level.
+
+    With --json the result is the level and "dry_run"; a dry run has its name, "stats" and "warnings" only. In "stats":
+    files, directories, others, bytes; new, changed, unchanged, gone (entries); read_bytes, new_bytes (not known to the
+    store before), stored_bytes (what that became in the store).
+    """
+    if paths:
+        _refuse({"-c": file, "-D": definitions}, "with paths")
+        deployment = deployment_from_paths(paths, name, exclude)
+    else:
+        _refuse({"--name": name, "--exclude": exclude}, "without paths")
+        deployment = deployment_from_file(file, definitions, load_settings(os.environ))
+    return _back_up(options, deployment, kind, dry_run=dry_run)
+
+
+def _refuse(given: dict[str, object], where: str) -> None:
+    for option, value in given.items():
+        if value:
+            raise Mistake(f"{option} has no meaning {where}", hint="the file says it all, or the command line does")
+
+
+def _back_up(
+    options: Options, deployment: "Deployment", kind: Literal["auto", "full", "incr", "diff"], *, dry_run: bool
+) -> int:
+    from siltstone.engine import back_up
+
+    from ..reporter import make_reporter
+
+    store = open_store(options)
+    with make_reporter(options) as reporter:
+        result = back_up(store, deployment, kind=kind, dry_run=dry_run, report=reporter.report)
+    answer(options, _record(result), _lines(result))
+    return int(Exit.WARNINGS if result.warnings else Exit.DONE)
+
+
+def _record(result: "BackupResult") -> dict[str, Any]:
+    from ..records import level_record, name_record
+
+    if result.level is not None:
+        return {**level_record(result.level), "dry_run": False}
+    return {**name_record(result.ref), "stats": result.stats, "warnings": result.warnings, "dry_run": True}
+
+
+def _lines(result: "BackupResult") -> Iterator[str]:
+    kind = f"({result.level.kind})" if result.level else "would be"
+    yield f"{result.ref.deployment}:{result.ref} {kind} {result.ref.tar_name}"
+    yield from facts(summary(result.stats, stored=not result.dry_run))
+    if result.warnings:
+        yield f"done with {count(result.warnings)} warning{'s' * (result.warnings != 1)}"

@@ -1,0 +1,146 @@
+"""`silt config`: deployment files: one to start from, whether one is right, what it stands for on this disk.
+
+Rule: `check` reads the file alone and `show` looks at the disk too; neither opens a store. A file is written only where
+none is. The settings file of the user (store, keys, defaults) is another one: `siltstone.cli.settings`.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..answer import answer
+from ..deploying import deployment_from_file
+from ..mistake import Mistake
+from ..options import Options, examples_text, make_command
+from ..paths import path_record, shown
+from ..settings import load_settings
+
+if TYPE_CHECKING:
+    from siltstone.engine import Deployment, ResolvedSet
+
+PRESETS = ("phantom",)
+EXAMPLES = """
+silt config new
+silt config check deployment.toml
+silt config show deployment.toml -D PHANTOM_HOME=/home/phantom
+"""
+
+
+@click.group("config", epilog=examples_text(EXAMPLES))
+def command() -> None:
+    """Deployment files: what is backed up together.
+
+    Defaults of your own stand in another file, ~/.config/silt/config.toml (or SILT_CONFIG): store, key_file,
+    passphrase_command, compression (for 'silt init'), deployment (for 'silt backup'), each a text.
+    """
+
+
+_file = click.argument("file", required=False)
+_definitions = click.option(
+    "-D", "definitions", multiple=True, metavar="NAME=VALUE", help="Replace a variable of the file; repeat."
+)
+
+
+@make_command(
+    "new",
+    with_store=False,
+    examples="""
+    silt config new                                # writes deployment.toml here
+    silt config new /etc/silt/app.toml
+    silt config new --preset phantom -             # to stdout
+    """,
+)
+@click.argument("file", default="deployment.toml")
+@click.option("--preset", type=click.Choice(PRESETS), help="Begin with the file sets of a known product.")
+def new_file(options: Options, file: str, preset: str | None) -> int:
+    """Write a commented deployment file to start from; '-' writes to stdout. With --json: {"deployment_file"}."""
+    from siltstone.engine import starting_file
+
+    text = starting_file(preset)
+    if file == "-":
+        sys.stdout.write(text)
+        return 0
+    try:
+        with open(file, "x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise Mistake(f"{file}: the file exists already", hint="name another one, or '-' for stdout") from None
+    said = f"{shown(file)}: written; edit it, then 'silt config check {shown(file)}'"
+    answer(options, path_record(file, "deployment_file"), [said])
+    return 0
+
+
+@make_command("check", with_store=False, examples="silt config check deployment.toml")
+@_file
+@_definitions
+def check_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
+    """Check a deployment file; every mistake is named by line and key. With --json: as 'show', without the disk."""
+    deployment = deployment_from_file(file, definitions, load_settings(os.environ))
+    sets = len(deployment.file_sets)
+    said = f"{shown(str(deployment.source))}: right; deployment {deployment.name}, {sets} file set{'s' * (sets != 1)}"
+    answer(options, _deployment_record(deployment), [said])
+    return 0
+
+
+@make_command(
+    "show",
+    with_store=False,
+    examples="""
+    silt config show deployment.toml
+    silt config show deployment.toml -D PHANTOM_HOME=/home/phantom --json
+    """,
+)
+@_file
+@_definitions
+def show_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
+    """Show what a deployment file stands for on this disk, now: variables, file sets, paths that are there or not.
+
+    With --json: {"name", "version", "privilege", "variables", "file_sets": [{"name", "exclude", "paths", "found",
+    "missing", "unmatched"}]}, each of the last four a list of {"path"}.
+    """
+    from siltstone.engine import resolve_deployment
+
+    deployment = deployment_from_file(file, definitions, load_settings(os.environ))
+    resolved = resolve_deployment(deployment)
+    record = _deployment_record(deployment)
+    for row, each in zip(record["file_sets"], resolved, strict=True):
+        row.update(found=_paths(each.roots.found), missing=_paths(each.roots.missing))
+        row["unmatched"] = _paths(each.roots.unmatched)
+    answer(options, record, _lines(deployment, resolved))
+    return 0
+
+
+def _deployment_record(deployment: "Deployment") -> dict[str, Any]:
+    sets = [{"name": each.name, "exclude": each.exclude, "paths": _paths(each.paths)} for each in deployment.file_sets]
+    return {
+        "name": deployment.name,
+        "version": deployment.version,
+        "privilege": deployment.privilege,
+        "variables": dict(deployment.variables),
+        "file_sets": sets,
+    }
+
+
+def _paths(paths: tuple[bytes, ...]) -> list[dict[str, str]]:
+    return [path_record(path) for path in paths]
+
+
+def _lines(deployment: "Deployment", resolved: "tuple[ResolvedSet, ...]") -> Iterator[str]:
+    yield " ".join(filter(None, ["deployment", deployment.name, deployment.version, deployment.privilege]))
+    for name, value in deployment.variables.items():
+        yield f"  {name} = {shown(value)}"
+    for each in resolved:
+        yield ""
+        yield f"file set {each.file_set.name}"
+        yield from (f"  {shown(path)}" for path in each.roots.found)
+        yield from (f"  {shown(path)}  (not there)" for path in each.roots.missing)
+        yield from (f"  {shown(path)}  (matches nothing)" for path in each.roots.unmatched)
+        yield from (f"  without {shown(rule)}" for rule in each.file_set.exclude)
+
+
+command.add_command(new_file)
+command.add_command(check_file)
+command.add_command(show_file)

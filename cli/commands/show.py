@@ -1,0 +1,66 @@
+"""`silt show`: one level in detail.
+
+Rule: all that the level's root says, and nothing that needs its manifest to be read: it answers at once however large
+the level is.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from ..answer import answer
+from ..columns import columns, facts
+from ..figures import count, local_time, size
+from ..opening import open_store
+from ..options import Options, make_command
+from ..paths import path_record, shown
+from ..summary import summary
+
+if TYPE_CHECKING:
+    from siltstone.engine import Level
+
+
+@make_command(
+    "show",
+    examples="""
+    silt show 0/1
+    silt show phantom:latest --json
+    """,
+)
+@click.argument("level")
+def command(options: Options, level: str) -> int:
+    """Show one level: when, of what, how much, and the warnings that its backup ended with.
+
+    With --json: the level, and "warned": [{"kind", "path", "message"}].
+    """
+    from siltstone.engine import resolve
+
+    from ..records import level_record
+
+    found = resolve(open_store(options), level)
+    warned = [{"kind": kind, **path_record(path), "message": shown(message)} for kind, path, message in found.warnings]
+    answer(options, {**level_record(found), "warned": warned}, _lines(found))
+    return 0
+
+
+def _lines(level: "Level") -> Iterator[str]:
+    yield f"{level.deployment}:{level.ref}  {level.tar_name}"
+    yield from facts(
+        [
+            ("type", level.kind if level.parent is None else f"{level.kind}, compared with level {level.parent}"),
+            ("host", shown(level.host)),
+            ("product", " ".join(filter(None, [level.product_version, level.privilege]))),
+            ("started", local_time(level.started_ns)),
+            ("finished", local_time(level.finished_ns)),
+            *summary(level.stats),
+        ]
+    )
+    yield ""
+    rows = [(files.name, count(files.entries), count(files.files), size(files.bytes)) for files in level.sets]
+    yield from columns(("FILE SET", "ENTRIES", "FILES", "SIZE"), rows, right=frozenset({"ENTRIES", "FILES", "SIZE"}))
+    for files in level.sets:
+        yield from (f"  {files.name}: {shown(root)}" for root in files.roots)
+    if level.warnings:
+        yield ""
+        yield from (f"warning: {shown(path)}: {shown(message)}" for _, path, message in level.warnings)

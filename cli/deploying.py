@@ -1,0 +1,46 @@
+"""From words to a deployment: a deployment file with variables, or paths on the command line.
+
+Rule: one of the two, never both; without either, the deployment file of the settings. What a deployment means, and
+whether it holds together, is the engine's word (`silt config check` asks for it).
+"""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .mistake import Mistake
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from siltstone.engine import Deployment
+
+
+def parse_definitions(definitions: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE, as -D takes them. Mistake for anything else; the engine refuses names that are none."""
+    found = {}
+    for definition in definitions:
+        name, equals, value = definition.partition("=")
+        if not equals or not name:
+            raise Mistake(f"-D {definition}: this is not NAME=VALUE", hint="for example -D PHANTOM_HOME=/home/phantom")
+        found[name] = value
+    return found
+
+
+def deployment_from_file(file: str | None, definitions: Sequence[str], settings: Settings) -> "Deployment":
+    """The deployment that a file describes, by default that of the settings. ConfigError, Mistake."""
+    from siltstone.engine import load_deployment
+
+    path = file or settings.get("deployment")
+    if not path:
+        raise Mistake(
+            "nothing says what to back up",
+            hint="give paths, or -c FILE ('silt config new' writes one), or 'deployment' in the settings file",
+        )
+    return load_deployment(path, parse_definitions(definitions))
+
+
+def deployment_from_paths(paths: Sequence[str], name: str | None, exclude: Sequence[str]) -> "Deployment":
+    """The deployment of one file set that paths make; the host names it where nobody does."""
+    from siltstone.engine import quick_deployment
+
+    return quick_deployment([os.fsencode(path) for path in paths], name or os.uname().nodename, exclude=exclude)

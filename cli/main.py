@@ -1,0 +1,141 @@
+"""`silt`: the group of commands, loaded one by one, and the one place where errors become lines and exit codes.
+
+Rule: importing this module imports click and nothing heavier; a command's module is imported when it is named (all of
+them for `silt --help`, which is why they import the engine, the store and rich only when they run).
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from .exits import MEANING, Exit
+from .failure import answer_failure
+from .options import Options, answer_options, store_options
+
+# In the order in which a new user needs them. Each is the attribute `command` of the module of that name.
+COMMANDS = (
+    "init",
+    "backup",
+    "list",
+    "show",
+    "ls",
+    "find",
+    "diff",
+    "restore",
+    "cat",
+    "tar",
+    "verify",
+    "config",
+    "key",
+    "completion",
+)
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None for a name that is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".commands.{cmd_name}", __package__).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but what is like a mistyped name is looked for in the table."""
+        if args[0] in COMMANDS or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"silt {version('siltstone')}")
+        ctx.exit()
+
+
+_EPILOG = """\b
+Examples:
+  silt init /mnt/backup/store              # a new store; asks for a passphrase
+  export SILT_STORE=/mnt/backup/store
+  silt backup /etc /home                   # the first backup: group 0 level 0
+  silt list
+  silt restore latest --to /tmp/out
+
+\b
+A level is named GROUP/LEVEL (0/1), DEPLOYMENT:GROUP/LEVEL where the store holds
+several deployments, or 'latest'.
+
+\b
+Exit codes:
+""" + "\n".join(f"  {code.value:<4} {meaning}" for code, meaning in MEANING.items())
+
+silt = Commands(
+    "silt",
+    help="Siltstone: backs up files and databases, each chunk kept once, every level restorable by itself.",
+    epilog=_EPILOG,
+    params=[
+        *store_options(),
+        *answer_options(),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_version,
+            help="Show the version and exit.",
+        ),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error has been told when this returns."""
+    options = Options()
+    name = None
+    try:
+        with silt.make_context("silt", list(arguments), obj=options) as context:
+            try:
+                code = silt.invoke(context)
+            finally:
+                name = context.invoked_subcommand
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the one place where errors become lines
+        # A mistake before an option was read must still be answered in the form that was asked for.
+        as_json = options.json or "--json" in arguments
+        return answer_failure(error, command=name, as_json=as_json, debug=options.debug)
+    return int(code or Exit.DONE)
+
+
+def main() -> None:
+    """The entry point."""
+    # A name in another encoding must never end a listing; ours are escaped before, this catches the rest.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a real process has real streams
+    if "_SILT_COMPLETE" in os.environ:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(silt, {}, "silt", "_SILT_COMPLETE", os.environ["_SILT_COMPLETE"]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = int(Exit.PIPE)
+    if code == Exit.PIPE:
+        # What is still buffered can go nowhere; without this the interpreter complains about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,56 @@
+"""From options, environment and settings to an open store.
+
+Rule: what is nearest wins: the command line, then the environment, then the settings file. A secret that is given is
+always used, so that a store whose encryption somebody took away is refused; the terminal is asked only when the store
+says that it needs a key, and a place that is no store is said before anybody types a passphrase.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .mistake import Mistake
+from .options import Options
+from .paths import shown
+from .secret import TRIES, ask_passphrase, given_secret
+from .settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from siltstone.store import Backend, Secret, Store
+
+
+def store_place(options: Options, settings: Settings) -> str:
+    """Where the store is, as the user named it. Mistake if nobody named one."""
+    place = options.store or os.environ.get("SILT_STORE") or settings.get("store")
+    if not place:
+        raise Mistake("no store was named", hint="give --store, set SILT_STORE, or write it into the settings file")
+    return place
+
+
+def open_store(options: Options) -> "Store":
+    """Open the store. NotAStore, NewerFormat, NoKey, WrongKey; a wrong passphrase may be typed again."""
+    from siltstone.store import NoKey, Store, open_backend
+
+    settings = load_settings(os.environ)
+    backend = open_backend(store_place(options, settings))
+    secret = given_secret(options.key_file, os.environ, settings)
+    try:
+        return Store.open(backend, secret)
+    except NoKey:
+        if secret is not None:
+            raise
+    return _ask_and_open(backend)
+
+
+def _ask_and_open(backend: "Backend") -> "Store":
+    from siltstone.store import Store, WrongKey
+
+    for left in reversed(range(TRIES)):
+        secret: Secret = ask_passphrase(f"Passphrase of {shown(backend.location)}: ")
+        try:
+            return Store.open(backend, secret)
+        except WrongKey as error:
+            if not left:
+                raise
+            print(f"silt: {shown(str(error))}", file=sys.stderr)
+    raise AssertionError("the last try returns or raises")

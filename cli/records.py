@@ -1,0 +1,79 @@
+"""What `--json` says: the engine's values as plain objects.
+
+Every object has a "type". Sizes are bytes, durations seconds, times ISO-8601 in UTC with microseconds ("...Z"). A path
+that is not UTF-8 carries "path_hex", its exact bytes, beside a readable "path".
+
+    progress  phase, files, bytes (read), new_bytes, current, total_files, total_bytes (null: not known yet)
+    warning   kind, path, message
+    note      message
+    error     on stderr, see `failure`
+    result    the last line of a command; its other members are documented where the command is
+
+A level, wherever one is told, is
+
+    deployment, group, level (numbers), tar (its tar name)
+    kind (full | incr | diff), parent (the level number it was compared with, or null), host
+    started, finished, duration, product_version, privilege
+    file_sets: [{name, roots: [{path}], entries, files, bytes}], stats: {name: number}, warnings (how many)
+    damage (why its root cannot be read; then there is nothing else beside its name)
+
+Rule: members are added, never renamed or removed, within one major version.
+"""
+
+from typing import Any
+
+from siltstone.engine import Event, Level, LevelRef, Noted, Progress, SetInfo, Warned
+
+from .figures import utc_time
+from .paths import path_record, shown
+
+Record = dict[str, Any]
+
+
+def event_record(event: Event) -> Record:
+    """An event of the engine."""
+    if isinstance(event, Progress):
+        return {
+            "type": "progress",
+            "phase": event.phase,
+            "files": event.files,
+            "bytes": event.bytes,
+            "new_bytes": event.new_bytes,
+            **path_record(event.current, "current"),
+            "total_files": event.total_files,
+            "total_bytes": event.total_bytes,
+        }
+    if isinstance(event, Warned):
+        return {"type": "warning", "kind": event.kind, **path_record(event.path), "message": shown(event.message)}
+    assert isinstance(event, Noted)
+    return {"type": "note", "message": shown(event.message)}
+
+
+def name_record(ref: LevelRef | Level) -> Record:
+    """What names a level."""
+    return {"deployment": ref.deployment, "group": ref.group, "level": ref.level, "tar": ref.tar_name}
+
+
+def level_record(level: Level) -> Record:
+    """A level as it stands in `list --json`, and in the results of other commands."""
+    if level.damage:
+        return {**name_record(level), "damage": shown(level.damage)}
+    return {
+        **name_record(level),
+        "kind": level.kind,
+        "parent": level.parent,
+        "host": level.host,
+        "started": utc_time(level.started_ns),
+        "finished": utc_time(level.finished_ns),
+        "duration": (level.finished_ns - level.started_ns) / 1e9,
+        "product_version": level.product_version,
+        "privilege": level.privilege,
+        "file_sets": [_set_record(files) for files in level.sets],
+        "stats": level.stats,
+        "warnings": len(level.warnings),
+    }
+
+
+def _set_record(files: SetInfo) -> Record:
+    roots = [path_record(root) for root in files.roots]
+    return {"name": files.name, "roots": roots, "entries": files.entries, "files": files.files, "bytes": files.bytes}

@@ -1,0 +1,80 @@
+"""The engine: backups. It knows entries, manifests, groups and levels, deployments, restore and verification.
+
+Words: a *deployment* is what is backed up together; a *file set* is named paths of it. An *entry* is one file,
+directory, link or special file; its *extents* say which runs of which chunks are its content. A *manifest* is every
+entry of one file set of a level. A full backup opens a *group* at *level* 0; each incremental adds a level, which
+restores by itself.
+
+The engine never prints and never reads the command line: it reports events. This module is the layer's front door; what
+it names is loaded when it is first asked for, since no command needs all of it and a start costs what it imports.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .backup import BackupResult, back_up
+    from .deployment import Deployment, FileSet, ResolvedSet, Roots, quick_deployment, resolve_deployment
+    from .deployment_file import load_deployment, parse_deployment
+    from .entry import Entry, Extent
+    from .errors import ConfigError, EngineError, LevelNotFound, SourceError, TargetError
+    from .events import Event, Noted, Progress, Report, Warned, show_path
+    from .levels import Level, LevelRef, SetInfo, list_levels, resolve
+    from .manifest import entries, extents_of
+    from .presets import PRESETS, starting_file
+
+_FROM = {
+    "backup": ("BackupResult", "back_up"),
+    "deployment": ("Deployment", "FileSet", "ResolvedSet", "Roots", "quick_deployment", "resolve_deployment"),
+    "deployment_file": ("load_deployment", "parse_deployment"),
+    "entry": ("Entry", "Extent"),
+    "errors": ("ConfigError", "EngineError", "LevelNotFound", "SourceError", "TargetError"),
+    "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
+    "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
+    "manifest": ("entries", "extents_of"),
+    "presets": ("PRESETS", "starting_file"),
+}
+_MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
+
+__all__ = [
+    "PRESETS",
+    "BackupResult",
+    "ConfigError",
+    "Deployment",
+    "EngineError",
+    "Entry",
+    "Event",
+    "Extent",
+    "FileSet",
+    "Level",
+    "LevelNotFound",
+    "LevelRef",
+    "Noted",
+    "Progress",
+    "Report",
+    "ResolvedSet",
+    "Roots",
+    "SetInfo",
+    "SourceError",
+    "TargetError",
+    "Warned",
+    "back_up",
+    "entries",
+    "extents_of",
+    "list_levels",
+    "load_deployment",
+    "parse_deployment",
+    "quick_deployment",
+    "resolve",
+    "resolve_deployment",
+    "show_path",
+    "starting_file",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'siltstone.engine' has no attribute '{name}'")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,198 @@
+"""A backup: the tree is scanned, merged with the level it is compared with, stored, and committed as one root.
+
+Rule: an entry whose path and head (type, size, times, inode, owner, mode) equal those of the base level keeps its row
+and is not opened; everything else is read. Nothing exists before the root is created. A backup that is cut off leaves
+chunks that the next one reuses. Files that change or vanish meanwhile are warnings, not failures.
+"""
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from siltstone.store import Corrupt, DryWriter, ObjectExists, ObjectMissing, SiltError, Store, Writer
+
+from .deployment import Deployment, ResolvedSet, resolve_deployment
+from .errors import SourceError
+from .events import Event, Noted, Progress, Report, Warned, show_path
+from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
+from .manifest import ManifestReader
+from .owners import group_names, user_names
+from .scan import same_device
+from .walk import SetWalk
+
+# Warnings kept in the root; the rest is counted.
+KEPT_WARNINGS = 1000
+
+# How often a commit may find its level taken by another backup of the same deployment before it gives up.
+COMMIT_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What a backup did. `level` is None after a dry run."""
+
+    ref: LevelRef
+    level: Level | None
+    stats: dict[str, int]
+    warnings: int
+    dry_run: bool
+
+
+def back_up(
+    store: Store,
+    deployment: Deployment,
+    *,
+    kind: Literal["auto", "full", "incr", "diff"] = "auto",
+    dry_run: bool = False,
+    compression: str | None = None,
+    report: Report,
+) -> BackupResult:
+    """Back the deployment up as a new level. After StoreError, ConfigError or SourceError nothing was committed."""
+    started = time.time_ns()
+    sets = resolve_deployment(deployment)
+    warned = _Warnings(report)
+    _check_sources(store, sets, warned)
+    plan = plan_level(deployment.name, kind, level_refs(store))
+    base = _read_base(store, plan, warned)
+    if kind in ("incr", "diff") and plan.kind == "full":
+        report(Noted(f"{deployment.name} has no full backup in this store yet: this becomes one"))
+    if dry_run:
+        run = _Run(store, DryWriter(store.index, store.ring.id_key), base, warned)
+        run.walk(sets)
+        return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
+    with store.writer(compression) as writer:
+        run = _Run(store, writer, base, warned)
+        run.walk(sets)
+        writer.flush()
+        level = _level(deployment, plan, run, started, writer, warned)
+        level = _commit(store, writer, deployment, kind, level)
+    return BackupResult(level.ref, level, level.stats, warned.count, False)
+
+
+class _Warnings:
+    """Passes events on, and remembers the warnings."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.count = 0
+        self.kept: list[tuple[str, str, str]] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.count += 1
+            if len(self.kept) < KEPT_WARNINGS:
+                self.kept.append((event.kind, event.path, event.message))
+        self._report(event)
+
+
+def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report) -> None:
+    roots = [root for each in sets for root in each.roots.found]
+    for each in sets:
+        for path in (*each.roots.missing, *each.roots.unmatched):
+            said = f"file set '{each.file_set.name}' names it and it is not there"
+            # Products have optional files; a set of which nothing is there at all may be a share that is not mounted.
+            report(
+                Noted(f"{show_path(path)}: {said}") if each.roots.found else Warned("missing", show_path(path), said)
+            )
+    if not roots:
+        raise SourceError(
+            "none of the paths to back up exists", hint="'silt config show' says what each file set names"
+        )
+    if same_device(store.backend.location, roots):
+        report(Noted("the store is on the same device as data that it backs up: both would be lost together"))
+
+
+def _read_base(store: Store, plan: Plan, report: Report) -> Level | None:
+    if plan.base is None:
+        return None
+    try:
+        return read_level(store, plan.base)
+    except (Corrupt, ObjectMissing) as error:
+        report(Warned("damaged", plan.base.name, f"{error}; every file is read"))
+        return None
+
+
+class _Run:
+    """The walk over all file sets of one backup."""
+
+    def __init__(self, store: Store, sink: Writer | DryWriter, base: Level | None, report: Report) -> None:
+        self._store, self._sink, self._base, self._report = store, sink, base, report
+        self.stats: Counter[str] = Counter()
+        self.owners: set[bytes] = set()
+        self.sets: list[SetInfo] = []
+        self._told = 0.0
+
+    def walk(self, sets: Iterable[ResolvedSet]) -> None:
+        """Scan and store every file set."""
+        for each in sets:
+            walk = SetWalk(
+                self._store, self._sink, each, self._base_reader(each.file_set.name), self._report, self.tell
+            )
+            self.sets.append(walk.run(self.stats, self.owners))
+
+    def _base_reader(self, name: str) -> ManifestReader | None:
+        for files in self._base.sets if self._base else ():
+            if files.name == name and self._base:
+                return ManifestReader(self._store, self._base, files)
+        return None
+
+    def tell(self, path: bytes, stats: Counter[str]) -> None:
+        """Report progress, at most ten times a second."""
+        now = time.monotonic()
+        if now - self._told < 0.1:
+            return
+        self._told = now
+        current = path.decode("utf-8", "backslashreplace")
+        files = self.stats["files"] + stats["files"]
+        size = self.stats["bytes"] + stats["bytes"]
+        self._report(Progress("backup", files, size, self._sink.new_bytes, current))
+
+    def finished_stats(self, started_ns: int, stored: int) -> dict[str, int]:
+        """All counts, by the names that `silt show --json` uses."""
+        counts = {
+            "new_chunks": self._sink.new_chunks,
+            "new_bytes": self._sink.new_bytes,
+            "known_chunks": self._sink.known_chunks,
+            "stored_bytes": stored,
+            "duration_ns": time.time_ns() - started_ns,
+        }
+        return {**self.stats, **counts}
+
+
+def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: Writer, warned: _Warnings) -> Level:
+    uids = {int.from_bytes(pair[:4], "little") for pair in run.owners}
+    gids = {int.from_bytes(pair[4:], "little") for pair in run.owners}
+    return Level(
+        plan.ref,
+        kind=plan.kind,
+        parent=plan.base.level if plan.base else None,
+        started_ns=started,
+        finished_ns=time.time_ns(),
+        host=socket.gethostname(),
+        product_version=deployment.version,
+        privilege=deployment.privilege or "",
+        sets=tuple(run.sets),
+        stats=run.finished_stats(started, writer.stored_bytes) | {"warnings": warned.count},
+        warnings=tuple(warned.kept),
+        owners=user_names(uids),
+        groups=group_names(gids),
+    )
+
+
+def _commit(
+    store: Store, writer: Writer, deployment: Deployment, kind: Literal["auto", "full", "incr", "diff"], level: Level
+) -> Level:
+    """Create the root. Where another backup of the deployment took the level meanwhile, take the next one."""
+    for _ in range(COMMIT_TRIES):
+        try:
+            writer.commit(level.name, to_root(level))
+            return level
+        except ObjectExists:
+            wanted: Literal["full", "incr", "diff"] = level.kind
+            level = replace(level, ref=plan_level(deployment.name, wanted, level_refs(store)).ref)
+    raise SiltError(
+        f"level {level.ref} was taken by other backups {COMMIT_TRIES} times", hint="let one of them end, and try again"
+    )

@@ -1,0 +1,199 @@
+"""Contents: from files that the walk found to the rows that say where their chunks are.
+
+Small files go in batches: one call reads a batch into a buffer with the interpreter lock released, its chunks are
+hashed and claimed here, and the workers compress and seal the new ones. A large or sparse file is streamed
+(stream.py). Rule: files are never held open longer than they are read; one that changes, vanishes or cannot be read is
+a warning.
+"""
+
+import errno
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Self
+
+from .cut import WHOLE, Cutter
+from .entry import HEAD, extra, head_of, make_row
+from .events import Report, Warned, show_path
+from .files import read_files
+from .metadata import MetadataError, capture
+from .stream import Stream, pack_chunks
+from .workers import BUFFER, ChunkSink, Workers
+
+BATCH_FILES = 2048
+
+ReadResult = tuple[int, int, int, bytes, int, int]  # of files.read_files: error, start, length, stat, xattrs, flags
+
+
+@dataclass(slots=True)
+class Pending:
+    """A file on its way. Once `known`, `row` is its row, or None when it was left out; `twin` is another name before
+    it.
+    """
+
+    path: bytes
+    stat: bytes
+    link: tuple[int, int] | None
+    twin: "Pending | None" = None
+    known: bool = False
+    row: bytes | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Small files that are read together."""
+
+    files: list[Pending] = field(default_factory=list)
+    bytes: int = 0
+
+    def takes(self, size: int) -> bool:
+        """Whether a file of this size still fits."""
+        return self.bytes + size <= BUFFER and len(self.files) < BATCH_FILES
+
+
+_Reading = tuple[Batch, memoryview, "Future[list[ReadResult]]"]
+
+
+class Contents:
+    """Reads and stores files' contents. A context manager; its methods belong to one thread."""
+
+    def __init__(self, sink: ChunkSink, cut_seed: int, report: Report) -> None:
+        self._workers = Workers(sink)
+        self._report = report
+        self._cutter = Cutter(cut_seed)
+        self._reading: deque[_Reading] = deque()
+        self.read_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._workers.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._workers.__exit__(*exception)
+
+    # ---- small files
+
+    def submit(self, batch: Batch) -> None:
+        """Have a batch read in the background. Waits for a free buffer, and settles what was read meanwhile."""
+        while len(self._reading) >= self._workers.count:
+            self.settle()
+        buffer = self._workers.take_buffer()
+        sizes = [int.from_bytes(file.stat[16:24], "little") for file in batch.files]
+        reading = self._workers.submit(read_files, [file.path for file in batch.files], sizes, buffer)
+        self._reading.append((batch, buffer, reading))
+
+    def settle(self) -> bool:
+        """Hash and claim the oldest batch that is being read, and know its rows. False when there is none.
+
+        This runs in the calling thread on purpose: hashing releases the interpreter lock for each file, and if workers
+        did it, each release would be a struggle with the scan (measured: 45 s instead of 10 for 200,000 files).
+        """
+        if not self._reading:
+            return False
+        batch, buffer, reading = self._reading.popleft()
+        results = reading.result()
+        ends, spans = self._cut(results, buffer)
+        ids, frames = self._workers.sink.choose(buffer, ends)
+        self._workers.write(frames, buffer)
+        for file, result, (first, last) in zip(batch.files, results, spans, strict=True):
+            self._finish(file, result, pack_chunks(ids[first:last], ends[first:last], result[1]))
+        self.read_bytes += ends[-1] if ends else 0
+        return True
+
+    def ready(self) -> bool:
+        """Whether the oldest batch has been read, so that `settle` would not wait."""
+        return bool(self._reading) and self._reading[0][2].done()
+
+    def finish(self) -> None:
+        """Wait until everything is written. Raises what writing raised."""
+        while self.settle():
+            pass
+        self._workers.finish()
+
+    def _cut(self, results: Sequence[ReadResult], buffer: memoryview) -> tuple[list[int], list[tuple[int, int]]]:
+        """Where the chunks of a batch end, and for each file which of them are its own: (first, behind the last)."""
+        ends: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for result in results:
+            start, length = result[1], result[2]
+            first = len(ends)
+            if length > WHOLE:
+                ends += [start + end for end in self._cutter.ends(buffer[start : start + length], last=True)]
+            elif length:
+                ends.append(start + length)
+            spans.append((first, len(ends)))
+        return ends, spans
+
+    def _finish(self, file: Pending, result: ReadResult, extents: bytes) -> None:
+        error, _, _, stat, xattr_bytes, flags = result
+        file.known = True
+        if error:
+            self._left_out(file, error)
+            return
+        changed = stat[: HEAD.size] != file.stat[: HEAD.size]
+        xattrs: dict[bytes, bytes] = {}
+        if xattr_bytes:
+            xattrs, flags = self._capture(file, file.path, stat)
+        if changed or xattrs or flags or file.link:
+            self._make_row(file, stat[: HEAD.size], extents, xattrs, flags, changed, indirect=False)
+        else:
+            file.row = make_row(file.path, stat[: HEAD.size], extents)
+
+    # ---- large files
+
+    def store_large(self, file: Pending) -> None:
+        """Read and store one large or sparse file; returns when its row is known."""
+        file.known = True
+        try:
+            fd = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            self._left_out(file, error.errno or errno.EIO)
+            return
+        try:
+            before = os.fstat(fd)
+            stream = Stream(self._workers, self._cutter)
+            extents, indirect = stream.store(fd, before.st_size)
+            self.read_bytes += stream.read_bytes
+            after = head_of(os.fstat(fd))
+            xattrs, flags = self._capture(file, fd, after)
+            self._make_row(file, after, extents, xattrs, flags, head_of(before) != after, indirect=indirect)
+        except OSError as error:
+            self._left_out(file, error.errno or errno.EIO)
+        finally:
+            os.close(fd)
+
+    # ---- rows
+
+    def _make_row(
+        self,
+        file: Pending,
+        head: bytes,
+        extents: bytes,
+        xattrs: dict[bytes, bytes],
+        flags: int,
+        changed: bool,
+        *,
+        indirect: bool,
+    ) -> None:
+        if changed:
+            self._report(Warned("changed", show_path(file.path), "it changed while it was read"))
+        more = extra(xattrs=xattrs, flags=flags, link=file.link, changed=changed, indirect=indirect)
+        file.row = make_row(file.path, head, extents, more)
+
+    def _left_out(self, file: Pending, error: int) -> None:
+        if error in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTSUP):
+            said = Warned("vanished", show_path(file.path), "it vanished, or became something else, before it was read")
+        else:
+            said = Warned("unreadable", show_path(file.path), os.strerror(error))
+        self._report(said)
+
+    def _capture(self, file: Pending, where: bytes | int, stat: bytes) -> tuple[dict[bytes, bytes], int]:
+        try:
+            return capture(where, int.from_bytes(stat[:4], "little"))
+        except MetadataError as error:
+            self._report(Warned("metadata", show_path(file.path), str(error)))
+            return error.xattrs, error.flags
+        except FileNotFoundError:
+            return {}, 0  # removed after it was read: its content is whole

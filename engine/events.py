@@ -1,0 +1,46 @@
+"""Events: what the engine reports while it works. It prints nothing; the caller shows these as it likes.
+
+Rule: events are small, frozen and complete in themselves. `Progress` comes at most some ten times a second; a `Warned`
+means that the result is not all that was asked for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a phase is. Totals are None while unknown. `current` is a path, as text, of what is at work."""
+
+    phase: str
+    files: int
+    bytes: int
+    new_bytes: int = 0
+    current: str = ""
+    total_files: int | None = None
+    total_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that was not done as asked. `kind` is one word for counting: changed, vanished, unreadable, ..."""
+
+    kind: str
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something worth a line that is no fault."""
+
+    message: str
+
+
+Event = Progress | Warned | Noted
+Report = Callable[[Event], None]
+
+
+def show_path(path: bytes) -> str:
+    """A path for messages: what is not UTF-8 is shown as escapes."""
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,31 @@
+"""Many small files at once: listing a directory with the stat of each entry, reading files, creating files.
+
+Rule: this is the front. The work is done by `_files.c` without the interpreter lock where that was built, else by its
+twin in plain Python, `files_plain` and `files_plain_write`, whose docstrings say what each function does and refuses.
+It promises nothing that they do not: nothing is synced, and a signal is seen only after the batch is done.
+"""
+
+from .files_plain import HEAD_BYTES, STAT, Listing, stat_of, unexamined
+
+try:
+    from ._files import read_files, scan_directory, stat_path, write_files
+
+    COMPILED = True
+except ImportError:
+    from .files_plain import read_files, scan_directory, stat_path
+    from .files_plain_write import write_files
+
+    COMPILED = False
+
+__all__ = [
+    "COMPILED",
+    "HEAD_BYTES",
+    "STAT",
+    "Listing",
+    "read_files",
+    "scan_directory",
+    "stat_of",
+    "stat_path",
+    "unexamined",
+    "write_files",
+]

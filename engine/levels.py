@@ -1,0 +1,212 @@
+"""Groups and levels: what a store holds of each deployment, and which level a new backup becomes.
+
+A level lives under `backups/<deployment>/<group>/<level>`. A full backup opens the next group at level 0; incremental
+and differential ones add a level. Every level restores by itself; `parent` is only what it was compared with. Rule:
+choosing a level is pure; `Level` is what a root says.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from siltstone.store import ChunkId, Corrupt, NewerFormat, Store
+
+from .errors import LevelNotFound
+
+ROOT_FORMAT = 1
+Kind = Literal["full", "incr", "diff"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetInfo:
+    """One file set of a level: `roots` are the paths that were walked; `index` leads to the manifest."""
+
+    name: str
+    roots: tuple[bytes, ...]
+    index: tuple[tuple[ChunkId, int], ...]
+    entries: int
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LevelRef:
+    """The name of a level, which needs no key to be read."""
+
+    deployment: str
+    group: int
+    level: int
+
+    @property
+    def name(self) -> str:
+        """The root's object name."""
+        return f"backups/{self.deployment}/{self.group}/{self.level}"
+
+    @property
+    def tar_name(self) -> str:
+        """The name under which the level is listed and exported."""
+        return f"{self.deployment}_backup_group_{self.group}_level_{self.level}.tar"
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.level}"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A committed level. Times in nanoseconds since 1970. `stats` counts what was seen, read and stored."""
+
+    ref: LevelRef
+    kind: Kind
+    parent: int | None
+    started_ns: int
+    finished_ns: int
+    host: str
+    product_version: str
+    privilege: str
+    sets: tuple[SetInfo, ...]
+    stats: dict[str, int]
+    warnings: tuple[tuple[str, str, str], ...]
+    owners: dict[int, str]
+    groups: dict[int, str]
+    damage: str = ""  # why the root could not be read; everything else is empty then
+
+    @property
+    def deployment(self) -> str:
+        return self.ref.deployment
+
+    @property
+    def group(self) -> int:
+        return self.ref.group
+
+    @property
+    def level(self) -> int:
+        return self.ref.level
+
+    @property
+    def name(self) -> str:
+        return self.ref.name
+
+    @property
+    def tar_name(self) -> str:
+        return self.ref.tar_name
+
+
+def level_refs(store: Store) -> list[LevelRef]:
+    """Every level of the store by name, sorted. Objects under other names are none of ours."""
+    refs = []
+    for name in store.root_names():
+        parts = name.split("/")
+        if len(parts) == 4 and parts[2].isdecimal() and parts[3].isdecimal():
+            refs.append(LevelRef(parts[1], int(parts[2]), int(parts[3])))
+    return sorted(refs)
+
+
+def list_levels(store: Store) -> list[Level]:
+    """Every level, sorted. One whose root is damaged is there with `damage` saying how."""
+    found = []
+    for ref in level_refs(store):
+        try:
+            found.append(read_level(store, ref))
+        except Corrupt as error:
+            found.append(Level(ref, "full", None, 0, 0, "", "", "", (), {}, (), {}, {}, damage=str(error)))
+    return found
+
+
+def read_level(store: Store, ref: LevelRef) -> Level:
+    """Raises ObjectMissing, Corrupt, NewerFormat."""
+    root = store.read_root(ref.name)
+    if root.get("format", 0) > ROOT_FORMAT:
+        raise NewerFormat(f"{ref.name}: a level of format {root['format']}", hint="upgrade silt on this host")
+    try:
+        return _from_root(ref, root)
+    except (KeyError, TypeError, ValueError):
+        raise Corrupt(ref.name, "the root lacks what a level needs") from None
+
+
+def _from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
+    sets = tuple(
+        SetInfo(
+            row["name"],
+            tuple(row["roots"]),
+            tuple((ChunkId(chunk), size) for chunk, size in row["index"]),
+            row["entries"],
+            row["files"],
+            row["bytes"],
+        )
+        for row in root["sets"]
+    )
+    plain = {key: root[key] for key in _PLAIN}
+    return Level(ref, sets=sets, warnings=tuple((w[0], w[1], w[2]) for w in root["warnings"]), **plain)
+
+
+_PLAIN = (
+    "kind", "parent", "started_ns", "finished_ns", "host", "product_version", "privilege", "stats", "owners", "groups",
+)  # fmt: skip
+
+
+def to_root(level: Level) -> dict[str, Any]:
+    """The content of a level's root."""
+    sets = [
+        {
+            "name": s.name, "roots": list(s.roots), "index": [list(i) for i in s.index],
+            "entries": s.entries, "files": s.files, "bytes": s.bytes,
+        }
+        for s in level.sets
+    ]  # fmt: skip
+    plain = {key: getattr(level, key) for key in _PLAIN}
+    return {"format": ROOT_FORMAT, "sets": sets, "warnings": [list(w) for w in level.warnings], **plain}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a new backup becomes, and which level it is compared with (None: every file is read)."""
+
+    ref: LevelRef
+    kind: Kind
+    base: LevelRef | None
+
+
+def plan_level(deployment: str, kind: Literal["auto", "full", "incr", "diff"], refs: Iterable[LevelRef]) -> Plan:
+    """The level that a backup of this kind becomes, given the levels there are. Where nothing is there yet: full."""
+    mine = [ref for ref in refs if ref.deployment == deployment]
+    if not mine:
+        return Plan(LevelRef(deployment, 0, 0), "full", None)
+    newest = max(mine)
+    if kind == "full":
+        return Plan(LevelRef(deployment, newest.group + 1, 0), "full", None)
+    first = min(ref for ref in mine if ref.group == newest.group)
+    base = first if kind == "diff" else newest
+    return Plan(LevelRef(deployment, newest.group, newest.level + 1), "diff" if kind == "diff" else "incr", base)
+
+
+def resolve_ref(refs: Sequence[LevelRef], spec: str) -> LevelRef:
+    """The level that a user's words name: 'latest', '0/1', 'name:0/1', 'name:latest'. Raises LevelNotFound."""
+    deployment, _, which = spec.rpartition(":")
+    names = sorted({ref.deployment for ref in refs})
+    mine = [ref for ref in refs if not deployment or ref.deployment == deployment]
+    if not mine:
+        what = f"deployment '{deployment}' has no backup in this store" if deployment else "the store holds no backup"
+        raise LevelNotFound(what, hint=f"it holds: {', '.join(names)}" if names else "run 'silt backup' first")
+    if which != "latest" and not deployment and len(names) > 1:
+        raise LevelNotFound(
+            f"'{spec}' is ambiguous: the store holds several deployments", hint=f"write for example {names[0]}:{spec}"
+        )
+    if which == "latest":
+        if len({ref.deployment for ref in mine}) > 1:
+            raise LevelNotFound(
+                "'latest' is ambiguous: the store holds several deployments",
+                hint=f"write for example {names[0]}:latest",
+            )
+        return max(mine)
+    group, _, level = which.partition("/")
+    if not (group.isdecimal() and level.isdecimal()):
+        raise LevelNotFound(f"'{spec}' names no level", hint="write group/level as in 0/1, or latest")
+    for ref in mine:
+        if (ref.group, ref.level) == (int(group), int(level)):
+            return ref
+    raise LevelNotFound(f"there is no level {spec}", hint="'silt list' shows what there is")
+
+
+def resolve(store: Store, spec: str) -> Level:
+    """See `resolve_ref`; reads the level."""
+    return read_level(store, resolve_ref(level_refs(store), spec))

@@ -1,0 +1,154 @@
+"""Restoring a level, or a part of it, to a folder or in place.
+
+The order of a restore: rows of the manifest -> a plan (which frame feeds which file) -> frames, each read once -> files,
+each whole before it has its name -> further names of files -> metadata of directories, the deepest first.
+
+Rule: running it again after an interruption, with the same arguments, completes it: what is right by then is left alone.
+Existing files that are not in the level are left alone, too. One entry that cannot be restored is a failure of its own;
+only a full target, or a store of which nothing can be read any more, ends the restore, and then no temporary is left.
+
+It does not sync, and does not keep others from changing the target meanwhile.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from siltstone.store import Store
+
+from .errors import NothingSelected
+from .events import Noted, Report, Warned, show_path
+from .levels import Level
+from .owners import OwnerMap
+from .restore_assembly import Site
+from .restore_check import WORKERS, Pace, preview, read_back
+from .restore_inplace import Comparer
+from .restore_plan import Planner, Window
+from .restore_rows import LevelRows
+from .restore_tally import RestoreResult, Tally
+from .restore_walk import Walk
+from .restore_write import FrameWriter, most_assemblies, stretches
+from .selection import Selection, is_within
+from .target import Target
+
+# Empty files and special files are made by so many at once, so that every core has some.
+BATCH = 256
+
+Item = TypeVar("Item")
+
+
+def restore(
+    store: Store,
+    level: Level,
+    *,
+    target: bytes | None,
+    selection: Selection = Selection(),
+    base: bytes | None = None,
+    dry_run: bool = False,
+    verify: bool = False,
+    numeric_ids: bool = False,
+    report: Report,
+) -> RestoreResult:
+    """Restore what is selected of a level below `target` (None: in place, where it came from).
+
+    With `base`, a folder of the level, what lies below it comes directly below `target`, and nothing else is restored.
+    `verify` reads every file back. `numeric_ids` keeps owners' numbers, whatever their names are here.
+    Raises NothingSelected, TargetFull, TargetError or OSError for a target that cannot be used, StoreError.
+    """
+    assert target is not None or base is None, "a base has no meaning in place"
+    base = base.rstrip(b"/") if base else None
+    tally = Tally()
+    rows = LevelRows(store, level, selection, base=base or None, lost=tally.fail)
+    if selection.everything and not base:
+        tally.total_files = sum(files.files for files in level.sets)
+        tally.total_bytes = sum(files.bytes for files in level.sets)
+    pace = Pace(tally, report)
+    if dry_run:
+        entries = preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), base or b"", tally, pace)
+    else:
+        owners = OwnerMap(not numeric_ids, level.owners, level.groups)
+        entries = _Run(store, rows, owners, tally, pace, verify=verify).restore(target, base or b"")
+    _check_selection(level, rows, entries, tally, report)
+    return tally.finished(report, skipped=rows.left_out, dry_run=dry_run)
+
+
+def _check_selection(level: Level, rows: LevelRows, entries: int, tally: Tally, report: Report) -> None:
+    """Tell of patterns that matched nothing. Raises NothingSelected when nothing did."""
+    unmatched = [show_path(pattern) for pattern in rows.unmatched()]
+    if not entries and not tally.any_failed and unmatched:
+        raise NothingSelected(
+            f"level {level.ref} holds nothing that matches {', '.join(unmatched)}", hint="'silt ls' shows what it holds"
+        )
+    for pattern in unmatched:
+        tally.other_warnings += 1
+        report(Warned("missing", pattern, f"nothing in level {level.ref} matches"))
+    if changed := sum(kind == "changed" for kind, _, _ in level.warnings):
+        report(Noted(f"{changed} files of the level changed while they were backed up: they are as they were read"))
+
+
+class _Run:
+    """One restore that writes."""
+
+    def __init__(
+        self, store: Store, rows: LevelRows, owners: OwnerMap, tally: Tally, pace: Pace, *, verify: bool
+    ) -> None:
+        self._store, self._rows, self._owners, self._tally, self._pace = store, rows, owners, tally, pace
+        self._verify = verify
+        self._workers = WORKERS
+
+    def restore(self, folder: bytes | None, base: bytes) -> int:
+        """Do it; how many entries were selected."""
+        roots = [root[len(base) :] or b"/" if is_within(root, base or b"/") else b"/" for root in self._rows.roots]
+        with (
+            ThreadPoolExecutor(self._workers, "silt-restore") as pool,
+            Target(folder or b"/", roots=roots, replace=folder is None) as target,
+        ):
+            site = Site(target, self._owners, self._tally, base)
+            comparer = Comparer(self._rows, self._store.ring.id_key, target)
+            planner = Planner(self._store, most_assemblies=most_assemblies())
+            walk = Walk(self._rows, planner, site, comparer, pool)
+            self._writer = FrameWriter(self._store, site)
+            try:
+                self._carry_out(walk, pool)
+                if self._verify:
+                    read_back(self._rows, comparer, site, pool, self._pace)
+            except BaseException:
+                self._writer.stop()
+                pool.shutdown(wait=True, cancel_futures=True)
+                site.abandon()
+                raise
+            return walk.entries
+
+    def _carry_out(self, walk: Walk, pool: ThreadPoolExecutor) -> None:
+        """Carry out all windows: while one is at work, the next is planned."""
+        before: tuple[Window, list[Future[None]]] | None = None
+        for window in walk.windows():
+            started = (window, self._start(window, pool))
+            if before is not None:
+                self._finish(*before, walk, pool)
+            before = started
+        if self._tally.total_files is None:
+            self._tally.total_files, self._tally.total_bytes = walk.files, walk.bytes
+        if before is not None:
+            self._finish(*before, walk, pool)
+
+    def _start(self, window: Window, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        writer = self._writer
+        futures = [pool.submit(writer.copy, [copy]) for copy in window.copies]
+        futures += [pool.submit(writer.write_stretch, s, window.packs[s.pack]) for s in stretches(window, self._workers)]
+        futures += [pool.submit(writer.write_empty, files) for files in _groups(window.empty)]
+        futures += [pool.submit(writer.write_specials, placed) for placed in _groups(window.specials)]
+        return futures
+
+    def _finish(self, window: Window, futures: list[Future[None]], walk: Walk, pool: ThreadPoolExecutor) -> None:
+        self._pace.wait(futures, "restore")
+        links = window.links
+        while links:
+            for again in walk.again(self._writer.write_links(links)):
+                self._pace.wait(self._start(again, pool), "restore")
+                links = again.links
+        self._pace.wait([pool.submit(self._writer.finish_directories, window.directories)], "restore")
+
+
+def _groups(items: "list[Item]") -> "Iterator[list[Item]]":
+    return (items[at : at + BATCH] for at in range(0, len(items), BATCH))

@@ -1,0 +1,136 @@
+"""Files that are put together of several pieces, in any order and by several threads, and where a restore happens.
+
+Rule: an `Assembly` counts what is still to come; whoever brings the last piece gives the file its metadata and its name.
+One failed piece fails the file: its temporary is gone at once, and pieces that still come are dropped.
+A full target ends the restore (TargetFull). Anything else that goes wrong with one entry is that entry's failure.
+"""
+
+import errno
+import threading
+from dataclasses import dataclass, field
+
+from .create import BigFile
+from .entry import Entry
+from .errors import TargetError, TargetFull
+from .owners import OwnerMap
+from .problems import reason_of
+from .restore_tally import Tally
+from .target import Target
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(slots=True)
+class Site:
+    """Where a restore happens, and its records. `base`: what is cut off the paths of the level."""
+
+    target: Target
+    owners: OwnerMap
+    tally: Tally
+    base: bytes = b""
+    failed_links: set[tuple[int, int]] = field(default_factory=set)
+    assemblies: set["Assembly"] = field(default_factory=set)
+
+    def below(self, path: bytes) -> bytes:
+        """The path below the target of a path of the level."""
+        return path[len(self.base) :] or b"/"
+
+    def above(self, path: bytes) -> bytes:
+        """The path of the level, of a path below the target."""
+        return self.base + path if path != b"/" or not self.base else self.base
+
+    def refused(self, path: bytes, error: Exception, link: tuple[int, int] | None = None) -> None:
+        """Note that the entry at this path of the level failed. Raises TargetFull when nothing more can be written."""
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise self.full(error.errno) from error
+        self.fail(path, reason_of(error) if isinstance(error, OSError) else str(error), link)
+
+    def fail(self, path: bytes, reason: str, link: tuple[int, int] | None = None) -> None:
+        """Note that the entry at this path of the level is not put in place. `link`: of a file of several names."""
+        if link is not None:
+            self.failed_links.add(link)
+        self.tally.fail(path, reason)
+
+    def full(self, number: int) -> TargetFull:
+        """The error for a target that is full."""
+        what = "no room is left" if number == errno.ENOSPC else "the quota is used up"
+        root = self.target.terms.root.decode("utf-8", "backslashreplace")
+        return TargetFull(f"{root}: {what}", hint="make room and run the same command again: it goes on from there")
+
+    def abandon(self) -> None:
+        """Remove the temporaries of all files that are not whole."""
+        while self.assemblies:
+            self.assemblies.pop().abandon()
+
+
+class Assembly:
+    """A file in the making, of `entry.size` bytes. What nobody writes stays a hole."""
+
+    __slots__ = ("_big", "_ended", "_lock", "_pending", "_site", "_written", "entry", "path")
+
+    def __init__(self, site: Site, path: bytes, entry: Entry) -> None:
+        """`path`: below the target. Nothing is opened before the first piece comes. The maker settles it, too."""
+        self.entry, self.path = entry, path
+        self._site = site
+        self._lock = threading.Lock()
+        self._big: BigFile | None = None
+        self._pending = 1
+        self._written = 0
+        self._ended = False
+
+    def expect(self) -> None:
+        """One more piece will come: it is written and settled, or the file fails."""
+        with self._lock:
+            self._pending += 1
+
+    def write(self, at: int, data: memoryview) -> None:
+        """Write a piece at its place. Raises TargetFull."""
+        try:
+            with self._lock:
+                if self._ended:
+                    return
+                big = self._big or self._open()
+                self._written += len(data)
+            big.write(at, data)
+        except (OSError, TargetError) as error:
+            self._refuse(error)
+
+    def settle(self) -> None:
+        """A piece is done. With the last one the file gets its metadata and its name. Raises TargetFull."""
+        try:
+            with self._lock:
+                self._pending -= 1
+                if self._pending or self._ended:
+                    return
+                big = self._big or self._open()
+                self._ended = True
+            big.finish(self._site.owners, self._site.tally.problems)
+        except (OSError, TargetError) as error:
+            self._refuse(error)
+            return
+        self._site.assemblies.discard(self)
+        self._site.tally.restored(1, self.entry.size, self._written, self.path)
+
+    def fail(self, reason: str) -> None:
+        """Give the file up."""
+        self._site.fail(self.entry.path, reason, self.entry.link)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what was written, if the file is not whole."""
+        with self._lock:
+            self._ended, big, self._big = True, self._big, None
+        if big is not None:
+            big.abandon()
+        self._site.assemblies.discard(self)
+
+    def _open(self) -> BigFile:
+        self._big = big = BigFile(self._site.target, self.path, self.entry)
+        self._site.assemblies.add(self)
+        return big
+
+    def _refuse(self, error: OSError | TargetError) -> None:
+        if self._ended and self._big is None:
+            return  # it was given up while this thread was writing
+        self.abandon()
+        self._site.refused(self.entry.path, error, self.entry.link)

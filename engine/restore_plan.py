@@ -1,0 +1,254 @@
+"""The plan of a restore, window by window: which frames are read, and where each piece of them goes.
+
+Rule: within a window every frame is named once, whatever number of files needs it, under its pack, and packs stand in
+the order in which they are first needed, so that a tree or a large file is written about from its beginning to its end.
+A window has at most WINDOW_FILES files and WINDOW_PIECES pieces, which bounds memory; nearly every restore is one window.
+A file in one stretch of one frame needs no assembling and goes by the batch (`Small`); any other is an `Assembly`.
+
+Planning reads the index and the ends of packs, and writes nothing. What a file needs and the store does not have makes
+that file fail, here or when the frame is read.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from siltstone.store import BackendError, ChunkId, Corrupt, FrameInfo, ObjectMissing, PackName, Store
+
+from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent
+from .restore_assembly import Assembly
+
+# A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once.
+WINDOW_FILES = 50_000
+WINDOW_PIECES = 100_000
+
+# Copies within a file are joined up to this many bytes, so that a large one is copied by every core.
+COPY = 64 << 20
+
+_HOLE = bytes(32)
+
+
+class Small(NamedTuple):
+    """A file whose content is `length` bytes from `start` of a frame's plaintext. `plain`: its row's head says all."""
+
+    directory: bytes
+    name: bytes
+    start: int
+    length: int
+    row: bytes
+    plain: bool
+
+
+class Piece(NamedTuple):
+    """`length` bytes from `start` of a frame's plaintext, that go to offset `at` of a file."""
+
+    file: Assembly
+    at: int
+    start: int
+    length: int
+
+
+class Copy(NamedTuple):
+    """`length` bytes from `at` of the file that stands there, which the new one keeps."""
+
+    file: Assembly
+    at: int
+    length: int
+
+
+class Placed(NamedTuple):
+    """A row, and the path below the target that its entry gets."""
+
+    path: bytes
+    row: bytes
+
+
+class FrameWork:
+    """One frame that is to be read, and what its plaintext is for."""
+
+    __slots__ = ("ids", "lengths", "pieces", "small", "starts", "stored")
+
+    def __init__(self, info: FrameInfo) -> None:
+        self.ids, self.lengths, self.starts, self.stored = info.ids, info.lengths, info.starts, info.stored
+        self.small: list[Small] = []
+        self.pieces: list[Piece] = []
+
+
+@dataclass(slots=True)
+class Window:
+    """What is restored together: contents; then `links`, each with its first name; then metadata of `directories`."""
+
+    packs: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
+    empty: list[Small] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    specials: list[Placed] = field(default_factory=list)
+    links: list[tuple[bytes, Placed]] = field(default_factory=list)
+    directories: list[Placed] = field(default_factory=list)
+    files: int = 0
+    pieces: int = 0
+    assemblies: int = 0
+
+
+class Lost(Exception):
+    """A chunk that a file needs cannot be had; the text says why."""
+
+
+class Planner:
+    """Puts the contents of files into the window at hand. One thread."""
+
+    def __init__(self, store: Store, *, most_assemblies: int) -> None:
+        self._store = store
+        self._most_assemblies = most_assemblies
+        self._unusable: dict[PackName, str] = {}
+        self._work: FrameWork | None = None
+        self._slot = 0
+        self.window = Window()
+
+    @property
+    def full(self) -> bool:
+        """Whether the window should be carried out before anything is added."""
+        window = self.window
+        return (
+            window.files >= WINDOW_FILES
+            or window.pieces >= WINDOW_PIECES
+            or window.assemblies >= self._most_assemblies
+        )
+
+    def take(self) -> Window:
+        """The window at hand; the next one begins."""
+        window, self.window, self._work = self.window, Window(), None
+        return window
+
+    def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
+        """Plan a file of one chunk, or none, of which the row says nothing beyond its head. False: it is not one.
+
+        This is the quick way for nearly all files of nearly all trees. Raises Lost.
+        """
+        start = PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
+        length = 0
+        if len(row) == start + EXTENT.size:
+            chunk, offset, length = EXTENT.unpack_from(row, start)
+            if chunk == _HOLE:
+                return False
+            work, slot = self._locate(chunk)
+            if offset + length > work.lengths[slot]:
+                raise Lost("the level asks for more than a chunk holds")
+            work.small.append(Small(directory, name, work.starts[slot] + offset, length, row, True))
+        elif len(row) == start:
+            self.window.empty.append(Small(directory, name, 0, 0, row, True))
+        else:
+            return False
+        self.window.files += 1
+        return True
+
+    def add_small(self, directory: bytes, name: bytes, row: bytes, entry: Entry) -> bool:
+        """Plan a file whose extents all lie in one stretch of one frame. False: they do not. Raises Lost."""
+        first: FrameWork | None = None
+        start = end = 0
+        for extent in entry.extents:
+            if extent.id is None:
+                return False
+            work, slot = self._locate(extent.id)
+            at = work.starts[slot] + extent.offset
+            if extent.offset + extent.length > work.lengths[slot]:
+                raise Lost("the level asks for more than a chunk holds")
+            if first is None:
+                first, start, end = work, at, at
+            if work is not first or at != end:
+                return False
+            end = at + extent.length
+        small = Small(directory, name, start, end - start, row, not entry.xattrs)
+        (self.window.empty if first is None else first.small).append(small)
+        self.window.files += 1
+        return True
+
+    def add_pieces(
+        self, file: Assembly, extents: Iterable[Extent], there: bytes | None
+    ) -> Iterator[Window]:
+        """Plan a file that is assembled; yields windows that became full meanwhile. A Lost chunk fails the file.
+
+        `there` has a byte for each extent: whether the file that stands there has it already, at the same place.
+        """
+        at = number = 0
+        self.window.files += 1
+        self.window.assemblies += 1
+        try:
+            for extent in extents:
+                if extent.id is None:
+                    pass  # a hole is what nobody writes
+                elif there is not None and there[number]:
+                    self._keep(file, at, extent.length)
+                else:
+                    self._add_piece(file, at, extent.id, extent)
+                at += extent.length
+                number += 1
+                if self.window.pieces >= WINDOW_PIECES:
+                    yield self.take()
+                    self.window.assemblies += 1
+            if at != file.entry.size:
+                raise Lost(f"the level says that it has {file.entry.size:,} bytes, and lists {at:,}")
+        except (Lost, Corrupt, ObjectMissing) as error:
+            file.fail(str(error))
+        file.settle()
+
+    def _keep(self, file: Assembly, at: int, length: int) -> None:
+        copies = self.window.copies
+        last = copies[-1] if copies else None
+        if last is not None and last.file is file and last.at + last.length == at and last.length < COPY:
+            copies[-1] = Copy(file, last.at, last.length + length)
+            return
+        file.expect()
+        copies.append(Copy(file, at, length))
+        self.window.pieces += 1
+
+    def _add_piece(self, file: Assembly, at: int, chunk: ChunkId, extent: Extent) -> None:
+        work, slot = self._locate(chunk)
+        start, length = work.starts[slot] + extent.offset, extent.length
+        if extent.offset + length > work.lengths[slot]:
+            raise Lost("the level asks for more than a chunk holds")
+        last = work.pieces[-1] if work.pieces else None
+        if last is not None and last.file is file and (last.at + last.length, last.start + last.length) == (at, start):
+            work.pieces[-1] = Piece(file, last.at, last.start, last.length + length)
+            return
+        file.expect()
+        work.pieces.append(Piece(file, at, start, length))
+        self.window.pieces += 1
+
+    def _locate(self, chunk: ChunkId) -> tuple[FrameWork, int]:
+        """The frame of a chunk, now part of the window, and the chunk's number in it. Raises Lost.
+
+        Chunks that follow each other in a tree mostly do so in a frame: then the index need not be asked.
+        """
+        work, slot = self._work, self._slot + 1
+        if work is None or slot >= len(work.ids) or work.ids[slot] != chunk:
+            place = self._store.find(chunk)
+            if place is None:
+                raise Lost(f"chunk {chunk.hex()} is not in the store")
+            slot = place.slot
+            self._work = work = self._frame(place.pack, place.frame)
+            if slot >= len(work.ids) or work.ids[slot] != chunk:
+                raise Lost(f"pack {place.pack} does not hold chunk {chunk.hex()} where the index says")
+        self._slot = slot
+        return work, slot
+
+    def _frame(self, pack: PackName, number: int) -> FrameWork:
+        frames = self.window.packs.setdefault(pack, {})
+        if number not in frames:
+            if pack in self._unusable:
+                raise Lost(self._unusable[pack])
+            try:
+                footer = self._store.footer(pack)
+            except (Corrupt, ObjectMissing, BackendError) as error:
+                check_store(self._store, error)
+                self._unusable[pack] = str(error)
+                raise Lost(str(error)) from None
+            if number >= len(footer.frames):
+                raise Lost(f"pack {pack} does not have the frame that the index names")
+            frames[number] = FrameWork(footer.frames[number])
+        return frames[number]
+
+
+def check_store(store: Store, error: Exception) -> None:
+    """Raise a BackendError again if nothing can be read any more; if only this object cannot, the rest still can."""
+    if isinstance(error, BackendError):
+        store.backend.get("config", 0, 1)

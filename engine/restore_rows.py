@@ -1,0 +1,148 @@
+"""The rows of a level that a restore takes, straight from the manifests, in path order within each file set.
+
+Rule: a damaged manifest chunk loses the entries in it and no others; what is lost is told by the range of paths. Rows of
+folders above what is selected come with it, once, marked as not chosen. Memory holds the folders above the current row,
+and one item for each manifest chunk of a file set.
+
+It does not read contents. A store reads one chunk at a time, so whoever needs lists of extents beside this asks here.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
+
+from .entry import EXTENT, HEAD_AT, HEAD_END, PATH_AT, Entry, Extent, order_key, row_path, rows
+from .errors import NothingSelected
+from .events import show_path
+from .levels import Level, SetInfo
+from .manifest import ManifestReader, extents_of
+from .selection import Selection, is_within
+
+DIRECTORY = 0x40  # second byte of the mode that a row's head begins with
+
+Lost = Callable[[bytes, str], None]
+
+
+class Row(NamedTuple):
+    """A row and its path. Not `chosen`: a folder above something selected."""
+
+    path: bytes
+    row: bytes
+    chosen: bool
+
+
+def row_mode(row: bytes) -> int:
+    """The mode of a row's entry, without parsing the rest."""
+    return int.from_bytes(row[HEAD_AT : HEAD_AT + 4], "little")
+
+
+def row_size(row: bytes) -> int:
+    """The size of a row's entry, as its head says."""
+    return int.from_bytes(row[HEAD_AT + 16 : HEAD_AT + 24], "little")
+
+
+def row_has_extra(row: bytes) -> bool:
+    """Whether a row says more than head, path and extents."""
+    path_size = int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
+    return len(row) > PATH_AT + path_size + EXTENT.size * int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little")
+
+
+class LevelRows:
+    """What is selected of a level and, with `base`, lies at or below it. `lost` hears of what cannot be read.
+
+    Iterate from one thread; `extents` and `unmatched` may be asked from any.
+    """
+
+    def __init__(self, store: Store, level: Level, selection: Selection, *, base: bytes | None, lost: Lost) -> None:
+        """Raises NothingSelected when the level has no such file set."""
+        self._store, self._level, self._lost = store, level, lost
+        self._lock = threading.Lock()
+        self._matcher = selection.matcher()
+        self._base = base
+        self.sets = [files for files in level.sets if selection.set_name in (None, files.name)]
+        self.left_out = 0  # entries that are selected and not below the base
+        if not self.sets:
+            names = ", ".join(files.name for files in level.sets)
+            raise NothingSelected(f"level {level.ref} has no file set '{selection.set_name}'", hint=f"it has: {names}")
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The topmost paths that can come."""
+        return self._matcher.roots(root for files in self.sets for root in files.roots)
+
+    def unmatched(self) -> tuple[bytes, ...]:
+        """Patterns that have matched nothing so far."""
+        return self._matcher.unmatched()
+
+    def extents(self, entry: Entry) -> Iterator[Extent]:
+        """See manifest.extents_of. Raises Corrupt, ObjectMissing."""
+        return iter(entry.extents) if not entry.indirect else self._locked(extents_of(self._store, entry))
+
+    def __iter__(self) -> Iterator[Row]:
+        self.left_out = 0
+        for files in self.sets:
+            above: list[tuple[bytes, Row]] = []  # folders that lead here, with their paths as prefixes; not yet yielded
+            for path, row in self._rows(files):
+                while above and not path.startswith(above[-1][0]):
+                    above.pop()
+                if self._matcher.selects(path):
+                    if self._below_base(path):
+                        yield from (found for _, found in above if self._below_base(found.path))
+                        above.clear()
+                        yield Row(path, row, True)
+                    else:
+                        self.left_out += 1
+                elif row[HEAD_AT + 1] & 0xF0 == DIRECTORY:
+                    above.append((path if path == b"/" else path + b"/", Row(path, row, False)))
+
+    def _below_base(self, path: bytes) -> bool:
+        return self._base is None or is_within(path, self._base)
+
+    def _rows(self, files: SetInfo) -> Iterator[tuple[bytes, bytes]]:
+        reader = ManifestReader(self._store, self._level, files)
+        try:
+            with self._lock:
+                chunks = list(reader.chunks())
+        except (Corrupt, ObjectMissing) as error:
+            for root in files.roots:
+                self._lost(root, f"its list of entries cannot be read: {error}")
+            return
+        keys = [order_key(first) for _, first in chunks]
+        for at, (chunk, first) in enumerate(chunks):
+            if self._holds_selected(keys[at], keys[at + 1] if at + 1 < len(keys) else None):
+                try:
+                    found = [(row_path(row), row) for row in rows(self._read(chunk))]
+                except (Corrupt, ObjectMissing, ValueError) as error:
+                    until = f"up to {show_path(chunks[at + 1][1])}" if at + 1 < len(chunks) else "and what follows"
+                    self._lost(first, f"the entries from here {until} cannot be read: {error}")
+                else:
+                    yield from found
+
+    def _read(self, chunk: ChunkId) -> bytes:
+        with self._lock:
+            return self._store.read_chunk(chunk)
+
+    def _holds_selected(self, start: bytes, stop: bytes | None) -> bool:
+        """Whether a manifest chunk of these order keys can hold something selected, or a folder above that."""
+        for prefix in self._matcher.prefixes:
+            if prefix == b"/":
+                return True
+            key = order_key(prefix)
+            if start < key + b"\1" and (stop is None or key < stop):
+                return True
+            names = key.split(b"\0")
+            for count in range(1, len(names)):
+                above = b"\0".join(names[:count]) or b"\0"
+                if start <= above and (stop is None or above < stop):
+                    return True
+        return False
+
+    def _locked(self, extents: Iterator[Extent]) -> Iterator[Extent]:
+        while True:
+            with self._lock:
+                extent = next(extents, None)
+            if extent is None:
+                return
+            yield extent

@@ -1,0 +1,224 @@
+"""The way of a restore through a level: directories are made, and all that lies in them is planned, window by window.
+
+Rule: directories are made in path order while the plan grows, and get their metadata when nothing below them is left to
+come. In a directory that this restore made nothing can be in the way, so nothing is looked at; elsewhere each file is
+first compared with what stands there (`restore_inplace`), and leftovers of interrupted restores are removed.
+The first name of a file with several is planned with its content, each further one as a link to it.
+"""
+
+import stat
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from siltstone.store import Corrupt, ObjectMissing
+
+from .entry import Entry, parse_row
+from .errors import TargetError
+from .flags import LOCKS
+from .problems import reason_of
+from .restore_assembly import Assembly, Site
+from .restore_inplace import Comparer, batches
+from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
+from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
+from .selection import is_within
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder above the current row. `fresh`: this restore made it; `row`: its own, if metadata follows."""
+
+    path: bytes
+    prefix: bytes
+    fresh: bool
+    row: bytes | None
+
+
+class Walk:
+    """Plans the windows of a restore. One thread, the same for all of it."""
+
+    def __init__(self, rows: LevelRows, planner: Planner, site: Site, comparer: Comparer, workers: Executor) -> None:
+        self._rows, self._planner, self._site = rows, planner, site
+        self._comparer, self._workers = comparer, workers
+        self._folders: list[_Folder] = []
+        self._finished: list[Placed] = []
+        self._links: list[tuple[bytes, Placed]] = []
+        self._candidates: list[Placed] = []
+        self._firsts: dict[tuple[int, int], tuple[bytes, int]] = {}  # path of the first name, and how many were met
+        self._in_one_go = _overlap(rows)
+        self.entries = self.files = self.bytes = 0
+
+    def windows(self) -> Iterator[Window]:
+        """All windows; each is to be carried out before the one after the next is asked for."""
+        for row in self._rows:
+            self.entries += row.chosen
+            try:
+                large = self._take(row)
+            except (OSError, TargetError) as error:
+                self._site.refused(row.path, error)
+                continue
+            if large is not None:
+                yield from large
+            if self._planner.full or len(self._candidates) >= WINDOW_FILES:
+                yield from self._pass_on(last=False)
+        self._leave(b"")
+        yield from self._pass_on(last=True)
+
+    def again(self, placed: Iterable[Placed]) -> Iterator[Window]:
+        """Windows for further names that could not be links: the first of each file gets content once more."""
+        rows = [(one, parse_row(one.row).link) for one in placed]
+        for _, link in rows:
+            if link is not None:
+                self._firsts.pop(link, None)
+                self._site.failed_links.discard(link)
+        for one, link in rows:
+            if link is not None and not self._is_first(link, one):
+                continue
+            yield from self._plan(one, None) or ()
+        window = self._planner.take()
+        window.links, self._links = self._links, []
+        yield window
+
+    def _pass_on(self, *, last: bool) -> Iterator[Window]:
+        yield from self._settle()
+        window = self._planner.take()
+        window.links, self._links = self._links, []
+        if last and self._in_one_go:
+            self._finished.sort(key=lambda one: -one.path.count(b"/"))
+        if last or not self._in_one_go:
+            window.directories, self._finished = self._finished, []
+        yield window
+
+    # ---- one row
+
+    def _take(self, row: Row) -> Iterator[Window] | None:
+        """Plan a row. The iterator, where there is one, plans the rest of it and yields windows that become full."""
+        path = self._site.below(row.path)
+        self._leave(path)
+        one = Placed(path, row.row)
+        kind = stat.S_IFMT(row_mode(row.row))
+        if kind == stat.S_IFDIR:
+            self._enter(one, row.chosen)
+            return None
+        if kind == stat.S_IFREG:
+            self.files += 1
+            self.bytes += row_size(row.row)
+        if row_has_extra(row.row):
+            link = parse_row(row.row).link
+            if link is not None and not self._is_first(link, one):
+                return None
+        fresh = self._folder(path).fresh
+        if kind == stat.S_IFREG and not fresh:
+            self._candidates.append(one)
+            return None
+        return self._plan(one, None)
+
+    def _is_first(self, link: tuple[int, int], one: Placed) -> bool:
+        """Whether this is the first name met of a file; a further one is noted as a link to it."""
+        first, count = self._firsts.get(link, (b"", 0))
+        self._firsts[link] = (first or one.path, count + 1)
+        if first:
+            self._links.append((first, one))
+            if count + 1 == parse_row(one.row).nlink:
+                del self._firsts[link]
+        return not first
+
+    # ---- folders
+
+    def _enter(self, one: Placed, chosen: bool) -> None:
+        with self._site.target.directory(one.path) as directory:
+            fresh = directory.fresh
+            if not fresh:
+                self._tidy(one.path)
+        entry = parse_row(one.row)
+        # A folder that was there, and only leads to what is selected, stays as it is; but the way in may have taken
+        # away what locks it.
+        locked = directory.covered and (entry.flags & LOCKS or ~entry.mode & stat.S_IRWXU)
+        follows = (chosen and directory.covered) or fresh or locked
+        prefix = one.path if one.path == b"/" else one.path + b"/"
+        self._folders.append(_Folder(one.path, prefix, fresh, one.row if follows else None))
+
+    def _leave(self, path: bytes) -> None:
+        """Close the folders in which this path is not."""
+        while self._folders and not path.startswith(self._folders[-1].prefix):
+            folder = self._folders.pop()
+            if folder.row is not None:
+                self._finished.append(Placed(folder.path, folder.row))
+
+    def _folder(self, path: bytes) -> _Folder:
+        """The folder in which a path lies, also where the level has no entry for it. OSError, TargetError."""
+        parent = path.rpartition(b"/")[0] or b"/"
+        if not self._folders or self._folders[-1].path != parent:
+            with self._site.target.directory(parent) as directory:
+                fresh = directory.fresh
+            if not fresh:
+                self._tidy(parent)
+            self._folders.append(_Folder(parent, parent if parent == b"/" else parent + b"/", fresh, None))
+        return self._folders[-1]
+
+    def _tidy(self, path: bytes) -> None:
+        try:
+            with self._site.target.directory(path) as directory:
+                directory.remove_leftovers()
+        except OSError as error:
+            self._site.tally.problems.add("leftovers of an interrupted restore", path, reason_of(error))
+
+    # ---- contents
+
+    def _plan(self, one: Placed, there: bytes | None) -> Iterator[Window] | None:
+        if not stat.S_ISREG(row_mode(one.row)):
+            self._planner.window.specials.append(one)
+            return None
+        directory, _, name = one.path.rpartition(b"/")
+        try:
+            if there is None and self._planner.add_row(directory or b"/", name, one.row):
+                return None
+            entry = parse_row(one.row)
+            quick = there is None and not entry.indirect and not entry.flags
+            if quick and self._planner.add_small(directory or b"/", name, one.row, entry):
+                return None
+            if not entry.indirect or entry.changed:
+                entry.size = sum(extent.length for extent in self._rows.extents(entry))
+        except (Lost, Corrupt, ObjectMissing) as error:
+            entry = parse_row(one.row)
+            self._site.fail(entry.path, str(error), entry.link)
+            return None
+        return self._assemble(one.path, entry, there)
+
+    def _assemble(self, path: bytes, entry: Entry, there: bytes | None) -> Iterator[Window]:
+        file = Assembly(self._site, path, entry)
+        return self._planner.add_pieces(file, self._rows.extents(entry), there)
+
+    def _settle(self) -> Iterator[Window]:
+        """Compare what stands where files are to be, and plan those that are not right."""
+        groups = list(batches(self._candidates))
+        self._candidates = []
+        looking = [self._workers.submit(self._look, group) for group in groups]
+        try:
+            for group, future in zip(groups, looking, strict=True):
+                for one, there in zip(group, future.result(), strict=True):
+                    if there is not True:
+                        yield from self._plan(one, there or None) or ()
+                    if self._planner.full:
+                        yield self._planner.take()
+        finally:
+            for future in looking:
+                future.cancel()
+
+    def _look(self, group: list[Placed]) -> list[bytes | bool | None]:
+        """Keep the files that are right (True); of the others, what is there of them."""
+        answers: list[bytes | bool | None] = []
+        for one, found in zip(group, self._comparer.look(group), strict=True):
+            answers.append(True if found.right else found.there)
+            if found.right:
+                try:
+                    self._comparer.keep(self._site, one, found)
+                except (OSError, TargetError) as error:
+                    self._site.refused(parse_row(one.row).path, error)
+        return answers
+
+
+def _overlap(rows: LevelRows) -> bool:
+    """Whether file sets lie within each other, so that a folder of one is not finished when its set is."""
+    roots = [(at, root) for at, files in enumerate(rows.sets) for root in files.roots]
+    return any(at != other and is_within(root, above) for at, root in roots for other, above in roots)

@@ -1,0 +1,196 @@
+"""Carrying out a window of the plan: frames become files, and what is not made of frames is made.
+
+Rule: a worker reads a stretch of one pack, frame by frame, each once, and hands every frame's plaintext to all that need
+it before it goes on: small files in one call for many, pieces to the files that are assembled. A frame that is damaged
+or missing fails the files that need it, and nothing else.
+It decides nothing: what goes where is in the plan.
+"""
+
+import errno
+import os
+import resource
+import stat
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from siltstone.store import BackendError, Corrupt, ObjectMissing, PackName, Store
+
+from .create import create_hardlink, create_special
+from .entry import parse_row, row_path
+from .errors import TargetError
+from .metadata import apply_metadata, apply_open
+from .restore_assembly import Site
+from .restore_inplace import special_stands
+from .restore_plan import Copy, FrameWork, Placed, Small, Window, check_store
+from .restore_rows import row_mode, row_size
+from .restore_small import SmallWriter
+
+# What one worker takes at a time: at most a pack's worth of stored bytes, for buffers live as long as one stretch.
+STRETCH = 32 << 20
+LEAST_STRETCH = 1 << 20
+
+COPY_PIECE = 1 << 20
+
+
+class Stretch(NamedTuple):
+    """Frames of one pack, ascending, for one worker."""
+
+    pack: PackName
+    numbers: list[int]
+
+
+def stretches(window: Window, workers: int) -> Iterator[Stretch]:
+    """A window's frames divided among workers: several stretches for each, so that all end at about one time."""
+    stored = sum(work.stored for frames in window.packs.values() for work in frames.values())
+    most = max(LEAST_STRETCH, min(STRETCH, stored // (4 * workers)))
+    for pack, frames in window.packs.items():
+        numbers: list[int] = []
+        size = 0
+        for number in sorted(frames):
+            numbers.append(number)
+            size += frames[number].stored
+            if size >= most:
+                yield Stretch(pack, numbers)
+                numbers, size = [], 0
+        if numbers:
+            yield Stretch(pack, numbers)
+
+
+def most_assemblies() -> int:
+    """How many files may be assembled at once: each has its own and its directory's descriptor open.
+
+    The limit on descriptors is raised as far as that needs no right; the rest of it is left to directories and store.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):  # a sandbox may refuse even that
+            pass
+    return max(16, (min(soft, 8192) - 600) // 2)
+
+
+class FrameWriter:
+    """Writes what a window holds. Any thread; each call works on things of its own. All may raise TargetFull."""
+
+    def __init__(self, store: Store, site: Site) -> None:
+        self._store, self._site = store, site
+        self._small = SmallWriter(site)
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ask all calls to end after what they have at hand."""
+        self._stopped = True
+
+    def write_stretch(self, stretch: Stretch, frames: dict[int, FrameWork]) -> None:
+        """Read the frames and write all that needs them. Raises BackendError when nothing can be read any more."""
+        left = list(stretch.numbers)
+        while left and not self._stopped:
+            try:
+                for number, plain in self._store.read_frames(stretch.pack, left):
+                    self._write_frame(frames.pop(number), plain)
+                    if self._stopped:
+                        break
+                return
+            except Corrupt as error:
+                left = [number for number in left if number in frames]
+                bad = [error.frame] if error.frame in left else left
+                self._fail_frames([frames.pop(number) for number in bad if number is not None], str(error))
+                left = [number for number in left if number in frames]
+            except (ObjectMissing, BackendError) as error:
+                check_store(self._store, error)
+                self._fail_frames([frames.pop(number) for number in left if number in frames], str(error))
+                return
+
+    def _write_frame(self, work: FrameWork, plain: memoryview) -> None:
+        if work.small:
+            self._small.write(work.small, plain)
+        for piece in work.pieces:
+            piece.file.write(piece.at, plain[piece.start : piece.start + piece.length])
+            piece.file.settle()
+
+    def _fail_frames(self, works: Sequence[FrameWork], reason: str) -> None:
+        for work in works:
+            for small in work.small:
+                self._site.fail(row_path(small.row), reason, parse_row(small.row).link)
+            for piece in work.pieces:
+                piece.file.fail(reason)
+
+    def write_empty(self, files: Sequence[Small]) -> None:
+        """Write files without content."""
+        self._small.write(files, b"")
+
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy what stays the same from the files that stand there."""
+        buffer = memoryview(bytearray(COPY_PIECE))
+        for copy in copies:
+            if self._stopped:
+                return
+            try:
+                self._copy_range(copy, buffer)
+            except (OSError, TargetError) as error:
+                copy.file.fail(f"what stands there cannot be read any more: {error}")
+
+    def _copy_range(self, copy: Copy, buffer: memoryview) -> None:
+        directory, name = self._site.target.place(copy.file.path)
+        with directory:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory.fd)
+        try:
+            at, end = copy.at, copy.at + copy.length
+            while at < end:
+                got = os.preadv(fd, [buffer[: min(len(buffer), end - at)]], at)
+                if not got:
+                    raise OSError(errno.EIO, "it became shorter meanwhile")
+                copy.file.write(at, buffer[:got])
+                at += got
+        finally:
+            os.close(fd)
+        copy.file.settle()
+
+    def write_specials(self, placed: Sequence[Placed]) -> None:
+        """Make symlinks, FIFOs, devices, sockets; one that stands there already only gets its metadata."""
+        site, problems = self._site, self._site.tally.problems
+        for path, row in placed:
+            entry = parse_row(row)
+            try:
+                directory, name = site.target.place(path)
+                with directory:
+                    if special_stands(directory.fd, name, entry):
+                        apply_metadata(directory.fd, name, entry, site.owners, problems)
+                        continue
+                create_special(site.target, path, entry, site.owners, problems)
+            except (OSError, TargetError) as error:
+                site.refused(entry.path, error, entry.link)
+
+    def write_links(self, links: Sequence[tuple[bytes, Placed]]) -> list[Placed]:
+        """Make further names of files that are restored. Those that must be restored on their own are returned."""
+        return [one for first, one in links if not self._is_linked(first, one)]
+
+    def _is_linked(self, first: bytes, one: Placed) -> bool:
+        site, link = self._site, parse_row(one.row).link
+        if link in site.failed_links:
+            return False
+        try:
+            if not create_hardlink(site.target, first, one.path, site.tally.problems):
+                return False
+        except FileNotFoundError:
+            return False
+        except (OSError, TargetError) as error:
+            site.refused(row_path(one.row), error)
+            return True
+        if stat.S_ISREG(row_mode(one.row)):
+            site.tally.restored(1, row_size(one.row), 0, one.path)
+        return True
+
+    def finish_directories(self, placed: Sequence[Placed]) -> None:
+        """Give directories their metadata, in the order given: those that lie deeper come first."""
+        site = self._site
+        for path, row in placed:
+            entry = parse_row(row)
+            try:
+                with site.target.directory(path) as directory:
+                    apply_open(directory.fd, entry, site.owners, site.tally.problems)
+            except (OSError, TargetError) as error:
+                site.refused(entry.path, error)

@@ -1,0 +1,116 @@
+"""Large and sparse files: read and cut by the calling thread, buffer by buffer, while the workers hash, compress and
+seal.
+
+Rule: a content is cut as one, across buffers; holes are kept as holes where the file system says where they are. Memory
+does not grow with the content: extents go into an ExtentList as their chunks are stored.
+"""
+
+import errno
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+
+from siltstone.store import ChunkId
+
+from .cut import Cutter
+from .entry import EXTENT, hole
+from .extent_list import ExtentList
+from .workers import Workers
+
+
+def pack_chunks(ids: Sequence[ChunkId], ends: Sequence[int], start: int = 0) -> bytes:
+    """Packed extents of whole chunks that end at `ends` of a buffer, the first of which begins at `start`."""
+    packed = []
+    for chunk, end in zip(ids, ends, strict=True):
+        packed.append(EXTENT.pack(chunk, 0, end - start))
+        start = end
+    return b"".join(packed)
+
+
+class Stream:
+    """One content on its way into the store."""
+
+    def __init__(self, workers: Workers, cutter: Cutter) -> None:
+        self._workers, self._cutter = workers, cutter
+        self._extents = ExtentList(workers.sink)
+        self._parts: deque[bytes | tuple[Future[list[ChunkId]], list[int]]] = deque()
+        self.read_bytes = 0
+
+    def store(self, fd: int, size: int) -> tuple[bytes, bool]:
+        """Store `size` bytes of an open file; packed extents for its row, and whether they are of the extent list."""
+        at = 0
+        for start, end in _data_ranges(fd, size):
+            if start > at:
+                self._parts.append(hole(start - at))
+            at = self._store_range(fd, start, end)
+        if at < size:
+            self._parts.append(hole(size - at))  # the file shrank while it was read, or ends in a hole
+        self._collect(wait=True)
+        return self._extents.finish()
+
+    def _store_range(self, fd: int, start: int, end: int) -> int:
+        """Store the data from `start` to `end`; returns where it really ended (a file may shrink)."""
+        carry = b""
+        at = start
+        while True:
+            buffer = self._workers.take_buffer()
+            buffer[: len(carry)] = carry
+            filled = len(carry) + _read_full(fd, buffer[len(carry) :], at, end)
+            at += filled - len(carry)
+            last = at >= end or filled < len(buffer)
+            ends = self._cutter.ends(buffer[:filled], last=last)
+            used = ends[-1] if ends else 0
+            carry = bytes(buffer[used:filled])
+            self.read_bytes += used
+            self._parts.append((self._workers.submit(self._store_stretch, buffer, ends), ends))
+            self._collect(wait=False)
+            if last:
+                return at
+
+    def _store_stretch(self, buffer: memoryview, ends: list[int]) -> list[ChunkId]:
+        try:
+            return self._workers.sink.store_run(buffer, ends)
+        finally:
+            self._workers.give_back(buffer)
+
+    def _collect(self, *, wait: bool) -> None:
+        """Move what is stored from the left of the parts into the extent list."""
+        while self._parts:
+            part = self._parts[0]
+            if isinstance(part, bytes):
+                self._extents.add(part)
+            elif wait or part[0].done():
+                self._extents.add(pack_chunks(part[0].result(), part[1]))
+            else:
+                return
+            self._parts.popleft()
+
+
+def _read_full(fd: int, buffer: memoryview, at: int, end: int) -> int:
+    """Fill the buffer from offset `at`, up to offset `end`; how many bytes (less only at the end of the file)."""
+    want = min(len(buffer), end - at)
+    got = 0
+    while got < want:
+        read = os.preadv(fd, [buffer[got:want]], at + got)
+        if not read:
+            break
+        got += read
+    return got
+
+
+def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data: (start, end) ascending. Everything, where the file system cannot say."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # ENXIO: nothing but a hole from here on
+                yield at, size
+            return
+        if start >= size:
+            return
+        yield start, end
+        at = end

@@ -1,0 +1,113 @@
+"""Verification: is everything there that the levels need, and is it what was stored?
+
+    structure   config, keys, leases, notes, index segments (all blocks), footers of all packs, roots, manifests,
+                and that every chunk that a level references is known and long enough: always
+    packs       every byte, frame and chunk of as many packs as the budget allows, the longest unverified first
+
+Rule: damage is found, never repaired, and never ends the work: each damaged object is named with the levels and files
+that need what was in it. Only the storage as a whole going away is an error. What was read is remembered in the store.
+
+Structure reads the footers of packs, because no index can tell a truncated pack from a whole one; that is one request a
+pack, some 100 KiB in 32 MiB. It does not read contents: a flipped bit in a pack is found by reading packs, and not before.
+A level whose root is gone is missed when a later one of its group is there; the newest one cannot be missed.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VerifiedNotes, check_small_objects, fault_of
+
+from .events import Report
+from .levels import Level, LevelRef, level_refs, read_level
+from .verify_blame import OWN_ROOT, Blame, Losses, label
+from .verify_census import Census
+from .verify_copies import find_copies
+from .verify_damage import DamageLog, Key
+from .verify_manifests import Manifests
+from .verify_packs import PacksRead, read_packs
+from .verify_result import ALL_DATA, NO_DATA, Budget, Coverage, Damage, Stretch, VerifyResult
+from .verify_tell import Teller
+
+__all__ = ["ALL_DATA", "NO_DATA", "Budget", "Coverage", "Damage", "Stretch", "VerifyResult", "verify"]
+
+COVERAGE_DAYS = 30
+_DAY = 24 * 3600 * 10**9
+
+
+def verify(store: Store, *, budget: Budget = NO_DATA, report: Report, days: int = COVERAGE_DAYS) -> VerifyResult:
+    """Verify the structure, and as much of the packs as the budget says; `days` is what the coverage looks back.
+
+    Raises BackendError when the storage goes away, NoKey when this host's keys cannot read, NewerFormat.
+    """
+    run = _Verification(store, report)
+    run.check_structure()
+    run.read_packs(budget)
+    run.assign_blame()
+    return run.result(days)
+
+
+class _Verification:
+    def __init__(self, store: Store, report: Report) -> None:
+        self._store, self._report = store, report
+        self._log, self._tell = DamageLog(report), Teller(report)
+        self._lost_roots: list[LevelRef] = []
+        self._read = PacksRead(0, 0)
+
+    def check_structure(self) -> None:
+        """Everything but the contents of packs."""
+        for fault in check_small_objects(self._store.opened):
+            self._log.add(fault.object, fault.error)
+        self._levels = list(self._readable_levels())
+        self._store.index.load()  # it may be older than the newest level
+        self._census = Census(self._store, self._log, self._tell)
+        self._notes = VerifiedNotes(self._store.opened, self._census.packs)
+        self._notes.load()
+        for fault in self._notes.faults:
+            self._log.add(fault.object, fault.error)
+        self._manifests = Manifests(self._store, self._levels, self._log)
+        self._census.take(self._manifests)
+
+    def _readable_levels(self) -> Iterator[Level]:
+        refs = level_refs(self._store)
+        for ref in refs:
+            try:
+                yield read_level(self._store, ref)
+            except (Corrupt, ObjectMissing, BackendError) as error:
+                self._log.add(ref.name, fault_of(ref.name, error, self._store.backend).error)
+                self._lost_roots.append(ref)
+        for ref in missing_levels(refs):
+            self._log.add(ref.name, "it is missing: there are later levels, and nothing removes one from between")
+            self._lost_roots.append(ref)
+
+    def read_packs(self, budget: Budget) -> None:
+        """The contents of packs, within the budget."""
+        self._read = read_packs(
+            self._store, self._census, self._notes, budget, self._log, self._tell, self._report
+        )
+
+    def assign_blame(self) -> None:
+        """Find out what the damage means: other copies first, then levels and files."""
+        self._find_copies()
+        self._log_lost_chunks()
+        self._log_lost_segments()
+        self.damages = self._log.damages()
+        own = dict.fromkeys(self._manifests.senseless, (OWN_ROOT,))
+        losses = Losses({**self._log.gone(), **own}, {key: self._length(key) for key in self._census.short})
+        if losses:
+            Blame(self._store, self._manifests, losses, self.damages).run()
+        for ref in self._lost_roots:
+            self.damages[ref.name].levels[label(ref)] = []
+            self.damages[ref.name].unlisted[label(ref)] = [Stretch()]
+
+    def _find_copies(self) -> None:
+        """As long as that makes more of the manifests readable, hold what is in them against the store again."""
+        while True:
+            sought = self._census.unknown | self._manifests.unreadable.keys()
+            find_copies(self._store, self._census, self._log, sought)
+            found = {key: self._log.copies[key] for key in self._manifests.unreadable if key in self._log.copies}
+            if found.keys() <= self._manifests.places.keys():
+                return
+            self._manifests.places |= found
+            self._manifests.unreadable = {}
+            self._census.take(self._manifests)
+"""

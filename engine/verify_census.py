@@ -1,0 +1,131 @@
+"""The census: what the index says, what the packs' footers say, and what the manifests ask for, held against each other.
+
+    index --- every entry ---> footers: is the chunk where the index says?
+    manifests --- every reference ---> index: is the chunk known, and long enough?
+
+Rule: roots are read before the index, and the index before the list of packs, the other way round than a backup writes:
+so a backup at work is never mistaken for damage. Footers of all packs are read, which is one small request a pack: the
+index does not know the size of a pack, and everything else can be made anew from footers.
+Memory is bounded by PART: a store of more chunks is looked at in several rounds, each over one range of chunk ids.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from siltstone.store import (
+    BackendError,
+    ChunkTable,
+    Corrupt,
+    Footer,
+    ObjectMissing,
+    PackList,
+    PackName,
+    SegmentScan,
+    Store,
+    fault_of,
+    footer_keys,
+    in_parallel,
+    listed_packs,
+    pack_object,
+)
+
+from .verify_damage import DamageLog, Key
+from .verify_manifests import Manifests
+from .verify_tell import Teller
+
+# Chunks in one round: 32 bytes each while they are sorted, 16 afterwards. 100 million chunks take 34 rounds.
+PART = 3_000_000
+
+# Footers are small and far apart: several requests at once hide what each of them waits.
+FOOTER_THREADS = 4
+
+
+class Census:
+    """The chunks of a store. Making one reads the index and lists the packs."""
+
+    def __init__(self, store: Store, log: DamageLog, tell: Teller) -> None:
+        self._store, self._log, self._tell = store, log, tell
+        self.segments = SegmentScan(store.backend, store.ring.index_key if store.config.encrypted else b"")
+        self.segments.check()
+        for fault in self.segments.faults:
+            log.add(fault.object, fault.error)
+        self.packs = PackList(listed_packs(store.backend), self.segments.named)
+        self.unusable: set[int] = set()  # packs of which nothing can be read
+        self.adopted = [
+            number for number, name in enumerate(self.packs.names) if name not in self.segments.named
+        ]  # packs that no good segment names
+        self.used: set[int] = set()  # those of them that levels need
+        self.unknown: set[Key] = set()  # references to chunks that are nowhere
+        self.short: set[Key] = set()  # references that reach beyond their chunk
+        for number in self.packs.missing():
+            self._discard(number, "it is missing")
+
+    def take(self, manifests: Manifests) -> None:
+        """Hold everything against everything. Fills `unusable`, `used`, `unknown` and `short`."""
+        self.used, self.unknown, self.short = set(), set(), set()
+        chunks = self.segments.entries
+        if self.adopted:
+            chunks += sum(len(footer_keys(footer)) for _, footer in self.footers(self.adopted))
+        rounds = max(1, -(-chunks // PART))
+        for number in range(rounds):
+            low, high = ((1 << 64) * at // rounds for at in (number, number + 1))
+            table = self._table(low, high)
+            self._confirm(table)
+            for keys, ends in manifests.references(partial(self._tell.entries, manifests)):
+                unknown, short, used = table.look_up(keys, ends)
+                self.unknown.update(unknown.tolist())
+                self.short.update(short.tolist())
+                self.used |= used
+
+    def _table(self, low: int, high: int) -> ChunkTable:
+        table = ChunkTable(low, high)
+        for keys, places in self.segments.rows(self.packs, low, high):
+            table.add(keys, places)
+        for number, footer in self.footers(self.adopted):
+            table.adopt(number, footer)
+        table.seal()
+        return table
+
+    def _confirm(self, table: ChunkTable) -> None:
+        adopted = set(self.adopted)
+        indexed = [number for number in range(len(self.packs)) if number not in adopted]
+        for read, (number, footer) in enumerate(self.footers(indexed), 1):
+            table.confirm(number, footer)
+            self._tell.structure(read, len(indexed), footer.pack)
+        wrong: dict[int, int] = {}
+        for number, key in table.unconfirmed():
+            if number in self.unusable:
+                self._log.lose(pack_object(self.packs.names[number]), [key])
+            else:
+                wrong[number] = wrong.get(number, 0) + 1
+        for number, count in wrong.items():
+            pack = pack_object(self.packs.names[number])
+            self._log.add("index/", f"{count} entries name places in {pack} where their chunks are not")
+
+    def footers(self, numbers: list[int]) -> Iterator[tuple[int, Footer]]:
+        """The footers of those packs that have a readable one; the others are noted, and `unusable` from then on."""
+        usable = (number for number in numbers if number not in self.unusable)
+        for number, footer in in_parallel(self._footer, usable, FOOTER_THREADS):
+            if isinstance(footer, Footer):
+                yield number, footer
+            else:
+                self._discard(number, footer)
+
+    def _footer(self, number: int) -> tuple[int, Footer | str]:
+        name = self.packs.names[number]
+        try:
+            return number, self._store.footer(name)
+        except (Corrupt, ObjectMissing, BackendError) as error:
+            return number, fault_of(pack_object(name), error, self._store.backend).error
+
+    def _discard(self, number: int, error: str) -> None:
+        self.unusable.add(number)
+        self._log.add(pack_object(self.packs.names[number]), error)
+
+    def discard(self, pack: PackName, error: str) -> None:
+        """A pack turned out to be unreadable."""
+        number = self.packs.number(pack)
+        if number is not None and number not in self.unusable:
+            self._discard(number, error)
+            keys = self.segments.keys_in(self.packs, {number})
+            self._log.lose(pack_object(pack), (key for _, key in keys))

@@ -1,0 +1,45 @@
+"""How a verification reports its progress: at most some ten events a second, whatever the pace of the work.
+
+Rule: a phase is one word, and counts within it only grow. Phases: `structure` (packs whose footers were read), `levels`
+(entries), `packs` (packs and bytes read whole). It reports nothing but progress; damage is told by the record of it.
+"""
+
+import time
+
+from siltstone.store import PackName, pack_object
+
+from .events import Progress, Report
+from .verify_manifests import Manifests
+
+INTERVAL = 0.1
+
+
+class Teller:
+    """Passes progress on. One thread."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told = 0.0
+
+    def structure(self, read: int, total: int, pack: PackName) -> None:
+        """So many footers of so many were read."""
+        if self._due():
+            self._report(Progress("structure", read, 0, current=pack_object(pack), total_files=total))
+
+    def entries(self, manifests: Manifests) -> None:
+        """So many entries of levels were looked at."""
+        if self._due():
+            self._report(Progress("levels", manifests.entries, 0))
+
+    def packs(self, read: int, size: int, pack: PackName, total: int, total_size: int) -> None:
+        """So many packs, and bytes, of so many were read whole."""
+        if self._due() or read == total:
+            current = pack_object(pack)
+            self._report(Progress("packs", read, size, current=current, total_files=total, total_bytes=total_size))
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._told < INTERVAL:
+            return False
+        self._told = now
+        return True

@@ -1,0 +1,219 @@
+"""The walk over one file set: the scan and the base level's manifest are merged, and rows go out in path order.
+
+Rule: rows leave in the order in which the scan found their entries, although contents are stored in the background:
+what is not known yet waits in a queue, of at most WAITING entries. Files of one inode are read once.
+"""
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+
+from siltstone.store import DryWriter, Store, Writer
+
+from .content import Batch, Contents, Pending
+from .deployment import ResolvedSet
+from .entry import EXTENT, HEAD, HEAD_AT, HEAD_END, PATH_AT, extra, make_row, order_key, row_changed
+from .events import Report, Warned, show_path
+from .levels import SetInfo
+from .manifest import ManifestReader, ManifestWriter
+from .metadata import MetadataError, capture
+from .scan import BLOCKS_AT, DEV_AT, DIRECTORY, REGULAR, SYMLINK, Found, Scan
+from .workers import BUFFER
+
+WAITING = 50_000
+
+# Below this a file with fewer blocks than bytes is as likely packed into its inode as sparse.
+SPARSE_FROM = 64 << 10
+
+Tell = Callable[[bytes, Counter[str]], None]
+
+
+class SetWalk:
+    """One file set of one backup."""
+
+    def __init__(
+        self,
+        store: Store,
+        sink: Writer | DryWriter,
+        each: ResolvedSet,
+        base: ManifestReader | None,
+        report: Report,
+        tell: Tell,
+    ) -> None:
+        self._set, self._base, self._report, self._tell = each, base, report, tell
+        self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
+        self._contents = Contents(sink, store.ring.cut_seed, report)
+        self._manifest = ManifestWriter(sink)
+        self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
+        self._batch = Batch()
+        self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
+        self._entries = 0
+        self.stats: Counter[str] = Counter()
+
+    def run(self, totals: Counter[str], owners: set[bytes]) -> SetInfo:
+        """Walk, and add to the totals and the owners (uid and gid as 8 bytes) that were seen."""
+        stats = self.stats
+        with self._contents:
+            for found, row in self._merged():
+                path, stat = found
+                owners.add(stat[4:12])
+                kind = stat[1] & 0xF0
+                if kind == REGULAR:
+                    stats["files"] += 1
+                    stats["bytes"] += int.from_bytes(stat[16:24], "little")
+                else:
+                    stats["directories" if kind == DIRECTORY else "others"] += 1
+                if row is not None and row[HEAD_AT:HEAD_END] == stat[: HEAD.size] and _settled(row):
+                    stats["unchanged"] += 1
+                    self._emit(path, row)
+                else:
+                    stats["changed" if row is not None else "new"] += 1
+                    self._take(found, kind)
+                self._tell(path, stats)
+            self._submit()
+            self._drain(until=0)
+            self._contents.finish()
+            index = self._manifest.finish()
+        stats["read_bytes"] = self._contents.read_bytes
+        stats["skipped"] = self._scan.skipped
+        totals += stats
+        roots = tuple(self._set.roots.found)
+        return SetInfo(self._set.file_set.name, roots, tuple(index), self._entries, stats["files"], stats["bytes"])
+
+    def _merged(self) -> Iterator[tuple[Found, bytes | None]]:
+        """Each entry of the scan with the base level's row of the same path, if there is one."""
+        if self._base is None:
+            for found in self._scan:
+                yield found, None
+            return
+        base = self._base.rows()
+        old = next(base, None)
+        for found in self._scan:
+            path = found[0]
+            if old is not None and old[0] != path:
+                key = order_key(path)
+                while old is not None and order_key(old[0]) < key:
+                    self.stats["gone"] += 1
+                    old = next(base, None)
+            if old is not None and old[0] == path:
+                yield found, old[1]
+                old = next(base, None)
+            else:
+                yield found, None
+        self.stats["gone"] += (old is not None) + sum(1 for _ in base)
+
+    # ---- one entry
+
+    def _take(self, found: Found, kind: int) -> None:
+        if kind != REGULAR:
+            self._take_special(found, kind)
+            return
+        path, stat = found
+        size = int.from_bytes(stat[16:24], "little")
+        link = self._link_of(stat)
+        file = Pending(path, stat, link)
+        if link is not None and self._is_twin(file, link):
+            self._waiting.append(file)
+            return
+        if size > BUFFER // 2 or _is_sparse(size, stat):
+            self._submit()
+            self._contents.store_large(file)
+            self._waiting.append(file)
+        else:
+            if not self._batch.takes(size):
+                self._submit()
+            self._batch.files.append(file)
+            self._batch.bytes += size
+            self._waiting.append(file)
+        self._drain(until=WAITING)
+
+    def _is_twin(self, file: Pending, link: tuple[int, int]) -> bool:
+        """Whether another name of this inode came before, whose content is then this one's. Forgets it after the last."""
+        first, names = self._links.pop(link, (None, int.from_bytes(file.stat[12:16], "little")))
+        if names > 1:
+            self._links[link] = (first or file, names - 1)
+        file.twin = first
+        return first is not None
+
+    @staticmethod
+    def _link_of(stat: bytes) -> tuple[int, int] | None:
+        """(device, inode) of a file of several names."""
+        if stat[12:16] == b"\1\0\0\0":
+            return None
+        return int.from_bytes(stat[DEV_AT:BLOCKS_AT], "little"), int.from_bytes(stat[40:48], "little")
+
+    def _take_special(self, found: Found, kind: int) -> None:
+        path, stat = found
+        target = b""
+        xattrs: dict[bytes, bytes] = {}
+        flags = 0
+        try:
+            if kind == SYMLINK:
+                target = os.readlink(path)
+            xattrs, flags = capture(path, int.from_bytes(stat[:4], "little"))
+        except MetadataError as error:
+            xattrs, flags = error.xattrs, error.flags
+            self._report(Warned("metadata", show_path(path), str(error)))
+        except OSError:
+            self._report(Warned("vanished", show_path(path), "it vanished before it was read"))
+            return
+        link = self._link_of(stat) if kind != DIRECTORY else None
+        self._emit(
+            path, make_row(path, stat[: HEAD.size], b"", extra(target=target, xattrs=xattrs, flags=flags, link=link))
+        )
+
+    # ---- rows in order
+
+    def _emit(self, path: bytes, row: bytes) -> None:
+        if self._waiting:
+            self._waiting.append((path, row))
+            if len(self._waiting) > WAITING:
+                self._submit()
+                self._drain(until=WAITING // 2)
+        else:
+            self._add(path, row)
+
+    def _add(self, path: bytes, row: bytes) -> None:
+        self._entries += 1
+        self._manifest.add(path, row)
+
+    def _submit(self) -> None:
+        if self._batch.files:
+            self._contents.submit(self._batch)
+            self._batch = Batch()
+
+    def _drain(self, *, until: int) -> None:
+        """Pass on the rows that are known; wait for those before, while more than `until` are waiting."""
+        waiting = self._waiting
+        while waiting:
+            first = waiting[0]
+            if isinstance(first, tuple):
+                self._add(*first)
+            else:
+                while not first.known and first.twin is None:
+                    if not (self._contents.ready() or len(waiting) > until) or not self._contents.settle():
+                        return
+                row = first.row if first.twin is None else _renamed(first.twin, first.path)
+                if row is not None:
+                    self._add(first.path, row)
+            waiting.popleft()
+
+
+def _renamed(first: Pending, path: bytes) -> bytes | None:
+    """The row of another name of a file: all of the first row but the path. None when the first was left out."""
+    if first.row is None:
+        return None
+    rest = first.row[PATH_AT + len(first.path) :]
+    size = int.from_bytes(first.row[HEAD_END + 2 : PATH_AT], "little") * EXTENT.size
+    return make_row(path, first.row[HEAD_AT:HEAD_END], rest[:size], rest[size:])
+
+
+def _settled(row: bytes) -> bool:
+    """Whether an equal head proves that the content is the same: not when it changed while it was read."""
+    plain = PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
+    plain += int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little") * EXTENT.size
+    return len(row) == plain or not row_changed(row)
+
+
+def _is_sparse(size: int, stat: bytes) -> bool:
+    return size > SPARSE_FROM and int.from_bytes(stat[BLOCKS_AT:], "little") * 512 < size

@@ -1,0 +1,161 @@
+"""Frames: one or more chunks compressed and sealed together, the unit of reading.
+
+Rule: a frame's associated data is what it holds (codec and chunk ids), never where it lies, so that repacking copies
+ciphertext. Whoever opens a frame gets plaintext whose every chunk id was compared.
+
+Small chunks share a frame: they compress together and are read together. FRAME_SIZE is the plaintext a frame is filled
+to. Larger frames compress better and cost more to read one chunk of; see docs/performance.md for the measurement.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import zstandard
+from blake3 import blake3
+
+from .errors import SiltError
+from .ids import ChunkId
+from .seal import OVERHEAD, Buffer, Sealer, Tampered
+
+FRAME_SIZE = 2 << 20
+FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty files stays short
+
+CODEC_NONE, CODEC_ZSTD, CODEC_LZ4 = 0, 1, 2
+
+# The default lies between zstd's levels 2 and 3: double-fast with tables that stay in the cache of a core (512 and 128
+# KiB), over a window of one frame. Smaller than level 2 on every corpus at nine tenths of its speed (docs/performance.md).
+_TUNED = {"strategy": 2, "window_log": 20, "hash_log": 17, "chain_log": 15, "min_match": 6, "write_content_size": 1}
+
+# A frame that shrinks by less than this share is kept as it is: opening it then costs no decompression.
+_WORTHWHILE = 0.97
+
+
+class Compressor:
+    """Compression as chosen for a backup: 'none', 'lz4', 'zstd' (tuned for frames) or 'zstd:LEVEL'. For any thread."""
+
+    def __init__(self, setting: str) -> None:
+        """Raises SiltError on a setting that is none of these."""
+        name, _, level = setting.partition(":")
+        if name not in ("none", "lz4", "zstd") or (level and (name != "zstd" or not level.isdecimal())):
+            raise SiltError(f"compression '{setting}' is unknown", hint="use none, lz4, zstd or zstd:1 to zstd:19")
+        if level and not 1 <= int(level) <= 19:
+            raise SiltError(f"compression level {level} is out of range", hint="use zstd:1 to zstd:19")
+        self.setting = setting
+        self._name = name
+        self._level = int(level or 0)
+        self._local = threading.local()
+
+    def compress(self, plain: Buffer) -> tuple[int, Buffer]:
+        """(codec, body). The body is `plain` itself where compressing it is not worthwhile."""
+        if self._name == "none" or not len(plain):
+            return CODEC_NONE, plain
+        if self._name == "lz4":
+            import lz4.block
+
+            codec, body = CODEC_LZ4, lz4.block.compress(plain, store_size=False)
+        else:
+            codec, body = CODEC_ZSTD, self._zstd().compress(plain)
+        return (codec, body) if len(body) < len(plain) * _WORTHWHILE else (CODEC_NONE, plain)
+
+    def _zstd(self) -> zstandard.ZstdCompressor:
+        compressor: zstandard.ZstdCompressor | None = getattr(self._local, "zstd", None)
+        if compressor is None:
+            if self._level:
+                compressor = zstandard.ZstdCompressor(level=self._level, write_content_size=True)
+            else:
+                tuned = zstandard.ZstdCompressionParameters(**_TUNED)
+                compressor = zstandard.ZstdCompressor(compression_params=tuned)
+            self._local.zstd = compressor  # of one thread: it keeps its tables between frames
+        return compressor
+
+
+class NewFrame:
+    """Chunks of one buffer that will share a frame. It borrows the buffer until it is written."""
+
+    __slots__ = ("_buffer", "_spans", "ids", "lengths", "size")
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._buffer = buffer
+        self._spans: list[tuple[int, int]] = []
+        self.ids: list[ChunkId] = []
+        self.lengths: list[int] = []
+        self.size = 0
+
+    def takes(self, length: int) -> bool:
+        """Whether a chunk of this length still fits; the first always does."""
+        return not self.ids or (self.size + length <= FRAME_SIZE and len(self.ids) < FRAME_CHUNKS)
+
+    def add(self, chunk: ChunkId, start: int, end: int) -> None:
+        """The next chunk: buffer[start:end]."""
+        self.ids.append(chunk)
+        self.lengths.append(end - start)
+        self._spans.append((start, end))
+        self.size += end - start
+
+    def plain(self) -> Buffer:
+        """The chunks one after the other; a copy only where they do not lie so in the buffer."""
+        first, last = self._spans[0][0], self._spans[-1][1]
+        if last - first == self.size:
+            return self._buffer[first:last]
+        return b"".join([self._buffer[start:end] for start, end in self._spans])
+
+
+def frame_aad(codec: int, ids: Sequence[ChunkId]) -> bytes:
+    """Associated data of a frame."""
+    return b"silt frame 1" + bytes((codec,)) + b"".join(ids)
+
+
+class FrameOpener:
+    """Opens frames into buffers that live as long as it does: fresh pages for each frame cost more than AES does.
+
+    One thread at a time. What `open` returns is valid until the next call.
+    """
+
+    def __init__(self, id_key: bytes) -> None:
+        self._id_key = id_key
+        self._body = bytearray(FRAME_SIZE + OVERHEAD)
+        self._zstd = zstandard.ZstdDecompressor()
+
+    def open(
+        self,
+        sealer: Sealer,
+        codec: int,
+        sealed: Buffer,
+        plain_size: int,
+        ids: Sequence[ChunkId],
+        lengths: Sequence[int],
+    ) -> memoryview:
+        """The plaintext of a frame. Raises Tampered when anything about it is not as it was stored."""
+        size = len(sealed) - OVERHEAD
+        if size < 0 or sum(lengths) != plain_size:
+            raise Tampered
+        if size > len(self._body):
+            self._body = bytearray(size)
+        body = memoryview(self._body)[:size]
+        sealer.open_into(sealed, frame_aad(codec, ids), body)
+        plain = self._decompress(codec, body, plain_size)
+        if len(plain) != plain_size:
+            raise Tampered
+        self._compare(plain, ids, lengths)
+        return plain
+
+    def _decompress(self, codec: int, body: memoryview, plain_size: int) -> memoryview:
+        try:
+            if codec == CODEC_NONE:
+                return body
+            if codec == CODEC_ZSTD:
+                return memoryview(self._zstd.decompress(body, max_output_size=plain_size))
+            if codec == CODEC_LZ4:
+                import lz4.block
+
+                return memoryview(lz4.block.decompress(body, uncompressed_size=plain_size))
+        except (zstandard.ZstdError, ValueError, RuntimeError):
+            pass
+        raise Tampered
+
+    def _compare(self, plain: memoryview, ids: Sequence[ChunkId], lengths: Sequence[int]) -> None:
+        at, key = 0, self._id_key
+        for expected, length in zip(ids, lengths, strict=True):
+            if blake3(plain[at : at + length], key=key).digest() != expected:
+                raise Tampered
+            at += length

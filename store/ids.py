@@ -1,0 +1,34 @@
+"""The tiny values at the bottom: how a chunk and a pack are named.
+
+Rule: a chunk id is 32 bytes of keyed BLAKE3 over the chunk's plaintext; a pack's name is the plain BLAKE3 of its stored
+bytes in hex, so that `b3sum` alone checks a pack. Both are NewTypes: distinct to the type checker, free at run time
+(a wrapper object for each chunk costs more than hashing 4 KiB).
+"""
+
+from typing import NamedTuple, NewType
+
+from blake3 import blake3
+
+ChunkId = NewType("ChunkId", bytes)
+PackName = NewType("PackName", str)
+
+CHUNK_ID_SIZE = 32
+PACK_NAME_SIZE = 64
+
+
+class Place(NamedTuple):
+    """Where a chunk lies: pack, number of the frame in the pack, number of the chunk in the frame."""
+
+    pack: PackName
+    frame: int
+    slot: int
+
+
+def chunk_id(plaintext: bytes | bytearray | memoryview, id_key: bytes) -> ChunkId:
+    """The id of a chunk under a store's id key (32 bytes)."""
+    return ChunkId(blake3(plaintext, key=id_key).digest())
+
+
+def pack_object(pack: PackName) -> str:
+    """The object name of a pack: packs/ and the first two hex digits, so that no folder grows too long."""
+    return f"packs/{pack[:2]}/{pack}"

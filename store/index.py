@@ -1,0 +1,179 @@
+"""The index: where each chunk lies, looked up in the segments of a store and in what this process stored since.
+
+Rule: memory is bounded. Segments stay in the memory map, opened blocks in one cache of CACHE_BLOCKS; only entries not
+yet in a segment are held, and the session writes a segment before they are many. A segment that cannot be read is
+noted in `damaged` and left out: its chunks are found again from the footers of the packs that no readable segment
+names.
+"""
+
+import heapq
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+
+from blake3 import blake3
+
+from .backend import Backend
+from .errors import Corrupt, ObjectMissing
+from .ids import ChunkId, PackName, Place
+from .segment import KEY_SIZE, Segment, encode_segment, entry, find_in_block, join_segment
+
+INDEX = "index/"
+
+# 4 KiB a block: 32 MiB, which is all of a store of a million chunks.
+CACHE_BLOCKS = 8192
+
+# Segments are merged when this many are of about one size, and never into more entries than MERGE_LIMIT, which bounds
+# the memory of a merge (32 bytes an entry). 100 million chunks are then at least 50 segments: 50 filters a new chunk.
+MERGE_WHEN = 8
+MERGE_LIMIT = 2_000_000
+
+
+class Index:
+    """Lookups over all segments, and the entries of this process that no segment has yet. Safe between threads."""
+
+    def __init__(self, backend: Backend, index_key: bytes) -> None:
+        self._backend = backend
+        self._key = index_key
+        self._segments: list[Segment] = []
+        self._recent: dict[ChunkId, tuple[PackName, int, int]] = {}
+        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self.damaged: dict[str, Corrupt] = {}
+
+    def load(self) -> None:
+        """Open every segment of the store that no other stands for."""
+        opened = {}
+        for info in self._backend.list(INDEX):
+            try:
+                opened[info.name] = Segment(info.name, self._backend.view(info.name), self._key)
+            except Corrupt as error:
+                self.damaged[info.name] = error
+            except ObjectMissing:
+                continue  # merged away between listing and opening; the segment that replaces it lists later or is next
+        replaced = {name for segment in opened.values() for name in segment.head.replaces}
+        self._segments = [segment for name, segment in opened.items() if name not in replaced]
+
+    def find(self, chunk: ChunkId) -> Place | None:
+        """Where a chunk lies, or None when no readable segment names it."""
+        recent = self._recent.get(chunk)
+        if recent is not None:
+            return Place(*recent)
+        for segment in self._segments:
+            if segment.maybe(chunk):
+                row = self._row(segment, chunk)
+                if row is not None:
+                    return segment.place(row)
+        return None
+
+    def __contains__(self, chunk: ChunkId) -> bool:
+        return self.find(chunk) is not None
+
+    def _row(self, segment: Segment, chunk: ChunkId) -> bytes | None:
+        number = segment.block_of(chunk)
+        while number >= 0:
+            block = self._block(segment, number)
+            row = find_in_block(block, chunk)
+            if row is not None or block[:8] != chunk[:8]:
+                return row
+            number -= 1  # ids that share 8 bytes may straddle a border
+        return None
+
+    def _block(self, segment: Segment, number: int) -> bytes:
+        key = (segment.name, number)
+        block = self._blocks.get(key)
+        if block is None:
+            try:
+                block = segment.block(number)
+            except Corrupt as error:
+                self.damaged[segment.name] = error
+                block = b""
+            with self._lock:
+                self._blocks[key] = block
+                if len(self._blocks) > CACHE_BLOCKS:
+                    self._blocks.popitem(last=False)
+        return block
+
+    def add_frame(self, pack: PackName, frame: int, ids: Sequence[ChunkId]) -> None:
+        """Make the chunks of a frame findable that is durable but in no segment yet."""
+        self._recent.update(zip(ids, zip(repeat(pack), repeat(frame), range(len(ids))), strict=False))
+
+    @property
+    def recent(self) -> int:
+        """How many entries are in no segment yet."""
+        return len(self._recent)
+
+    def packs(self) -> set[PackName]:
+        """Every pack that a readable segment or a recent entry names."""
+        named = {pack for segment in self._segments for pack in segment.packs()}
+        return named | {pack for pack, _, _ in self._recent.values()}
+
+    def chunk_count(self) -> int:
+        """Entries in all, a chunk that two segments hold counted twice."""
+        return sum(segment.entries for segment in self._segments) + len(self._recent)
+
+    def flush(self, session: str) -> None:
+        """Write the recent entries, and small segments that they pile up with, as one durable segment."""
+        if not self._recent:
+            return
+        with self._flushing:
+            taken, merged = dict(self._recent), self._to_merge(len(self._recent))
+            segment = self._write(taken, merged, session)
+            self._segments = [s for s in self._segments if s not in merged] + [segment]
+            for chunk in taken:
+                del self._recent[chunk]
+        for old in merged:
+            try:
+                self._backend.delete(old.name)
+            except ObjectMissing:
+                pass  # another writer merged it too
+
+    def _to_merge(self, recent: int) -> list[Segment]:
+        """The segments of the size classes (powers of 8) that hold MERGE_WHEN, smallest first; pure of any I/O."""
+        merged: list[Segment] = []
+        total = recent
+        for segment in sorted(self._segments, key=lambda s: s.entries):
+            alike = [s for s in self._segments if s not in merged and _size_class(s.entries) <= _size_class(total)]
+            if segment in merged or len(alike) < MERGE_WHEN:
+                continue
+            for candidate in sorted(alike, key=lambda s: s.entries):
+                if total + candidate.entries <= MERGE_LIMIT and candidate.name not in self.damaged:
+                    merged.append(candidate)
+                    total += candidate.entries
+        return merged
+
+    def _write(self, recent: dict[ChunkId, tuple[PackName, int, int]], merged: list[Segment], session: str) -> Segment:
+        numbers: dict[PackName, int] = {}
+        rows = [_sorted_entries(recent, numbers), *(_renumbered(segment, numbers) for segment in merged)]
+        count = len(recent) + sum(segment.entries for segment in merged)
+        # The pack table is complete only once every row was seen, and it is asked for after the last row.
+        replaces = [segment.name for segment in merged]
+        pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
+        hasher = blake3()
+        for piece in pieces:
+            hasher.update(piece)
+        name = INDEX + hasher.hexdigest()
+        self._backend.put(name, pieces)
+        return Segment(name, self._backend.view(name), self._key)
+
+
+def _size_class(entries: int) -> int:
+    size: int = max(entries, 512).bit_length() // 3
+    return size
+
+
+def _sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: dict[PackName, int]) -> list[bytes]:
+    return sorted(
+        entry(chunk, numbers.setdefault(pack, len(numbers)), frame, slot)
+        for chunk, (pack, frame, slot) in recent.items()
+    )
+
+
+def _renumbered(segment: Segment, numbers: dict[PackName, int]) -> Iterator[bytes]:
+    """The rows of a segment with its packs numbered as in the segment that is being written."""
+    mapping = [numbers.setdefault(pack, len(numbers)).to_bytes(4, "big") for pack in segment.packs()]
+    for row in segment.rows():
+        number = int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")
+        yield row[:KEY_SIZE] + mapping[number] + row[KEY_SIZE + 4 :]

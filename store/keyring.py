@@ -1,0 +1,192 @@
+"""The keys of a store, as a program holds them, and the sealing of each session's data key.
+
+One random id key is at the root: whoever has it names chunks, cuts files and reads the index as every other host of
+the store does. The cut seed and the index key are derived from it. Independent random values would gain nothing, since
+no host ever holds one without the others, and derivation is one-way: a cut seed that is guessed from the sizes of
+chunks tells nothing of the id key.
+
+The reader keys are a pair: X25519 and ML-KEM-768 together, so that both must be broken before a store can be read.
+
+    reader public   ML-KEM-768 public key (1184) | X25519 public key (32)
+    reader private  ML-KEM-768 seed (64) | X25519 private key (32)
+    sealed          HPKE base mode (MLKEM768-X25519, HKDF-SHA256, AES-256-GCM):
+                    encapsulation (1120) | encrypted data key (32) | tag (16)
+    info of a seal  "siltstone session 1" | store id (16) | session id (16)
+
+Rule: a data key is random, belongs to one session, and leaves this module only sealed to the reader public key; a host
+without the reader private key can write, and can read back nothing of what other sessions wrote.
+A ring without encryption (`KeyRing.public`) has the same form: its id key is no secret, its data keys are empty.
+
+It does not promise who wrote a session: any host that holds the reader public key can add one.
+"""
+
+from dataclasses import dataclass, field, replace
+from os import urandom
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from .errors import NoKey, WrongKey
+
+# cryptography is imported where it is used: hpke and its parts cost 10 to 20 ms, and a store without encryption, or a
+# command that fails before it needs a key, should not pay them.
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
+
+STORE_ID_SIZE = 16
+SESSION_ID_SIZE = 16
+KEY_SIZE = 32
+MLKEM_PUBLIC_SIZE = 1184
+MLKEM_SEED_SIZE = 64
+X25519_SIZE = 32
+READER_PUBLIC_SIZE = MLKEM_PUBLIC_SIZE + X25519_SIZE
+READER_PRIVATE_SIZE = MLKEM_SEED_SIZE + X25519_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """One session's key: its id (16 bytes), the data key (32 bytes, or empty without encryption) and the same sealed.
+
+    `sealed` (1168 bytes, or empty) is public and is what the store keeps.
+    """
+
+    session_id: bytes
+    data_key: bytes = field(repr=False)
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys of one store. `reader_private` is None on a host that only backs up; both reader keys are absent
+    (b'' and None) in a store without encryption. Secrets are kept out of the repr, and so out of logs and tracebacks.
+    """
+
+    store_id: bytes
+    id_key: bytes = field(repr=False)
+    reader_public: bytes = field(repr=False)
+    reader_private: bytes | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.store_id) != STORE_ID_SIZE or len(self.id_key) != KEY_SIZE:
+            raise ValueError("a key ring needs a store id of 16 bytes and an id key of 32 bytes")
+        if len(self.reader_public) not in (0, READER_PUBLIC_SIZE):
+            raise ValueError(f"a reader public key has {READER_PUBLIC_SIZE} bytes")
+        if self.reader_private is not None and (
+            len(self.reader_private) != READER_PRIVATE_SIZE or not self.reader_public
+        ):
+            raise ValueError(f"a reader private key has {READER_PRIVATE_SIZE} bytes and goes with its public key")
+
+    @classmethod
+    def generate(cls, store_id: bytes) -> "KeyRing":
+        """A new ring, all keys random, for the store of that id (16 bytes)."""
+        private = urandom(READER_PRIVATE_SIZE)
+        return cls(store_id, urandom(KEY_SIZE), public_of(private), private)
+
+    @classmethod
+    def public(cls, store_id: bytes, id_key: bytes) -> "KeyRing":
+        """The ring of a store without encryption. `id_key` (32 random bytes) stands openly in the store's config."""
+        return cls(store_id, id_key, b"", None)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether sessions of this ring encrypt. False only for `KeyRing.public`."""
+        return bool(self.reader_public)
+
+    @property
+    def index_key(self) -> bytes:
+        """The key (32 bytes) that seals what every host of the store may read: index segments and the like."""
+        return self.derive("index key")
+
+    @property
+    def cut_seed(self) -> int:
+        """The seed that decides where files are cut: 1 to 2**63 - 1, because the cutter takes a signed 64-bit seed
+        and gives 0 the meaning 'none'."""
+        return int.from_bytes(self.derive("cut seed")[:8], "little") >> 1 or 1
+
+    def derive(self, purpose: str) -> bytes:
+        """A key (32 bytes) for one purpose, the same on every host of the store. The purpose is a constant of ours."""
+        return blake3(self.id_key, derive_key_context=f"siltstone store 1 {purpose}").digest()
+
+    def without_private(self) -> "KeyRing":
+        """The ring of a host that only backs up: it adds, and reads nothing of other sessions."""
+        return replace(self, reader_private=None)
+
+    def new_session(self) -> SessionKey:
+        """A new session with its own random data key, sealed to the reader public key."""
+        session_id = urandom(SESSION_ID_SIZE)
+        if not self.encrypted:
+            return SessionKey(session_id, b"", b"")
+        data_key = urandom(KEY_SIZE)
+        sealed = _suite().encrypt(data_key, _public_key(self.reader_public), info=self._info(session_id))
+        return SessionKey(session_id, data_key, sealed)
+
+    def open_session(self, session_id: bytes, sealed: bytes) -> bytes:
+        """The data key of a session: 32 bytes, or empty in a store without encryption.
+
+        NoKey: this ring has no reader private key. WrongKey: the key was sealed to another reader, store or session.
+        """
+        if not self.encrypted:
+            if sealed:
+                raise self._not_ours(session_id)
+            return b""
+        if self.reader_private is None:
+            raise NoKey(
+                "the key of this host adds backups and reads none",
+                hint="read with a passphrase or key file that holds the store's reader key",
+            )
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            data_key = _suite().decrypt(sealed, _private_key(self.reader_private), info=self._info(session_id))
+        except InvalidTag:
+            raise self._not_ours(session_id) from None
+        if len(data_key) != KEY_SIZE:  # whoever has the public key can seal anything to it
+            raise self._not_ours(session_id)
+        return data_key
+
+    def _info(self, session_id: bytes) -> bytes:
+        return b"siltstone session 1" + self.store_id + session_id
+
+    def _not_ours(self, session_id: bytes) -> WrongKey:
+        return WrongKey(
+            f"session {session_id.hex()}: its data key is not sealed to this store's reader key",
+            hint="the session was written under other keys, or belongs to another store",
+        )
+
+
+def public_of(reader_private: bytes) -> bytes:
+    """The reader public key (1216 bytes) that belongs to a reader private key (96 bytes)."""
+    from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    mlkem = MLKEM768PrivateKey.from_seed_bytes(reader_private[:MLKEM_SEED_SIZE])
+    x25519 = X25519PrivateKey.from_private_bytes(reader_private[MLKEM_SEED_SIZE:])
+    return mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+
+
+def _suite() -> "Suite":
+    from cryptography.hazmat.primitives import hpke
+
+    return hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+def _public_key(raw: bytes) -> "MLKEM768X25519PublicKey":
+    from cryptography.hazmat.primitives import hpke
+    from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+    return hpke.MLKEM768X25519PublicKey(
+        MLKEM768PublicKey.from_public_bytes(raw[:MLKEM_PUBLIC_SIZE]),
+        X25519PublicKey.from_public_bytes(raw[MLKEM_PUBLIC_SIZE:]),
+    )
+
+
+def _private_key(raw: bytes) -> "MLKEM768X25519PrivateKey":
+    from cryptography.hazmat.primitives import hpke
+    from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    return hpke.MLKEM768X25519PrivateKey(
+        MLKEM768PrivateKey.from_seed_bytes(raw[:MLKEM_SEED_SIZE]),
+        X25519PrivateKey.from_private_bytes(raw[MLKEM_SEED_SIZE:]),
+    )

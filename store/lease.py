@@ -1,0 +1,123 @@
+"""Leases: how the sessions of a store know of each other.
+
+    sessions/<session id> := envelope(msgpack {"session", "started_ns", "renewed_ns", "generation", "owner": sealed})
+
+A session writes its lease before its first pack, renews it while it works, and removes it when it ends. `generation` is
+that of the index it trusts (0 until garbage collection publishes another). `owner` (host, boot, process) is sealed: it
+lets a host see that a lease of its own is dead. Rule: nothing is deleted because a clock says so; a lease only tells
+others that packs may exist which no index segment names yet.
+"""
+
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+
+import msgpack
+
+from .backend import Backend
+from .envelope import ObjectKind, disclose, enclose
+from .errors import Corrupt, ObjectMissing, StoreError
+from .seal import Sealer, Tampered, seal, unseal
+
+SESSIONS = "sessions/"
+RENEW_SECONDS = 60.0
+_OWNER_AAD = b"silt lease 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One session as another sees it. `dead` only when it is proved: its process was on this host and is gone."""
+
+    name: str
+    session: str
+    started_ns: int
+    renewed_ns: int
+    generation: int
+    dead: bool
+
+
+def _owner() -> dict[str, str | int]:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+    except OSError:
+        boot = ""
+    return {"host": socket.gethostname(), "boot": boot, "pid": os.getpid(), "start": _start_time(os.getpid())}
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in ticks since boot: tells a process from a later one of the same number."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _is_dead(owner: dict[str, str | int]) -> bool:
+    mine = _owner()
+    if owner.get("host") != mine["host"]:
+        return False
+    return owner.get("boot") != mine["boot"] or _start_time(int(owner["pid"])) != owner.get("start")
+
+
+class HeldLease:
+    """The lease of a session of this process, renewed by a thread until `end`."""
+
+    def __init__(self, backend: Backend, session: str, sealer: Sealer) -> None:
+        self._backend, self._session, self._sealer = backend, session, sealer
+        self._name = SESSIONS + session
+        self._started = time.time_ns()
+        self._ended = threading.Event()
+        backend.put(self._name, [self._payload()])
+        self._thread = threading.Thread(target=self._renew, name="silt-lease", daemon=True)
+        self._thread.start()
+
+    def _payload(self) -> bytes:
+        return enclose(
+            ObjectKind.LEASE,
+            msgpack.packb(
+                {
+                    "session": self._session,
+                    "started_ns": self._started,
+                    "renewed_ns": time.time_ns(),
+                    "generation": 0,
+                    "owner": seal(self._sealer, msgpack.packb(_owner()), _OWNER_AAD),
+                }
+            ),
+        )
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW_SECONDS):
+            try:
+                self._backend.replace(self._name, [self._payload()])
+            except StoreError:
+                continue  # the storage will tell the writer itself; the next renewal may succeed
+
+    def end(self) -> None:
+        """Stop renewing and remove the lease. Never raises: a lease that stays is only looked at again."""
+        self._ended.set()
+        self._thread.join()
+        try:
+            self._backend.delete(self._name)
+        except StoreError:
+            pass
+
+
+def leases(backend: Backend, sealer: Sealer) -> list[Lease]:
+    """Every lease in the store. A damaged one counts as a lease of an unknown session."""
+    found = []
+    for info in backend.list(SESSIONS):
+        try:
+            row = msgpack.unpackb(disclose(ObjectKind.LEASE, info.name, backend.get(info.name)))
+            owner = msgpack.unpackb(unseal(sealer, row["owner"], _OWNER_AAD))
+        except ObjectMissing:
+            continue  # it ended meanwhile
+        except (Corrupt, Tampered):
+            found.append(Lease(info.name, info.name.removeprefix(SESSIONS), 0, 0, 0, False))
+            continue
+        dead = _is_dead(owner)
+        found.append(Lease(info.name, row["session"], row["started_ns"], row["renewed_ns"], row["generation"], dead))
+    return found

@@ -1,0 +1,142 @@
+"""The packer: takes compressed frames from many threads, seals them into a pack, and makes full packs durable.
+
+Rule: frames are sealed straight into one of a few buffers that live as long as the packer (ARENAS x PACK_SIZE bytes);
+when all are on their way to the storage, `add` waits. That bounds memory, and slows the readers when storage is slow.
+A chunk is announced through `on_durable` only after its pack is durable. Nothing here decides what is stored.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from mmap import mmap
+
+from blake3 import blake3
+
+from .backend import Backend
+from .errors import ObjectExists
+from .frame import frame_aad
+from .ids import ChunkId, PackName, pack_object
+from .keys import SessionKey
+from .pack import MAGIC, FrameInfo, KeySlot, encode_end
+from .seal import OVERHEAD, Buffer, Sealer
+
+# Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.
+PACK_SIZE = 32 << 20
+ARENAS = 3
+MAX_FRAMES = 65_535  # a frame number has 16 bits in an index entry
+
+DurablePack = Callable[[PackName, Sequence[FrameInfo]], None]
+
+
+class _Open:
+    """A pack that frames are still added to."""
+
+    def __init__(self, arena: mmap) -> None:
+        self.arena = arena
+        self.view = memoryview(arena)
+        self.used = len(MAGIC)
+        self.frames: list[FrameInfo] = []
+        self.sealing = 0
+        self.full = False
+        self.view[: len(MAGIC)] = MAGIC
+
+
+class Packer:
+    """One session's packs under construction. `add` from any thread; `close` from one."""
+
+    def __init__(self, backend: Backend, key: SessionKey, sealer: Sealer, on_durable: DurablePack) -> None:
+        self._backend, self._key, self._sealer, self._on_durable = backend, key, sealer, on_durable
+        self._free = [mmap(-1, PACK_SIZE) for _ in range(ARENAS)]
+        self._open: _Open | None = None
+        self._state = threading.Condition()
+        self._writing = 0
+        self._error: BaseException | None = None
+        self._storage = ThreadPoolExecutor(2, "silt-storage")  # two, so that one writes while the other waits for fsync
+        self.stored_bytes = 0
+        self.packs = 0
+
+    def add(self, codec: int, body: Buffer, plain_size: int, ids: Sequence[ChunkId], lengths: Sequence[int]) -> None:
+        """Seal one frame into the current pack. Raises what the storage raised if a pack could not be made durable."""
+        size = len(body) + OVERHEAD
+        with self._state:
+            pack = self._room_for(size)
+            start = pack.used
+            pack.used += size
+            pack.sealing += 1
+            pack.frames.append(FrameInfo(start, size, plain_size, 0, codec, ids, lengths))
+        try:
+            self._sealer.seal_into(body, frame_aad(codec, ids), pack.view[start : start + size])
+        finally:
+            with self._state:
+                pack.sealing -= 1
+                self._submit_if_ready(pack)
+
+    def close(self) -> None:
+        """Make everything durable. Raises what the storage raised."""
+        with self._state:
+            if self._open is not None and self._open.frames:
+                self._finish(self._open)
+            self._state.wait_for(lambda: not self._writing or self._error)
+            self._raise_error()
+
+    def stop(self) -> None:
+        """End the storage threads; what was not closed is dropped."""
+        self._storage.shutdown(wait=True, cancel_futures=True)
+
+    def _room_for(self, size: int) -> _Open:
+        """The open pack, with room for `size` bytes. Called with the lock held; waits for a free buffer."""
+        while True:
+            self._raise_error()
+            pack = self._open
+            if pack is not None:
+                if pack.used + size <= PACK_SIZE and len(pack.frames) < MAX_FRAMES:
+                    return pack
+                self._finish(pack)
+            elif self._free:
+                self._open = _Open(self._free.pop())
+            else:
+                self._state.wait()
+
+    def _finish(self, pack: _Open) -> None:
+        pack.full = True
+        self._open = None
+        self._writing += 1
+        self._submit_if_ready(pack)
+
+    def _submit_if_ready(self, pack: _Open) -> None:
+        if pack.full and not pack.sealing:
+            pack.full = False  # submitted once
+            self._storage.submit(self._write, pack)
+
+    def _write(self, pack: _Open) -> None:
+        error: BaseException | None = None
+        try:
+            self._write_pack(pack)
+        except BaseException as caught:  # whatever it is, the threads that wait must hear of it
+            error = caught
+        with self._state:
+            pack.view.release()
+            self._free.append(pack.arena)
+            self._writing -= 1
+            self._error = self._error or error
+            self._state.notify_all()
+
+    def _write_pack(self, pack: _Open) -> None:
+        slot = KeySlot(self._key.session_id, self._key.sealed)
+        end = encode_end(pack.frames, [slot], self._sealer)
+        with pack.view[: pack.used] as body:
+            hasher = blake3(body)
+            hasher.update(end)
+            name = PackName(hasher.hexdigest())
+            try:
+                self._backend.put(pack_object(name), [body, end])
+            except ObjectExists:
+                pass  # the same bytes under their own name
+        with self._state:
+            self.stored_bytes += pack.used + len(end)
+            self.packs += 1
+        self._on_durable(name, pack.frames)
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,141 @@
+"""Reading packs: footers, session keys, frames.
+
+Rule: what leaves here was authenticated, decompressed, and compared with its chunk ids; anything else is Corrupt, with
+the pack and the frame. Frames of one call are read in ascending order, neighbours in one request, through buffers that
+live as long as the call.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from .errors import Corrupt, StoreError, WrongKey
+from .frame import FrameOpener
+from .ids import PackName, pack_object
+from .index import Index
+from .opening import OpenStore
+from .pack import TAIL_READ, Footer, KeySlot, decode_end, decode_footer, end_length
+from .seal import Sealer, Tampered, sealer_for
+
+# Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP.
+RUN = 4 << 20
+GAP = 64 << 10
+FOOTERS = 64
+
+
+class PackReader:
+    """Footers and frames of a store's packs. Safe to share between threads."""
+
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
+        self._sealers: dict[bytes, Sealer] = {}
+        self._footers: OrderedDict[PackName, Footer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def footer(self, pack: PackName) -> Footer:
+        """The footer of a pack, from a cache of the last FOOTERS. Raises ObjectMissing, Corrupt."""
+        footer = self._footers.get(pack)
+        if footer is None:
+            footer = self._read_footer(pack)
+            with self._lock:
+                self._footers[pack] = footer
+                if len(self._footers) > FOOTERS:
+                    self._footers.popitem(last=False)
+        return footer
+
+    def _read_footer(self, pack: PackName) -> Footer:
+        name = pack_object(pack)
+        size = self._store.backend.size(name)
+        end = self._store.backend.get(name, max(0, size - TAIL_READ))
+        needed = end_length(pack, end)
+        if needed > size:
+            raise Corrupt(name, "it is truncated")
+        if needed > len(end):
+            end = self._store.backend.get(name, size - needed)
+        parts = decode_end(pack, end)
+        return decode_footer(pack, size, parts, self.sealer(name, parts.keys[0]))
+
+    def sealer(self, name: str, slot: KeySlot) -> Sealer:
+        """The sealer of a session; `name` is the object whose key slot it is. Raises Corrupt, NoKey."""
+        sealer = self._sealers.get(slot.session_id)
+        if sealer is None:
+            try:
+                sealer = sealer_for(self._store.ring.open_session(slot.session_id, slot.sealed))
+            except WrongKey:
+                raise Corrupt(name, "its key slot is damaged, or it is of another store") from None
+            self._sealers[slot.session_id] = sealer
+        return sealer
+
+    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
+        """(number, plaintext) of the given frames, ascending. A plaintext is valid until the next step.
+
+        Raises ObjectMissing when the pack is gone and Corrupt at the first damaged frame.
+        """
+        footer = self.footer(pack)
+        opener, name = FrameOpener(self._store.ring.id_key), pack_object(pack)
+        buffer = bytearray(0)
+        for run in _runs(footer, sorted(frames)):
+            start = footer.frames[run[0]].offset
+            size = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored - start
+            if size > len(buffer):
+                buffer = bytearray(size)
+            got = self._store.backend.get_into(name, start, memoryview(buffer)[:size])
+            for number in run:
+                yield number, self._open(footer, number, memoryview(buffer)[:got], start, opener)
+
+    def _open(self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener) -> memoryview:
+        frame, name = footer.frames[number], pack_object(footer.pack)
+        sealed = data[frame.offset - start : frame.offset - start + frame.stored]
+        try:
+            sealer = self.sealer(name, footer.keys[frame.key_slot])
+            return opener.open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths)
+        except Tampered:
+            raise Corrupt(name, f"damaged, {len(frame.ids)} chunks in it are concerned", frame=number) from None
+
+    def open_all(self, pack: PackName, data: memoryview) -> Iterator[tuple[int, Corrupt | None]]:
+        """Open every frame of a pack that was read whole: (number, None), or (number, what is wrong)."""
+        footer, opener = self.footer(pack), FrameOpener(self._store.ring.id_key)
+        for number in range(len(footer.frames)):
+            try:
+                self._open(footer, number, data, 0, opener)
+                yield number, None
+            except Corrupt as error:
+                yield number, error
+
+    def adopt_unindexed(self, index: Index) -> int:
+        """Make the chunks of packs that no readable index segment names findable again. Returns how many packs.
+
+        A pack whose footer cannot be read is left alone: `verify` names it.
+        """
+        known, adopted = index.packs(), 0
+        for pack in list_packs(self._store):
+            if pack in known:
+                continue
+            try:
+                footer = self.footer(pack)
+            except StoreError:
+                continue
+            for number, frame in enumerate(footer.frames):
+                index.add_frame(pack, number, frame.ids)
+            adopted += 1
+        return adopted
+
+
+def list_packs(store: OpenStore) -> Iterator[PackName]:
+    """Names of all packs, sorted."""
+    return (PackName(info.name.rpartition("/")[2]) for info in store.backend.list("packs/"))
+
+
+def _runs(footer: Footer, frames: Sequence[int]) -> Iterator[list[int]]:
+    """Group ascending frame numbers into stretches that one request reads."""
+    run: list[int] = []
+    for number in frames:
+        frame = footer.frames[number]
+        if run:
+            first, last = footer.frames[run[0]], footer.frames[run[-1]]
+            if frame.offset - last.offset - last.stored > GAP or frame.offset + frame.stored - first.offset > RUN:
+                yield run
+                run = []
+        run.append(number)
+    if run:
+        yield run

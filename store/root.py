@@ -1,0 +1,52 @@
+"""Roots: the commit of a backup. Before a root is created nothing of it exists; after, everything does.
+
+    backups/<deployment>/<group>/<level> := envelope(session id (16) | length (u16) | sealed data key | sealed msgpack)
+
+The sealed part's associated data is the object's own name, so a root cannot be passed off as another. The store knows
+of a root's content only what garbage collection will need: the key "chunks" lists the chunk ids that it references
+directly.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+
+from .envelope import ObjectKind, disclose, enclose
+from .errors import Corrupt
+from .keys import SessionKey
+from .opening import OpenStore
+from .seal import Tampered, seal, sealer_for, unseal
+
+ROOTS = "backups/"
+_KEY = struct.Struct("<16sH")
+
+
+def write_root(store: OpenStore, name: str, content: dict[str, Any], key: SessionKey) -> None:
+    """Create the root, exclusively and durably. Raises ObjectExists."""
+    body = seal(sealer_for(key.data_key), msgpack.packb(content, use_bin_type=True), _aad(name))
+    head = _KEY.pack(key.session_id, len(key.sealed)) + key.sealed
+    store.backend.put(name, [enclose(ObjectKind.ROOT, head + body)])
+
+
+def read_root(store: OpenStore, name: str) -> dict[str, Any]:
+    """The content of a root. Raises ObjectMissing, Corrupt, NoKey."""
+    payload = disclose(ObjectKind.ROOT, name, store.backend.get(name))
+    try:
+        session_id, length = _KEY.unpack_from(payload)
+        sealed, body = payload[_KEY.size : _KEY.size + length], payload[_KEY.size + length :]
+        data_key = store.ring.open_session(session_id, sealed)
+        content: dict[str, Any] = msgpack.unpackb(unseal(sealer_for(data_key), body, _aad(name)), strict_map_key=False)
+    except (Tampered, struct.error):
+        raise Corrupt(name, "it is not the root that was written under this name") from None
+    return content
+
+
+def root_names(store: OpenStore) -> Iterator[str]:
+    """Names of all roots, sorted as text."""
+    return (info.name for info in store.backend.list(ROOTS))
+
+
+def _aad(name: str) -> bytes:
+    return b"silt root 1 " + name.encode()

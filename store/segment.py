@@ -1,0 +1,230 @@
+"""Index segments: immutable sorted tables from chunk id to place. Format, writer and reader.
+
+    segment := MAGIC | salt (32) | entries (u64) | packs (u32) | head (u32) | fences (u32) | pack table (u32) | filter (u32)
+               | block ... | head | fences | pack table | filter         (u32s: stored lengths of the parts, 0 = absent)
+    block   := sealed part of BLOCK_ENTRIES entries (the last one fewer), in order of their bytes
+    entry   := first 24 bytes of the chunk id | pack number (u32) | frame (u16) | slot (u16)          32 bytes, big-endian
+    head    := sealed msgpack: {"replaces": [names of segments that this one stands for], "session": id}
+    fences  := sealed first 8 bytes of the first entry of each block
+    pack table := sealed 32-byte pack names, by pack number
+    filter  := sealed Bloom filter (4 hashes from the id's own bytes), absent in a segment of few entries
+
+A sealed part is ciphertext | tag (16), under a key derived from the store's index key and the salt, with the part's
+number as nonce: blocks count from 0, the other parts from 2**63. The object is `index/<BLAKE3 of its bytes>`.
+
+Chunk ids are uniform, so 24 bytes of one are as good as unique, and a lookup is: filter, fences, one block. Blocks are
+opened from the memory map only when asked for and kept in a bounded cache (index.py): memory does not grow with the
+store, but for 8 bytes of fence per 128 entries, 32 bytes a pack, and 10 bits of filter an entry.
+"""
+
+import os
+import struct
+from array import array
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgpack
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from .errors import Corrupt
+from .ids import ChunkId, PackName, Place
+from .seal import TAG_SIZE, CheckSealer
+
+MAGIC = b"SILTIX1\n"
+ENTRY_SIZE = 32
+KEY_SIZE = 24
+BLOCK_ENTRIES = 128
+BLOCK_SIZE = BLOCK_ENTRIES * ENTRY_SIZE
+
+# Below this a segment's blocks fit the cache as they are, and a filter would only cost its building.
+FILTER_FROM = 32768
+FILTER_BITS = 10  # an entry: about 1 lookup in 80 of a new chunk still opens a block
+_HASHES = struct.Struct("<8x4I8x")  # the same bytes of a chunk id and of an entry
+
+_HEAD = struct.Struct("<8s32sQIIIII")
+_PLACE = struct.Struct(">IHH")
+_PARTS = 1 << 63
+
+
+def entry(chunk: ChunkId, pack_number: int, frame: int, slot: int) -> bytes:
+    """One 32-byte entry."""
+    return chunk[:KEY_SIZE] + _PLACE.pack(pack_number, frame, slot)
+
+
+class _PartSealer:
+    """Seals the numbered parts of one segment; without encryption a checksum stands for the tag."""
+
+    def __init__(self, index_key: bytes, salt: bytes) -> None:
+        self._aead = AESGCM(blake3(b"silt segment 1" + salt, key=index_key).digest()) if index_key else None
+
+    def seal(self, number: int, plain: bytes) -> bytes:
+        if self._aead:
+            return self._aead.encrypt(number.to_bytes(12, "little"), plain, None)
+        return plain + CheckSealer.tag(plain, number.to_bytes(12, "little"))
+
+    def open(self, number: int, sealed: memoryview) -> bytes:
+        """Raises InvalidTag."""
+        if self._aead:
+            return self._aead.decrypt(number.to_bytes(12, "little"), sealed, None)
+        plain = bytes(sealed[:-TAG_SIZE])
+        if CheckSealer.tag(plain, number.to_bytes(12, "little")) != sealed[-TAG_SIZE:]:
+            raise InvalidTag
+        return plain
+
+
+class _Filter:
+    """A Bloom filter under construction; the hashes are pieces of the id, which is keyed and uniform."""
+
+    def __init__(self, entries: int) -> None:
+        self.bits = bytearray(max(1, entries * FILTER_BITS // 8))
+
+    def add(self, block: bytes) -> None:
+        bits, size = self.bits, len(self.bits) * 8
+        for words in _HASHES.iter_unpack(block):
+            for word in words:
+                place = word % size
+                bits[place >> 3] |= 1 << (place & 7)
+
+
+def encode_segment(
+    entries: Iterable[bytes],
+    count: int,
+    packs: Collection[PackName],
+    replaces: Sequence[str],
+    session: str,
+    index_key: bytes,
+) -> Iterator[bytes]:
+    """The pieces of a segment; `entries` come sorted and at most `count` of them (equal ones are written once).
+
+    The fixed head, which comes first, is known last: it is yielded last, and `join_segment` puts it in front.
+    """
+    salt = os.urandom(32)
+    sealer = _PartSealer(index_key, salt)
+    bloom = _Filter(count) if count >= FILTER_FROM else None
+    fences, written, number = [], 0, 0
+    for block in _blocks(entries):
+        fences.append(block[:8])
+        written += len(block) // ENTRY_SIZE
+        if bloom:
+            bloom.add(block)
+        yield sealer.seal(number, block)
+        number += 1
+    head = msgpack.packb({"replaces": list(replaces), "session": session})
+    plain = (head, b"".join(fences), b"".join(bytes.fromhex(p) for p in packs), bytes(bloom.bits) if bloom else b"")
+    parts = [sealer.seal(_PARTS + i, part) if part else b"" for i, part in enumerate(plain)]
+    yield from parts
+    yield _HEAD.pack(MAGIC, salt, written, len(packs), *map(len, parts))
+
+
+def join_segment(pieces: Iterable[bytes]) -> list[bytes]:
+    """The pieces in the order in which they are stored."""
+    ordered = list(pieces)
+    return [ordered[-1], *ordered[:-1]]
+
+
+def _blocks(entries: Iterable[bytes]) -> Iterator[bytes]:
+    block: list[bytes] = []
+    last = b""
+    for row in entries:
+        if row[:KEY_SIZE] == last:
+            continue  # stored twice by writers that did not see each other: one place is enough
+        last = row[:KEY_SIZE]
+        block.append(row)
+        if len(block) == BLOCK_ENTRIES:
+            yield b"".join(block)
+            block.clear()
+    if block:
+        yield b"".join(block)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHead:
+    """What a segment says of itself beside its entries."""
+
+    replaces: frozenset[str]
+    session: str
+
+
+class Segment:
+    """A segment opened over its bytes (a memory map). Safe to share between threads."""
+
+    def __init__(self, name: str, data: memoryview, index_key: bytes) -> None:
+        """Raises Corrupt when the parts around the blocks are damaged."""
+        self.name = name
+        self._data = data
+        try:
+            magic, salt, self.entries, self.pack_count, *lengths = _HEAD.unpack_from(data)
+            if magic != MAGIC:
+                raise Corrupt(name, "it is no index segment")
+            self._sealer = _PartSealer(index_key, salt)
+            self.block_count = -(-self.entries // BLOCK_ENTRIES)
+            at = _HEAD.size + self.entries * ENTRY_SIZE + self.block_count * TAG_SIZE
+            if at + sum(lengths) != len(data):
+                raise Corrupt(name, "it is truncated or overlong")
+            parts = []
+            for i, length in enumerate(lengths):
+                parts.append(self._sealer.open(_PARTS + i, data[at : at + length]) if length else b"")
+                at += length
+        except (struct.error, InvalidTag):
+            raise Corrupt(name, "its head is damaged, or not of this store") from None
+        head = msgpack.unpackb(parts[0])
+        self.head = SegmentHead(frozenset(head["replaces"]), head["session"])
+        self._fences = array("Q", parts[1])
+        self._fences.byteswap()  # stored big-endian so that bytes and numbers sort alike
+        self._packs, self._filter = parts[2], parts[3]
+        self._filter_bits = len(self._filter) * 8
+
+    def maybe(self, chunk: ChunkId) -> bool:
+        """False when the chunk is surely not here."""
+        bits, size = self._filter, self._filter_bits
+        if not size:
+            return True
+        for word in _HASHES.unpack(chunk):
+            place = word % size
+            if not bits[place >> 3] >> (place & 7) & 1:
+                return False
+        return True
+
+    def block_of(self, chunk: ChunkId) -> int:
+        """The only block that can hold the chunk, or -1."""
+        return bisect_right(self._fences, int.from_bytes(chunk[:8], "big")) - 1
+
+    def block(self, number: int) -> bytes:
+        """The plain entries of a block. Raises Corrupt."""
+        start = _HEAD.size + number * (BLOCK_SIZE + TAG_SIZE)
+        size = min(BLOCK_ENTRIES, self.entries - number * BLOCK_ENTRIES) * ENTRY_SIZE
+        try:
+            return self._sealer.open(number, self._data[start : start + size + TAG_SIZE])
+        except InvalidTag:
+            raise Corrupt(self.name, f"block {number} is damaged") from None
+
+    def place(self, row: bytes) -> Place:
+        """The place that a 32-byte entry of this segment names."""
+        number, frame, slot = _PLACE.unpack_from(row, KEY_SIZE)
+        return Place(self.pack(number), frame, slot)
+
+    def pack(self, number: int) -> PackName:
+        """The name of a pack by its number here."""
+        return PackName(self._packs[number * 32 : number * 32 + 32].hex())
+
+    def packs(self) -> Iterator[PackName]:
+        """Every pack that this segment names."""
+        return (self.pack(number) for number in range(self.pack_count))
+
+    def rows(self) -> Iterator[bytes]:
+        """Every 32-byte entry, sorted."""
+        for number in range(self.block_count):
+            block = self.block(number)
+            for at in range(0, len(block), ENTRY_SIZE):
+                yield block[at : at + ENTRY_SIZE]
+
+
+def find_in_block(block: bytes, chunk: ChunkId) -> bytes | None:
+    """The entry of a chunk in a block's plain entries."""
+    key, at = chunk[:KEY_SIZE], block.find(chunk[:KEY_SIZE])
+    while at >= 0 and at % ENTRY_SIZE:
+        at = block.find(key, at + 1)
+    return block[at : at + ENTRY_SIZE] if at >= 0 else None

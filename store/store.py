@@ -1,0 +1,108 @@
+"""The front of this layer: one open store, to read from and to write into.
+
+Rule: this class holds the parts together and does no work of its own; a new verb belongs into the part that it is
+about.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .backend import Backend
+from .config import Config
+from .errors import ObjectMissing
+from .ids import ChunkId, PackName, Place
+from .index import Index
+from .keys import KeyRing, Secret
+from .opening import OpenStore, init_store, open_store
+from .pack import Footer
+from .reader import PackReader
+from .root import read_root, root_names
+from .writer import Writer
+
+# Frames kept open by read_chunk: enough to read a manifest or a file whose chunks share frames once a frame.
+OPEN_FRAMES = 8
+
+
+class Store:
+    """An open store. Safe to read from several threads; each `writer` is a session of its own."""
+
+    def __init__(self, opened: OpenStore) -> None:
+        self.opened = opened
+        self.reader = PackReader(opened)
+        self.index = Index(opened.backend, opened.ring.index_key if opened.config.encrypted else b"")
+        self.index.load()
+        self._adopted = False
+        self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
+        if self.index.damaged:
+            self._adopt()
+
+    @classmethod
+    def init(cls, backend: Backend, secrets: Sequence[tuple[Secret, str]], *, compression: str = "zstd") -> "Store":
+        """Make a store and open it: see opening.init_store."""
+        return cls(init_store(backend, secrets, compression=compression))
+
+    @classmethod
+    def open(cls, backend: Backend, secret: Secret | None) -> "Store":
+        """Open a store: see opening.open_store."""
+        return cls(open_store(backend, secret))
+
+    @property
+    def backend(self) -> Backend:
+        return self.opened.backend
+
+    @property
+    def config(self) -> Config:
+        return self.opened.config
+
+    @property
+    def ring(self) -> KeyRing:
+        return self.opened.ring
+
+    def writer(self, compression: str | None = None) -> Writer:
+        """A writing session, to be used as a context manager."""
+        return Writer(self.opened, self.reader, self.index, compression)
+
+    def find(self, chunk: ChunkId) -> Place | None:
+        """Where a chunk lies. Where no segment names it, packs that no segment names are looked through, once."""
+        place = self.index.find(chunk)
+        if place is None and not self._adopted:
+            self._adopt()
+            place = self.index.find(chunk)
+        return place
+
+    def _adopt(self) -> None:
+        self._adopted = True
+        self.reader.adopt_unindexed(self.index)
+
+    def footer(self, pack: PackName) -> Footer:
+        """See PackReader.footer."""
+        return self.reader.footer(pack)
+
+    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
+        """See PackReader.read_frames."""
+        return self.reader.read_frames(pack, frames)
+
+    def read_chunk(self, chunk: ChunkId) -> bytes:
+        """One chunk, through a small cache of frames. Raises ObjectMissing, Corrupt. One thread at a time."""
+        place = self.find(chunk)
+        if place is None:
+            raise ObjectMissing(f"chunk {chunk.hex()}", hint="run 'silt verify' to see what is concerned")
+        key = (place.pack, place.frame)
+        if key not in self._frames:
+            info = self.footer(place.pack).frames[place.frame]
+            ((_, plain),) = self.read_frames(place.pack, [place.frame])
+            spans = zip(info.ids, info.starts, info.lengths, strict=True)
+            self._frames[key] = (bytes(plain), {i: slice(start, start + length) for i, start, length in spans})
+            if len(self._frames) > OPEN_FRAMES:
+                self._frames.popitem(last=False)
+        data, slices = self._frames[key]
+        return data[slices[chunk]]
+
+    def root_names(self) -> Iterator[str]:
+        """See root.root_names."""
+        return root_names(self.opened)
+
+    def read_root(self, name: str) -> dict[str, Any]:
+        """See root.read_root."""
+        return read_root(self.opened, name)

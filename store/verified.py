@@ -1,0 +1,131 @@
+"""Notes of verification: which packs were read whole, and when. Kept in the store, so that every host knows of them.
+
+    verified/<32 random hex digits> := envelope(sealed msgpack [[time, intact, damaged] ...])
+    time := ns since 1970; intact, damaged := names of packs, 32 bytes each
+
+The key is derived from the store's and from the note's own name, so each note has a key of its own; the name is the
+associated data as well. Rule: a note is created and never changed. When there are MERGE_WHEN of them, whoever writes
+the next one writes one for all of them and removes those. Of several notes about a pack the latest counts.
+
+It promises nothing about packs that no note names, and believes no time that lies more than SKEW in the future: hosts'
+clocks only order the work here, and decide nothing that could not be repeated.
+"""
+
+import os
+import time
+from array import array
+from collections.abc import Collection, Iterable, Iterator
+
+import msgpack
+from blake3 import blake3
+
+from .check import Fault, fault_of
+from .envelope import ObjectKind, disclose, enclose
+from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
+from .ids import PACK_NAME_SIZE, PackName
+from .opening import OpenStore
+from .pack_list import PackList
+from .seal import Sealer, Tampered, seal, sealer_for, unseal
+
+VERIFIED = "verified/"
+
+# Each note is one more object to read before a verification starts; merging rewrites 32 bytes a pack of the store.
+MERGE_WHEN = 8
+
+SKEW = 24 * 3600 * 10**9
+_AAD = b"silt verified 1 "
+_NAME = PACK_NAME_SIZE // 2
+
+
+class VerifiedNotes:
+    """The notes of one store. One thread at a time."""
+
+    def __init__(self, store: OpenStore, packs: PackList) -> None:
+        """`packs` are those whose notes matter; all numbers here are theirs."""
+        self._store, self._packs = store, packs
+        self._key = store.ring.derive("verified") if store.config.encrypted else b""
+        self._notes: list[str] = []
+        self.faults: list[Fault] = []
+        self.times = array("q", bytes(8 * len(packs)))  # when each was last read whole; 0 for never
+        self.damaged: set[int] = set()  # those that were damaged then
+
+    def load(self) -> None:
+        """Read every note. Fills the attributes."""
+        self._notes, self.faults = [], []
+        for info in self._store.backend.list(VERIFIED):
+            try:
+                rows = self._read(info.name)
+            except (ObjectMissing, NewerFormat):
+                continue  # merged meanwhile; or a newer silt's, which is left alone
+            except StoreError as error:
+                what = fault_of(info.name, error, self._store.backend).error
+                self.faults.append(
+                    Fault(info.name, f"{what}; nothing is lost: the packs it names count as not verified")
+                )
+                continue
+            self._notes.append(info.name)
+            for at, intact, damaged in rows:
+                self._take(at, _numbers(self._packs, intact), damaged=False)
+                self._take(at, _numbers(self._packs, damaged), damaged=True)
+
+    def remember(self, at_ns: int, intact: Collection[int], damaged: Collection[int]) -> None:
+        """Note what was read whole at that time. Raises StoreError when the note cannot be kept."""
+        if not intact and not damaged:
+            return
+        replaced: list[str] = []
+        self._take(at_ns, intact, damaged=False)
+        self._take(at_ns, damaged, damaged=True)
+        if len(self._notes) + 1 >= MERGE_WHEN or self.faults:
+            self.load()
+            replaced = self._notes + [fault.object for fault in self.faults]
+            rows = self._all_rows()
+        else:
+            rows = [[at_ns, self._packed(intact), self._packed(damaged)]]
+        name = VERIFIED + os.urandom(16).hex()
+        sealed = seal(self._sealer(name), msgpack.packb(rows), _AAD + name.encode())
+        self._store.backend.put(name, [enclose(ObjectKind.VERIFIED, sealed)])
+        for old in replaced:
+            try:
+                self._store.backend.delete(old)
+            except ObjectMissing:
+                pass  # another verification merged it too
+        self._notes = [*(note for note in self._notes if note not in replaced), name]
+        self.faults = []
+
+    def _take(self, at: int, numbers: Iterable[int], *, damaged: bool) -> None:
+        if at > time.time_ns() + SKEW:
+            return
+        for number in numbers:
+            if at >= self.times[number]:
+                self.times[number] = at
+                (self.damaged.add if damaged else self.damaged.discard)(number)
+
+    def _all_rows(self) -> list[list[int | bytes]]:
+        """What all notes say of the packs that are still there."""
+        groups: dict[int, tuple[list[int], list[int]]] = {}
+        for number, at in enumerate(self.times):
+            if at:
+                groups.setdefault(at, ([], []))[number in self.damaged].append(number)
+        return [[at, self._packed(intact), self._packed(bad)] for at, (intact, bad) in sorted(groups.items())]
+
+    def _packed(self, numbers: Iterable[int]) -> bytes:
+        return b"".join(bytes.fromhex(self._packs.names[number]) for number in numbers)
+
+    def _read(self, name: str) -> list[tuple[int, bytes, bytes]]:
+        sealed = disclose(ObjectKind.VERIFIED, name, self._store.backend.get(name))
+        try:
+            content = msgpack.unpackb(unseal(self._sealer(name), sealed, _AAD + name.encode()))
+        except Tampered:
+            raise Corrupt(name, "it is not the note that was written under this name") from None
+        return [(at, intact, damaged) for at, intact, damaged in content]
+
+    def _sealer(self, name: str) -> Sealer:
+        return sealer_for(blake3(name.encode(), key=self._key).digest() if self._key else b"")
+
+
+def _numbers(packs: PackList, names: bytes) -> Iterator[int]:
+    """The numbers of those packs of a note that are in the list."""
+    for start in range(0, len(names), _NAME):
+        number = packs.number(PackName(names[start : start + _NAME].hex()))
+        if number is not None:
+            yield number

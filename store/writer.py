@@ -1,0 +1,152 @@
+"""The writing session: hash, deduplicate, gather into frames, compress, hand to the packer; and the commit.
+
+Rule, and the order of everything here: packs are durable before an index segment names them, the index before the
+root. A crash at any point leaves unreferenced objects that the next session adopts. `store_run` may be called by many
+threads; each does its own hashing and compressing, which release the interpreter lock.
+"""
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from .errors import StoreError
+from .frame import Compressor, NewFrame
+from .ids import ChunkId, PackName, chunk_id
+from .index import Index
+from .lease import HeldLease, leases
+from .opening import OpenStore
+from .pack import FrameInfo
+from .packer import Packer
+from .reader import PackReader
+from .root import write_root
+from .seal import sealer_for
+
+# Entries held in memory before they go into a segment: some 20 MiB here, and at most so many chunks to find again from
+# footers after a crash.
+SEGMENT_ENTRIES = 100_000
+
+
+class Writer:
+    """A session that adds to a store. A context manager: leaving it without `commit` keeps what is durable."""
+
+    def __init__(self, store: OpenStore, reader: PackReader, index: Index, compression: str | None = None) -> None:
+        self._store, self._reader, self._index = store, reader, index
+        self._key = store.ring.new_session()
+        self._id_key = store.ring.id_key
+        self._compressor = Compressor(compression or store.config.compression)
+        self._session = self._key.session_id.hex()
+        self._claimed: dict[ChunkId, object] = {}
+        self._lock = threading.Lock()
+        self._sealer = sealer_for(self._key.data_key)
+        self.new_chunks = self.new_bytes = self.known_chunks = 0
+
+    def __enter__(self) -> Self:
+        lease_sealer = sealer_for(self._store.ring.derive("lease") if self._store.config.encrypted else b"")
+        others = leases(self._store.backend, lease_sealer)
+        self._lease = HeldLease(self._store.backend, self._session, lease_sealer)
+        self._packer = Packer(self._store.backend, self._key, self._sealer, self._on_durable)
+        if others or self._index.damaged:
+            self._reader.adopt_unindexed(self._index)
+            self._index.flush(self._session)
+        for lease in others:
+            if lease.dead:
+                self._forget(lease.name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None:
+                self._keep_what_is_durable()
+        finally:
+            self._packer.stop()
+            self._lease.end()
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of packs made durable so far."""
+        return self._packer.stored_bytes
+
+    def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
+        """Store the chunks of `buffer`, which end at `ends` (ascending); their ids. Only new ones are written.
+
+        The buffer may be reused when this returns. Chunks that follow each other in the buffer share frames.
+        """
+        ids, frames = self.choose(buffer, ends)
+        for frame in frames:
+            self.write(frame)
+        return ids
+
+    def choose(self, buffer: memoryview, ends: Sequence[int]) -> tuple[list[ChunkId], list[NewFrame]]:
+        """Hash and claim the chunks of `buffer`: all ids, and frames of the new ones, each of which the caller must
+        `write`.
+
+        Apart from hashing this holds the interpreter lock; `write` releases it. The frames borrow the buffer.
+        """
+        ids: list[ChunkId] = []
+        frames: list[NewFrame] = []
+        frame = NewFrame(buffer)
+        start = fresh = 0
+        for end in ends:
+            chunk = chunk_id(buffer[start:end], self._id_key)
+            ids.append(chunk)
+            if self._claim(chunk):
+                fresh += 1
+                if not frame.takes(end - start):
+                    frames.append(frame)
+                    frame = NewFrame(buffer)
+                frame.add(chunk, start, end)
+            start = end
+        if frame.ids:
+            frames.append(frame)
+        with self._lock:
+            self.new_chunks += fresh
+            self.known_chunks += len(ids) - fresh
+            self.new_bytes += sum(frame.size for frame in frames)
+        return ids, frames
+
+    def write(self, frame: NewFrame) -> None:
+        """Compress and seal a chosen frame into a pack. Raises what the storage raised."""
+        codec, body = self._compressor.compress(frame.plain())
+        self._packer.add(codec, body, frame.size, frame.ids, frame.lengths)
+
+    def _claim(self, chunk: ChunkId) -> bool:
+        """True for exactly one caller, when the store does not have the chunk."""
+        if chunk in self._claimed or chunk in self._index:
+            return False
+        mine = object()
+        return self._claimed.setdefault(chunk, mine) is mine
+
+    def _on_durable(self, pack: PackName, frames: Sequence[FrameInfo]) -> None:
+        for number, frame in enumerate(frames):
+            self._index.add_frame(pack, number, frame.ids)
+            for chunk in frame.ids:
+                self._claimed.pop(chunk, None)
+        if self._index.recent >= SEGMENT_ENTRIES:
+            self._index.flush(self._session)
+
+    def flush(self) -> None:
+        """Make everything stored so far durable and indexed. Raises what the storage raised."""
+        self._packer.close()
+        self._index.flush(self._session)
+
+    def commit(self, name: str, content: dict[str, object]) -> None:
+        """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken."""
+        self.flush()
+        write_root(self._store, name, content, self._key)
+
+    def _keep_what_is_durable(self) -> None:
+        """After a failure: index the packs that are durable, so that the next backup reuses them without a search."""
+        try:
+            self._packer.close()
+            self._index.flush(self._session)
+        except StoreError:
+            pass  # the storage is what failed; packs that no segment names are adopted by the next session
+
+    def _forget(self, lease: str) -> None:
+        try:
+            self._store.backend.delete(lease)
+        except StoreError:
+            pass

@@ -1,0 +1,50 @@
+"""`silt config`: what it writes is right, what it checks is named, what it shows is there."""
+
+import json
+from pathlib import Path
+
+from .conftest import Silt
+
+
+def test_a_starting_file_is_right(silt: Silt, tmp_path: Path) -> None:
+    for preset in ([], ["--preset", "phantom"]):
+        file = tmp_path / f"{len(preset)}.toml"
+        assert str(file) in silt("config", "new", file, *preset).out
+        assert "right; deployment" in silt("config", "check", file).out
+    assert "exists already" in silt("config", "new", file, code=2).err
+    assert silt("config", "new", "--preset", "phantom", "-").stdout == file.read_bytes()
+
+
+def test_the_phantom_preset_has_nine_file_sets(silt: Silt, tmp_path: Path) -> None:
+    silt("config", "new", tmp_path / "d.toml", "--preset", "phantom")
+    (tmp_path / "home" / "apps").mkdir(parents=True)
+    ran = silt("config", "show", tmp_path / "d.toml", "-D", f"PHANTOM_HOME={tmp_path / 'home'}", "--json")
+    assert len(ran.result["file_sets"]) == 9
+    apps = next(row for row in ran.result["file_sets"] if row["name"] == "apps")
+    assert apps["found"] == [{"path": str(tmp_path / "home" / "apps")}]
+    ran = silt("config", "show", tmp_path / "d.toml", "-D", f"PHANTOM_HOME={tmp_path / 'home'}")
+    assert f"  {tmp_path / 'home' / 'apps'}\n" in ran.out
+    assert f"  {tmp_path / 'home' / 'scm'}  (not there)\n" in ran.out
+
+
+def test_mistakes_are_named_by_line_and_key(silt: Silt, tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text('name = "app"\n[file-sets.data]\npaths = ["/srv"]\nexcludes = ["*.tmp"]\n')
+    ran = silt("config", "check", file, code=2)
+    assert f"{file}:4: file-sets.data.excludes" in ran.err
+    assert "hint: " in ran.err
+    error = json.loads(silt("config", "check", file, "--json", code=2).err)
+    assert error["error"] == "ConfigError"
+
+
+def test_words_that_are_no_definition(silt: Silt, tmp_path: Path) -> None:
+    silt("config", "new", tmp_path / "d.toml")
+    assert "-D HOME: this is not NAME=VALUE" in silt("config", "check", tmp_path / "d.toml", "-D", "HOME", code=2).err
+
+
+def test_without_a_file_the_settings_say_which(silt: Silt, tmp_path: Path) -> None:
+    assert "nothing says what to back up" in silt("config", "check", code=2).err
+    silt("config", "new", tmp_path / "d.toml")
+    (tmp_path / "settings.toml").write_text('deployment = "d.toml"')
+    silt.environment["SILT_CONFIG"] = str(tmp_path / "settings.toml")
+    assert str(tmp_path / "d.toml") in silt("config", "check").out

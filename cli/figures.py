@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
 
 def time_left(seconds: float) -> str:
     """A duration that is only guessed: whole seconds."""
-    return f"{seconds:.0f} s" if seconds < 59.5 else duration(seconds)
+    return f"{seconds:.0f} s" if seconds < 59.5 else duration(max(60, seconds))
 
 
 def local_time(nanoseconds: int) -> str:

@@ -19,7 +19,7 @@ from .errors import SourceError
 from .events import Event, Noted, Progress, Report, Warned, show_path
 from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
 from .manifest import ManifestReader
-from .owners import group_names, user_names
+from .owners import SeenOwners
 from .scan import same_device
 from .walk import SetWalk
 
@@ -119,9 +119,9 @@ class _Run:
     """The walk over all file sets of one backup."""
 
     def __init__(self, store: Store, sink: Writer | DryWriter, base: Level | None, report: Report) -> None:
-        self._store, self._sink, self._base, self._report = store, sink, base, report
+        self._store, self._sink, self.base, self._report = store, sink, base, report
         self.stats: Counter[str] = Counter()
-        self.owners: set[bytes] = set()
+        self.owners = SeenOwners()
         self.sets: list[SetInfo] = []
         self._told = 0.0
 
@@ -134,9 +134,9 @@ class _Run:
             self.sets.append(walk.run(self.stats, self.owners))
 
     def _base_reader(self, name: str) -> ManifestReader | None:
-        for files in self._base.sets if self._base else ():
-            if files.name == name and self._base:
-                return ManifestReader(self._store, self._base, files)
+        for files in self.base.sets if self.base else ():
+            if files.name == name and self.base:
+                return ManifestReader(self._store, self.base, files)
         return None
 
     def tell(self, path: bytes, stats: Counter[str]) -> None:
@@ -163,8 +163,8 @@ class _Run:
 
 
 def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: Writer, warned: _Warnings) -> Level:
-    uids = {int.from_bytes(pair[:4], "little") for pair in run.owners}
-    gids = {int.from_bytes(pair[4:], "little") for pair in run.owners}
+    owners, groups = run.owners.names()
+    base = run.base
     return Level(
         plan.ref,
         kind=plan.kind,
@@ -177,8 +177,9 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
         sets=tuple(run.sets),
         stats=run.finished_stats(started, writer.stored_bytes) | {"warnings": warned.count},
         warnings=tuple(warned.kept),
-        owners=user_names(uids),
-        groups=group_names(gids),
+        # What is unchanged is not parsed, and its ACLs may name owners whom only the base level knows.
+        owners={**(base.owners if base else {}), **owners},
+        groups={**(base.groups if base else {}), **groups},
     )
 
 

@@ -19,6 +19,7 @@ from .entry import HEAD, extra, head_of, make_row
 from .events import Report, Warned, show_path
 from .files import read_files
 from .metadata import MetadataError, capture
+from .owners import SeenOwners
 from .stream import Stream, pack_chunks
 from .workers import BUFFER, ChunkSink, Workers
 
@@ -65,6 +66,7 @@ class Contents:
         self._cutter = Cutter(cut_seed)
         self._reading: deque[_Reading] = deque()
         self.read_bytes = 0
+        self.owners = SeenOwners()
 
     def __enter__(self) -> Self:
         self._workers.__enter__()
@@ -191,7 +193,9 @@ class Contents:
 
     def _capture(self, file: Pending, where: bytes | int, stat: bytes) -> tuple[dict[bytes, bytes], int]:
         try:
-            return capture(where, int.from_bytes(stat[:4], "little"))
+            xattrs, flags = capture(where, int.from_bytes(stat[:4], "little"))
+            self.owners.add_acls(xattrs)
+            return xattrs, flags
         except MetadataError as error:
             self._report(Warned("metadata", show_path(file.path), str(error)))
             return error.xattrs, error.flags

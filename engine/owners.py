@@ -85,6 +85,29 @@ def _on_this_host(number: int, names: Mapping[int, str], look_up: Callable[[str]
         return number
 
 
+class SeenOwners:
+    """The owners met during a backup, whose names its root records. `pairs` takes uid and gid as 8 packed bytes."""
+
+    def __init__(self) -> None:
+        self.pairs: set[bytes] = set()
+        self._uids: set[int] = set()
+        self._gids: set[int] = set()
+
+    def add_acls(self, xattrs: Mapping[bytes, bytes]) -> None:
+        """The owners that the ACLs among these attributes name."""
+        for name, value in xattrs.items():
+            if name.startswith(b"system.posix_acl_"):
+                uids, gids = acl_owners(value)
+                self._uids |= uids
+                self._gids |= gids
+
+    def names(self) -> tuple[dict[int, str], dict[int, str]]:
+        """The names on this host of the users and of the groups."""
+        uids = self._uids | {int.from_bytes(pair[:4], "little") for pair in self.pairs}
+        gids = self._gids | {int.from_bytes(pair[4:], "little") for pair in self.pairs}
+        return user_names(uids), group_names(gids)
+
+
 def user_names(uids: Iterable[int]) -> dict[int, str]:
     """The names on this host of those users that have one."""
     return _names(uids, lambda number: pwd.getpwuid(number).pw_name)

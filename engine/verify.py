@@ -12,6 +12,7 @@ pack, some 100 KiB in 32 MiB. It does not read contents: a flipped bit in a pack
 A level whose root is gone is missed when a later one of its group is there; the newest one cannot be missed.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -22,7 +23,7 @@ from .levels import Level, LevelRef, level_refs, read_level
 from .verify_blame import OWN_ROOT, Blame, Losses, label
 from .verify_census import Census
 from .verify_copies import find_copies
-from .verify_damage import DamageLog, Key
+from .verify_damage import DamageLog
 from .verify_manifests import Manifests
 from .verify_packs import PacksRead, read_packs
 from .verify_result import ALL_DATA, NO_DATA, Budget, Coverage, Damage, Stretch, VerifyResult
@@ -92,7 +93,7 @@ class _Verification:
         self._log_lost_segments()
         self.damages = self._log.damages()
         own = dict.fromkeys(self._manifests.senseless, (OWN_ROOT,))
-        losses = Losses({**self._log.gone(), **own}, {key: self._length(key) for key in self._census.short})
+        losses = Losses({**self._log.gone(), **own}, self._census.short)
         if losses:
             Blame(self._store, self._manifests, losses, self.damages).run()
         for ref in self._lost_roots:
@@ -110,4 +111,62 @@ class _Verification:
             self._manifests.places |= found
             self._manifests.unreadable = {}
             self._census.take(self._manifests)
-"""
+
+    def _log_lost_chunks(self) -> None:
+        """What levels need and no readable pack holds, beyond the chunks of packs that are known to be damaged."""
+        needed = self._census.unknown | self._manifests.unreadable.keys()
+        nowhere = {key for key in needed if key not in self._log.copies and key not in self._log.lost}
+        if nowhere:
+            self._log.add("packs/", f"{len(nowhere)} chunks that levels need are in no pack that can be read")
+            self._log.lose("packs/", nowhere)
+
+    def _log_lost_segments(self) -> None:
+        """Every committed chunk is in an index segment. One that is in a pack alone shows that a segment is gone."""
+        count = len(self._census.used) or len(self._census.unknown & self._log.copies.keys())
+        if count and not self._census.segments.faults:
+            what = f"{count} packs" if self._census.used else f"{count} chunks"
+            error = f"a segment is missing: {what} that levels need are in none; nothing is lost: packs tell it, too"
+            self._log.add("index/", error)
+
+    def result(self, days: int) -> VerifyResult:
+        """What came of it."""
+        census = self._census
+        known = {number for name in census.segments.named_by_damaged if (number := census.packs.number(name)) is not None}
+        unreferenced = set(census.adopted) - census.used - known - census.unusable
+        return VerifyResult(
+            levels=len(self._levels),
+            entries=self._manifests.entries,
+            chunks=census.chunks,
+            packs=len(census.packs) - len(census.packs.missing()),
+            bytes=census.packs.bytes,
+            packs_read=self._read.packs,
+            bytes_read=self._read.bytes,
+            unreferenced=len(unreferenced),
+            unreferenced_bytes=sum(census.packs.sizes[number] for number in unreferenced),
+            damaged=[self.damages[name] for name in sorted(self.damages)],
+            coverage=self._coverage(days),
+        )
+
+    def _coverage(self, days: int) -> Coverage:
+        packs, log = self._census.packs, self._log
+        unsound = self._notes.damaged | self._census.unusable
+        unsound |= {number for name in log.frames if (number := packs.number(name)) is not None}
+        times = [0 if number in unsound else at for number, at in enumerate(self._notes.times)]
+        since = time.time_ns() - days * _DAY
+        recent = sum(size for size, at in zip(packs.sizes, times, strict=True) if size > 0 and at >= since)
+        share = recent / packs.bytes if packs.bytes else 1.0
+        return Coverage(days, share, min(times, default=0) or None)
+
+
+def missing_levels(refs: Sequence[LevelRef]) -> list[LevelRef]:
+    """The levels whose roots must have been there: those before others of their group, and groups between others."""
+    missing = []
+    for deployment, those in groupby(sorted(refs), key=lambda ref: ref.deployment):
+        newest: dict[int, int] = {}
+        there = set(those)
+        for ref in there:
+            newest[ref.group] = max(ref.level, newest.get(ref.group, 0))
+        for group in range(min(newest), max(newest) + 1):
+            wanted = (LevelRef(deployment, group, level) for level in range(newest.get(group, 0) + 1))
+            missing += [ref for ref in wanted if ref not in there]
+    return missing

@@ -10,7 +10,6 @@ Memory is bounded by PART: a store of more chunks is looked at in several rounds
 """
 
 from collections.abc import Iterator
-from functools import partial
 
 from siltstone.store import (
     BackendError,
@@ -56,13 +55,14 @@ class Census:
         ]  # packs that no good segment names
         self.used: set[int] = set()  # those of them that levels need
         self.unknown: set[Key] = set()  # references to chunks that are nowhere
-        self.short: set[Key] = set()  # references that reach beyond their chunk
+        self.short: dict[Key, int] = {}  # chunks that references reach beyond, with their lengths
+        self.chunks = 0
         for number in self.packs.missing():
             self._discard(number, "it is missing")
 
     def take(self, manifests: Manifests) -> None:
         """Hold everything against everything. Fills `unusable`, `used`, `unknown` and `short`."""
-        self.used, self.unknown, self.short = set(), set(), set()
+        self.used, self.unknown, self.short, self.chunks = set(), set(), {}, 0
         chunks = self.segments.entries
         if self.adopted:
             chunks += sum(len(footer_keys(footer)) for _, footer in self.footers(self.adopted))
@@ -71,10 +71,11 @@ class Census:
             low, high = ((1 << 64) * at // rounds for at in (number, number + 1))
             table = self._table(low, high)
             self._confirm(table)
-            for keys, ends in manifests.references(partial(self._tell.entries, manifests)):
+            self.chunks += len(table)
+            for keys, ends in manifests.references(self._tell.entries):
                 unknown, short, used = table.look_up(keys, ends)
                 self.unknown.update(unknown.tolist())
-                self.short.update(short.tolist())
+                self.short |= short
                 self.used |= used
 
     def _table(self, low: int, high: int) -> ChunkTable:
@@ -98,6 +99,7 @@ class Census:
                 self._log.lose(pack_object(self.packs.names[number]), [key])
             else:
                 wrong[number] = wrong.get(number, 0) + 1
+                self._log.lose("index/", [key])
         for number, count in wrong.items():
             pack = pack_object(self.packs.names[number])
             self._log.add("index/", f"{count} entries name places in {pack} where their chunks are not")

@@ -6,7 +6,18 @@ the search goes on for these. Memory grows with the lost chunks; each round read
 
 from collections.abc import Collection
 
-from siltstone.store import BackendError, Corrupt, Footer, ObjectMissing, PackName, Place, Store, footer_keys, pack_object
+from siltstone.store import (
+    BackendError,
+    Corrupt,
+    Footer,
+    ObjectMissing,
+    PackName,
+    Place,
+    Store,
+    footer_keys,
+    pack_object,
+    raise_if_away,
+)
 
 from .verify_census import Census
 from .verify_damage import DamageLog, Key
@@ -66,7 +77,7 @@ def _opens(store: Store, log: DamageLog, pack: PackName, frame: int) -> bool:
             pass
     except (Corrupt, ObjectMissing, BackendError) as error:
         if isinstance(error, BackendError):
-            store.backend.get("config", 0, 1)
+            raise_if_away(store.backend)
         log.lose_frames(pack, [frame], f"frame {frame} does not open: {error}")
         return False
     return True

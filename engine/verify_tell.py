@@ -9,7 +9,6 @@ import time
 from siltstone.store import PackName, pack_object
 
 from .events import Progress, Report
-from .verify_manifests import Manifests
 
 INTERVAL = 0.1
 
@@ -26,10 +25,10 @@ class Teller:
         if self._due():
             self._report(Progress("structure", read, 0, current=pack_object(pack), total_files=total))
 
-    def entries(self, manifests: Manifests) -> None:
+    def entries(self, count: int) -> None:
         """So many entries of levels were looked at."""
         if self._due():
-            self._report(Progress("levels", manifests.entries, 0))
+            self._report(Progress("levels", count, 0))
 
     def packs(self, read: int, size: int, pack: PackName, total: int, total_size: int) -> None:
         """So many packs, and bytes, of so many were read whole."""

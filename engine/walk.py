@@ -17,6 +17,7 @@ from .events import Report, Warned, show_path
 from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError, capture
+from .owners import SeenOwners
 from .scan import BLOCKS_AT, DEV_AT, DIRECTORY, REGULAR, SYMLINK, Found, Scan
 from .workers import BUFFER
 
@@ -48,15 +49,17 @@ class SetWalk:
         self._batch = Batch()
         self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
         self._entries = 0
+        self._owners = SeenOwners()
         self.stats: Counter[str] = Counter()
 
-    def run(self, totals: Counter[str], owners: set[bytes]) -> SetInfo:
-        """Walk, and add to the totals and the owners (uid and gid as 8 bytes) that were seen."""
-        stats = self.stats
+    def run(self, totals: Counter[str], owners: SeenOwners) -> SetInfo:
+        """Walk, and add to the totals and the owners that were seen."""
+        stats, pairs, self._owners = self.stats, owners.pairs, owners
+        self._contents.owners = owners
         with self._contents:
             for found, row in self._merged():
                 path, stat = found
-                owners.add(stat[4:12])
+                pairs.add(stat[4:12])
                 kind = stat[1] & 0xF0
                 if kind == REGULAR:
                     stats["files"] += 1
@@ -151,6 +154,7 @@ class SetWalk:
             if kind == SYMLINK:
                 target = os.readlink(path)
             xattrs, flags = capture(path, int.from_bytes(stat[:4], "little"))
+            self._owners.add_acls(xattrs)
         except MetadataError as error:
             xattrs, flags = error.xattrs, error.flags
             self._report(Warned("metadata", show_path(path), str(error)))

@@ -87,11 +87,11 @@ class ChunkTable:
 
     def look_up(
         self, keys: "NDArray[numpy.uint64]", ends: "NDArray[numpy.uint64]"
-    ) -> tuple["NDArray[numpy.uint64]", "NDArray[numpy.uint64]", set[int]]:
+    ) -> tuple["NDArray[numpy.uint64]", dict[int, int], set[int]]:
         """What references to chunks find here; `ends` says how far into its chunk each reaches. Other keys are passed
         over.
 
-        Returns the keys that are in no row; the keys of chunks that are too short; the numbers of adopted packs in use.
+        Returns the keys that are in no row; key -> length of chunks that are too short; the numbers of adopted packs in use.
         """
         import numpy
 
@@ -102,10 +102,12 @@ class ChunkTable:
         found[found] = self._keys[at[found]] == keys[found]
         info = self._info[at[found]]
         confirmed = info < numpy.uint64(_UNCONFIRMED)
-        short = confirmed & ((info & numpy.uint64(0xFFFFFFFF)) < ends[found])
+        lengths = info & numpy.uint64(0xFFFFFFFF)
+        short = confirmed & (lengths < ends[found])
+        too_short = zip(keys[found][short].tolist(), lengths[short].tolist(), strict=True)
         adopted = info[confirmed & (info >= numpy.uint64(_ADOPTED))]
         numbers = numpy.unique(adopted >> numpy.uint64(32) & numpy.uint64(_PACK)).tolist()
-        return numpy.unique(keys[~found]), numpy.unique(keys[found][short]), set(numbers)
+        return numpy.unique(keys[~found]), dict(too_short), set(numbers)
 
     def _columns(
         self, number: int, footer: Footer

@@ -88,16 +88,17 @@ class Reporter:
             print(f"warning: and {count(more)} more (--json tells all)", file=out)
 
 
-def make_reporter(options: Options, *, out: TextIO | None = None, at_once: bool = False) -> Reporter:
+def make_reporter(options: Options, *, out: TextIO | None = None, at_once: bool = False, live: bool = True) -> Reporter:
     """The reporter that the options and the terminal ask for. JSON goes to `out` (stdout unless given).
 
     Warnings are told at the end; `at_once` is for commands whose warnings cannot wait and are in their answer again.
+    `live` is not for commands that print while they work: the display would erase it.
     """
     if options.json:
         return Reporter(_Silent() if options.quiet else _JsonLines(out or sys.stdout), tell=None, at_once=at_once)
     if options.quiet:
         return Reporter(_Silent(), tell=sys.stderr, at_once=at_once)
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if live and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from .live import Live
 
         return Reporter(Live(), tell=sys.stderr, at_once=at_once)

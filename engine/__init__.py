@@ -17,29 +17,50 @@ if TYPE_CHECKING:
     from .deployment import Deployment, FileSet, ResolvedSet, Roots, quick_deployment, resolve_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
-    from .errors import ConfigError, EngineError, LevelNotFound, SourceError, TargetError
+    from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
     from .presets import PRESETS, starting_file
+    from .restore import restore
+    from .restore_tally import RestoreResult
+    from .selection import Selection
+    from .verify import verify
+    from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
 _FROM = {
     "backup": ("BackupResult", "back_up"),
     "deployment": ("Deployment", "FileSet", "ResolvedSet", "Roots", "quick_deployment", "resolve_deployment"),
     "deployment_file": ("load_deployment", "parse_deployment"),
     "entry": ("Entry", "Extent"),
-    "errors": ("ConfigError", "EngineError", "LevelNotFound", "SourceError", "TargetError"),
+    "errors": (
+        "ConfigError",
+        "EngineError",
+        "LevelNotFound",
+        "NothingSelected",
+        "SourceError",
+        "TargetError",
+        "TargetFull",
+    ),
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
     "presets": ("PRESETS", "starting_file"),
+    "restore": ("restore",),
+    "restore_tally": ("RestoreResult",),
+    "selection": ("Selection",),
+    "verify": ("verify",),
+    "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
     "PRESETS",
     "BackupResult",
+    "Budget",
     "ConfigError",
+    "Coverage",
+    "Damage",
     "Deployment",
     "EngineError",
     "Entry",
@@ -50,13 +71,19 @@ __all__ = [
     "LevelNotFound",
     "LevelRef",
     "Noted",
+    "NothingSelected",
     "Progress",
     "Report",
     "ResolvedSet",
+    "RestoreResult",
     "Roots",
+    "Selection",
     "SetInfo",
     "SourceError",
+    "Stretch",
     "TargetError",
+    "TargetFull",
+    "VerifyResult",
     "Warned",
     "back_up",
     "entries",
@@ -67,8 +94,10 @@ __all__ = [
     "quick_deployment",
     "resolve",
     "resolve_deployment",
+    "restore",
     "show_path",
     "starting_file",
+    "verify",
 ]
 
 

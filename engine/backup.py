@@ -68,7 +68,7 @@ def back_up(
         run.walk(sets)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
-        level = _commit(store, writer, deployment, kind, level)
+        level = _commit(store, writer, level)
     return BackupResult(level.ref, level, level.stats, warned.count, False)
 
 
@@ -82,6 +82,8 @@ class _Warnings:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Warned):
+            # Names from the system (attributes, users) may be no UTF-8, and a root holds nothing else.
+            event = replace(event, message=event.message.encode("utf-8", "backslashreplace").decode())
             self.count += 1
             if len(self.kept) < KEPT_WARNINGS:
                 self.kept.append((event.kind, event.path, event.message))
@@ -183,17 +185,17 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
     )
 
 
-def _commit(
-    store: Store, writer: Writer, deployment: Deployment, kind: Literal["auto", "full", "incr", "diff"], level: Level
-) -> Level:
+def _commit(store: Store, writer: Writer, level: Level) -> Level:
     """Create the root. Where another backup of the deployment took the level meanwhile, take the next one."""
     for _ in range(COMMIT_TRIES):
         try:
             writer.commit(level.name, to_root(level))
             return level
         except ObjectExists:
-            wanted: Literal["full", "incr", "diff"] = level.kind
-            level = replace(level, ref=plan_level(deployment.name, wanted, level_refs(store)).ref)
+            refs = level_refs(store)
+            if level.kind != "full":  # a group that was opened meanwhile is not what this level was compared with
+                refs = [ref for ref in refs if ref.group == level.group]
+            level = replace(level, ref=plan_level(level.deployment, level.kind, refs).ref)
     raise SiltError(
         f"level {level.ref} was taken by other backups {COMMIT_TRIES} times", hint="let one of them end, and try again"
     )

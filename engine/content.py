@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from .cut import WHOLE, Cutter
-from .entry import HEAD, extra, head_of, make_row
+from .entry import HEAD, extra, make_row, size_of, with_size
 from .events import Report, Warned, show_path
-from .files import read_files
+from .files import open_to_read, read_files, short_path, stat_of
 from .metadata import MetadataError, capture
 from .owners import SeenOwners
+from .scan import BLOCKS_AT, DEV_AT, REGULAR, TYPE_AT
 from .stream import Stream, pack_chunks
 from .workers import BUFFER, ChunkSink, Workers
 
@@ -31,12 +32,13 @@ ReadResult = tuple[int, int, int, bytes, int, int]  # of files.read_files: error
 @dataclass(slots=True)
 class Pending:
     """A file on its way. Once `known`, `row` is its row, or None when it was left out; `twin` is another name before
-    it.
+    it. `alone`: the numbers of its inode were another file's earlier in the scan, and must not link the two.
     """
 
     path: bytes
     stat: bytes
     link: tuple[int, int] | None
+    alone: bool = False
     twin: "Pending | None" = None
     known: bool = False
     row: bytes | None = None
@@ -82,7 +84,7 @@ class Contents:
         while len(self._reading) >= self._workers.count:
             self.settle()
         buffer = self._workers.take_buffer()
-        sizes = [int.from_bytes(file.stat[16:24], "little") for file in batch.files]
+        sizes = [size_of(file.stat) for file in batch.files]
         reading = self._workers.submit(read_files, [file.path for file in batch.files], sizes, buffer)
         self._reading.append((batch, buffer, reading))
 
@@ -129,60 +131,51 @@ class Contents:
         return ends, spans
 
     def _finish(self, file: Pending, result: ReadResult, extents: bytes) -> None:
-        error, _, _, stat, xattr_bytes, flags = result
+        error, _, length, stat, xattr_bytes, flags = result
         file.known = True
+        head = file.stat[: HEAD.size]
         if error:
             self._left_out(file, error)
-            return
-        changed = stat[: HEAD.size] != file.stat[: HEAD.size]
-        xattrs: dict[bytes, bytes] = {}
-        if xattr_bytes:
-            xattrs, flags = self._capture(file, file.path, stat)
-        if changed or xattrs or flags or file.link:
-            self._make_row(file, stat[: HEAD.size], extents, xattrs, flags, changed, indirect=False)
+        elif stat[: HEAD.size] != head or length != size_of(head):
+            self.store_large(file)  # it changed since the scan: read it again, watching it
+        elif xattr_bytes or flags or file.link:
+            xattrs, flags = self._capture(file, file.path, stat) if xattr_bytes else ({}, flags)
+            file.row = make_row(file.path, head, extents, extra(xattrs=xattrs, flags=flags, link=file.link))
         else:
-            file.row = make_row(file.path, stat[: HEAD.size], extents)
+            file.row = make_row(file.path, head, extents)
 
     # ---- large files
 
     def store_large(self, file: Pending) -> None:
-        """Read and store one large or sparse file; returns when its row is known."""
+        """Read and store one file, large or sparse or unsteady; returns when its row is known."""
         file.known = True
         try:
-            fd = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = open_to_read(file.path)
         except OSError as error:
             self._left_out(file, error.errno or errno.EIO)
             return
         try:
-            before = os.fstat(fd)
+            before = stat_of(fd)
+            if before[TYPE_AT] & 0xF0 != REGULAR:
+                self._left_out(file, errno.ENOTSUP)
+                return
             stream = Stream(self._workers, self._cutter)
-            extents, indirect = stream.store(fd, before.st_size)
+            extents, indirect = stream.store(fd, size_of(before))
             self.read_bytes += stream.read_bytes
-            after = head_of(os.fstat(fd))
+            after = stat_of(fd)
             xattrs, flags = self._capture(file, fd, after)
-            self._make_row(file, after, extents, xattrs, flags, head_of(before) != after, indirect=indirect)
+            changed = after[: HEAD.size] != before[: HEAD.size] or stream.read_end != size_of(before)
+            if changed:
+                self._report(Warned("changed", show_path(file.path), "it changed while it was read"))
+            link = None if file.alone else link_of(after)
+            more = extra(xattrs=xattrs, flags=flags, link=link, changed=changed, indirect=indirect)
+            file.row = make_row(file.path, with_size(after[: HEAD.size], stream.read_end), extents, more)
         except OSError as error:
             self._left_out(file, error.errno or errno.EIO)
         finally:
             os.close(fd)
 
     # ---- rows
-
-    def _make_row(
-        self,
-        file: Pending,
-        head: bytes,
-        extents: bytes,
-        xattrs: dict[bytes, bytes],
-        flags: int,
-        changed: bool,
-        *,
-        indirect: bool,
-    ) -> None:
-        if changed:
-            self._report(Warned("changed", show_path(file.path), "it changed while it was read"))
-        more = extra(xattrs=xattrs, flags=flags, link=file.link, changed=changed, indirect=indirect)
-        file.row = make_row(file.path, head, extents, more)
 
     def _left_out(self, file: Pending, error: int) -> None:
         if error in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTSUP):
@@ -193,7 +186,7 @@ class Contents:
 
     def _capture(self, file: Pending, where: bytes | int, stat: bytes) -> tuple[dict[bytes, bytes], int]:
         try:
-            xattrs, flags = capture(where, int.from_bytes(stat[:4], "little"))
+            xattrs, flags = capture_anywhere(where, stat)
             self.owners.add_acls(xattrs)
             return xattrs, flags
         except MetadataError as error:
@@ -201,3 +194,19 @@ class Contents:
             return error.xattrs, error.flags
         except FileNotFoundError:
             return {}, 0  # removed after it was read: its content is whole
+
+
+def link_of(stat: bytes) -> tuple[int, int] | None:
+    """(device, inode) of a file of several names, by its packed stat."""
+    if stat[12:16] == b"\1\0\0\0":
+        return None
+    return int.from_bytes(stat[DEV_AT:BLOCKS_AT], "little"), int.from_bytes(stat[40:48], "little")
+
+
+def capture_anywhere(where: bytes | int, stat: bytes) -> tuple[dict[bytes, bytes], int]:
+    """See metadata.capture, also of a path that is longer than the kernel takes."""
+    mode = int.from_bytes(stat[:4], "little")
+    if isinstance(where, int):
+        return capture(where, mode)
+    with short_path(where) as (directory, name):
+        return capture(name, mode, dir_fd=directory)

@@ -72,6 +72,16 @@ def head_of(stat: os.stat_result) -> bytes:
     )  # fmt: skip
 
 
+def size_of(head: bytes) -> int:
+    """The size that a head, or the stat it is the beginning of, says."""
+    return int.from_bytes(head[16:24], "little")
+
+
+def with_size(head: bytes, size: int) -> bytes:
+    """The head with another size: that of the content that was really read."""
+    return head[:16] + size.to_bytes(8, "little") + head[24:]
+
+
 def order_key(path: bytes) -> bytes:
     """Sorts paths by their components: a folder, all that is in it, then what follows."""
     return path.replace(b"/", b"\0")

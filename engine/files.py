@@ -5,7 +5,7 @@ twin in plain Python, `files_plain` and `files_plain_write`, whose docstrings sa
 It promises nothing that they do not: nothing is synced, and a signal is seen only after the batch is done.
 """
 
-from .files_plain import HEAD_BYTES, STAT, Listing, stat_of, unexamined
+from .files_plain import HEAD_BYTES, STAT, Listing, open_to_read, short_path, stat_of, unexamined
 
 try:
     from ._files import read_files, scan_directory, stat_path, write_files
@@ -22,8 +22,10 @@ __all__ = [
     "HEAD_BYTES",
     "STAT",
     "Listing",
+    "open_to_read",
     "read_files",
     "scan_directory",
+    "short_path",
     "stat_of",
     "stat_path",
     "unexamined",

@@ -11,6 +11,7 @@ import os
 import stat as kinds
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from .flags import SETTABLE, read_flags
@@ -47,7 +48,7 @@ def scan_directory(path: bytes | int, /) -> Listing:
     also when `path` is a symlink.
     """
     try:
-        fd = _open_to_read(path, os.O_DIRECTORY) if isinstance(path, bytes) else _reopen(path)
+        fd = open_to_read(path, os.O_DIRECTORY) if isinstance(path, bytes) else _reopen(path)
         try:
             with os.scandir(fd) as found:
                 names = sorted({os.fsencode(entry.name) for entry in found})  # replaced meanwhile: listed twice
@@ -143,8 +144,29 @@ def _leave(base: int | None) -> None:
         os.close(base)
 
 
-def _open_to_read(path: bytes, flags: int) -> int:
-    """Opens without touching the access time where that is allowed, and without waiting but for a lease to end."""
+@contextmanager
+def short_path(path: bytes) -> Iterator[tuple[int | None, bytes]]:
+    """How to name a path to calls that take none too long: (None, path), or its directory's descriptor and its name."""
+    if len(path) < _PATH_MAX:
+        yield None, path
+        return
+    above, _, name = path.rpartition(b"/")
+    base, rest = _reach(above)
+    try:
+        directory = os.open(rest, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY, dir_fd=base)
+    finally:
+        _leave(base)
+    try:
+        yield directory, name
+    finally:
+        os.close(directory)
+
+
+def open_to_read(path: bytes, flags: int = 0) -> int:
+    """Opens without touching the access time where that is allowed, and without waiting but for a lease to end.
+
+    A symlink is not followed. OSError.
+    """
     base, rest = _reach(path)
     flags |= os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | _NOATIME
     try:
@@ -172,7 +194,7 @@ def _read_one(path: bytes, into: memoryview) -> tuple[int, int, bytes, int, int]
     """(errno, length, stat, xattr_bytes, flags)"""
     stat = b""
     try:
-        fd = _open_to_read(path, 0)
+        fd = open_to_read(path, 0)
         try:
             st = os.fstat(fd)
             stat = _pack(st)

@@ -92,7 +92,7 @@ class ManifestReader:
     """Reads one file set's manifest of a level. Raises Corrupt naming the level's root when it does not parse."""
 
     def __init__(self, store: Store, level: Level, files: SetInfo) -> None:
-        self._store, self._level, self._set = store, level, files
+        self._store, self.level, self._set = store, level, files
 
     def chunks(self) -> Iterator[tuple[ChunkId, bytes]]:
         """(id, first path) of every manifest chunk, in order."""
@@ -132,7 +132,7 @@ class ManifestReader:
             raise self._corrupt() from None
 
     def _corrupt(self) -> Corrupt:
-        return Corrupt(self._level.name, f"the manifest of file set '{self._set.name}' does not parse")
+        return Corrupt(self.level.name, f"the manifest of file set '{self._set.name}' does not parse")
 
 
 def entries(store: Store, level: Level, *, set_name: str | None = None, under: bytes | None = None) -> Iterator[Entry]:

@@ -122,7 +122,9 @@ def _names(numbers: Iterable[int], look_up: Callable[[int], str]) -> dict[int, s
     named = {}
     for number in sorted(numbers):
         try:
-            named[number] = look_up(number)
-        except KeyError:
+            name = look_up(number)
+            name.encode()
+        except (KeyError, UnicodeEncodeError):  # a root holds text only: who has an odd name keeps his number
             continue
+        named[number] = name
     return named

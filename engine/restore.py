@@ -10,9 +10,7 @@ only a full target, or a store of which nothing can be read any more, ends the r
 It does not sync, and does not keep others from changing the target meanwhile.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 from siltstone.store import Store
 
@@ -31,10 +29,8 @@ from .restore_write import FrameWriter, most_assemblies, stretches
 from .selection import Selection, is_within
 from .target import Target
 
-# Empty files and special files are made by so many at once, so that every core has some.
-BATCH = 256
-
-Item = TypeVar("Item")
+# Links, devices and the like that one worker makes at a time, so that every core has some.
+SPECIALS = 256
 
 
 def restore(
@@ -136,8 +132,10 @@ class _Run:
         writer = self._writer
         futures = [pool.submit(writer.copy, [copy]) for copy in window.copies]
         futures += [pool.submit(writer.write_stretch, s, window.packs[s.pack]) for s in stretches(window, self._workers)]
-        futures += [pool.submit(writer.write_empty, files) for files in _groups(window.empty)]
-        futures += [pool.submit(writer.write_specials, placed) for placed in _groups(window.specials)]
+        futures += [pool.submit(writer.write_empty, batch) for batch in window.empty]
+        specials = window.specials
+        groups = (specials[at : at + SPECIALS] for at in range(0, len(specials), SPECIALS))
+        futures += [pool.submit(writer.write_specials, group) for group in groups]
         return futures
 
     def _finish(self, window: Window, futures: list[Future[None]], walk: Walk, pool: ThreadPoolExecutor) -> None:
@@ -148,7 +146,3 @@ class _Run:
                 self._pace.wait(self._start(again, pool), "restore")
                 links = again.links
         self._pace.wait([pool.submit(self._writer.finish_directories, window.directories)], "restore")
-
-
-def _groups(items: "list[Item]") -> "Iterator[list[Item]]":
-    return (items[at : at + BATCH] for at in range(0, len(items), BATCH))

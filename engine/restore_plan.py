@@ -3,7 +3,7 @@
 Rule: within a window every frame is named once, whatever number of files needs it, under its pack, and packs stand in
 the order in which they are first needed, so that a tree or a large file is written about from its beginning to its end.
 A window has at most WINDOW_FILES files and WINDOW_PIECES pieces, which bounds memory; nearly every restore is one window.
-A file in one stretch of one frame needs no assembling and goes by the batch (`Small`); any other is an `Assembly`.
+A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
 
 Planning reads the index and the ends of packs, and writes nothing. What a file needs and the store does not have makes
 that file fail, here or when the frame is read.
@@ -22,21 +22,29 @@ from .restore_assembly import Assembly
 WINDOW_FILES = 50_000
 WINDOW_PIECES = 100_000
 
+# Files that one call writes: it does not look up before it is done.
+BATCH_FILES = 512
+
 # Copies within a file are joined up to this many bytes, so that a large one is copied by every core.
 COPY = 64 << 20
 
 _HOLE = bytes(32)
 
 
-class Small(NamedTuple):
-    """A file whose content is `length` bytes from `start` of a frame's plaintext. `plain`: its row's head says all."""
+class Batch:
+    """Files of one directory whose contents each are `lengths[i]` bytes from `starts[i]` of a frame's plaintext.
 
-    directory: bytes
-    name: bytes
-    start: int
-    length: int
-    row: bytes
-    plain: bool
+    `plain`: the heads of their rows say all that is to be put back.
+    """
+
+    __slots__ = ("directory", "lengths", "names", "plain", "rows", "starts")
+
+    def __init__(self, directory: bytes, *, plain: bool) -> None:
+        self.directory, self.plain = directory, plain
+        self.names: list[bytes] = []
+        self.starts: list[int] = []
+        self.lengths: list[int] = []
+        self.rows: list[bytes] = []
 
 
 class Piece(NamedTuple):
@@ -70,7 +78,7 @@ class FrameWork:
 
     def __init__(self, info: FrameInfo) -> None:
         self.ids, self.lengths, self.starts, self.stored = info.ids, info.lengths, info.starts, info.stored
-        self.small: list[Small] = []
+        self.small: list[Batch] = []
         self.pieces: list[Piece] = []
 
 
@@ -79,7 +87,7 @@ class Window:
     """What is restored together: contents; then `links`, each with its first name; then metadata of `directories`."""
 
     packs: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
-    empty: list[Small] = field(default_factory=list)
+    empty: list[Batch] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     specials: list[Placed] = field(default_factory=list)
     links: list[tuple[bytes, Placed]] = field(default_factory=list)
@@ -125,17 +133,20 @@ class Planner:
         This is the quick way for nearly all files of nearly all trees. Raises Lost.
         """
         start = PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
-        length = 0
         if len(row) == start + EXTENT.size:
             chunk, offset, length = EXTENT.unpack_from(row, start)
-            if chunk == _HOLE:
+            work, slot = self._work, self._slot + 1
+            if work is not None and slot < len(work.ids) and work.ids[slot] == chunk:
+                self._slot = slot
+            elif chunk == _HOLE:
                 return False
-            work, slot = self._locate(chunk)
+            else:
+                work, slot = self._locate(chunk)
             if offset + length > work.lengths[slot]:
                 raise Lost("the level asks for more than a chunk holds")
-            work.small.append(Small(directory, name, work.starts[slot] + offset, length, row, True))
+            _add(work.small, directory, name, work.starts[slot] + offset, length, row)
         elif len(row) == start:
-            self.window.empty.append(Small(directory, name, 0, 0, row, True))
+            _add(self.window.empty, directory, name, 0, 0, row)
         else:
             return False
         self.window.files += 1
@@ -157,8 +168,8 @@ class Planner:
             if work is not first or at != end:
                 return False
             end = at + extent.length
-        small = Small(directory, name, start, end - start, row, not entry.xattrs)
-        (self.window.empty if first is None else first.small).append(small)
+        small = self.window.empty if first is None else first.small
+        _add(small, directory, name, start, end - start, row, plain=not entry.xattrs)
         self.window.files += 1
         return True
 
@@ -246,6 +257,20 @@ class Planner:
                 raise Lost(f"pack {pack} does not have the frame that the index names")
             frames[number] = FrameWork(footer.frames[number])
         return frames[number]
+
+
+def _add(
+    batches: list[Batch], directory: bytes, name: bytes, start: int, length: int, row: bytes, *, plain: bool = True
+) -> None:
+    """Add a file to the last batch, or begin one."""
+    batch = batches[-1] if batches else None
+    if batch is None or batch.directory != directory or batch.plain != plain or len(batch.names) == BATCH_FILES:
+        batch = Batch(directory, plain=plain)
+        batches.append(batch)
+    batch.names.append(name)
+    batch.starts.append(start)
+    batch.lengths.append(length)
+    batch.rows.append(row)
 
 
 def check_store(store: Store, error: Exception) -> None:

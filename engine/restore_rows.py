@@ -82,6 +82,11 @@ class LevelRows:
 
     def __iter__(self) -> Iterator[Row]:
         self.left_out = 0
+        if not self._matcher.patterns and self._base is None:
+            for files in self.sets:
+                for path, row in self._rows(files):
+                    yield Row(path, row, True)
+            return
         for files in self.sets:
             above: list[tuple[bytes, Row]] = []  # folders that lead here, with their paths as prefixes; not yet yielded
             for path, row in self._rows(files):

@@ -18,10 +18,7 @@ from .files import write_files
 from .metadata import apply_metadata
 from .problems import reason_of
 from .restore_assembly import Site
-from .restore_plan import Small
-
-# Files of at most so many directories are written by one call, for their descriptors are open meanwhile.
-DIRECTORIES_AT_ONCE = 64
+from .restore_plan import Batch
 
 # With these a rename tells that something stands there that only Directory.rename may judge.
 _IN_THE_WAY = (errno.EISDIR, errno.EPERM, errno.EACCES)
@@ -38,117 +35,105 @@ class SmallWriter:
         self._site = site
         self._owners: dict[bytes, bytes] = {}
 
-    def write(self, files: Sequence[Small], plain: Buffer) -> None:
+    def write(self, batch: Batch, plain: Buffer) -> None:
         """Write files whose contents lie in `plain`. Raises TargetFull."""
-        held: dict[bytes, Directory] = {}
-        batch: list[tuple[Small, Directory]] = []
         try:
-            for file in files:
-                directory = held.get(file.directory)
-                if directory is None:
-                    if len(held) == DIRECTORIES_AT_ONCE:
-                        self._write_batch(batch, plain)
-                        batch.clear()
-                        _release(held)
-                    directory = self._hold(file, held)
-                if directory is not None and self._allowed(file, directory):
-                    batch.append((file, directory))
-            self._write_batch(batch, plain)
-        finally:
-            _release(held)
-
-    def _hold(self, file: Small, held: dict[bytes, Directory]) -> Directory | None:
-        try:
-            directory = held[file.directory] = self._site.target.directory(file.directory)
+            with self._site.target.directory(batch.directory) as directory:
+                if not directory.covered or any(name in (b"", b".", b"..") or b"\0" in name for name in batch.names):
+                    batch = self._allowed(batch, directory)
+                if batch.plain and not directory.inherits:
+                    self._write_plain(batch, directory, plain)
+                else:
+                    self._write_others(batch, directory, plain)
         except (OSError, TargetError) as error:
-            self._site.refused(row_path(file.row), error, parse_row(file.row).link)
-            return None
-        return directory
+            for row in batch.rows:
+                self._refused(row, error)
 
-    def _allowed(self, file: Small, directory: Directory) -> bool:
-        """Whether the name may be written; the call for many refuses all for one name that is none."""
-        name = file.name
-        if directory.covered and name not in (b"", b".", b"..") and b"\0" not in name:
-            return True
-        try:
-            directory.check(name)
-        except TargetError as error:
-            self._site.refused(row_path(file.row), error, parse_row(file.row).link)
-            return False
-        return True
+    def _allowed(self, batch: Batch, directory: Directory) -> Batch:
+        """The files of a batch whose names may be written; the call for many refuses all for one name that is none."""
+        allowed = Batch(batch.directory, plain=batch.plain)
+        for name, start, length, row in zip(batch.names, batch.starts, batch.lengths, batch.rows, strict=True):
+            try:
+                directory.check(name)
+            except TargetError as error:
+                self._refused(row, error)
+                continue
+            allowed.names.append(name)
+            allowed.starts.append(start)
+            allowed.lengths.append(length)
+            allowed.rows.append(row)
+        return allowed
 
-    def _write_batch(self, batch: list[tuple[Small, Directory]], plain: Buffer) -> None:
-        if not batch:
-            return
-        temporary = self._site.target.temporary
-        temps = [temporary() for _ in batch]
-        # A file with more to it than its head says is whole only later; under equal names it is not renamed.
-        whole = [file.plain and not directory.inherits for file, directory in batch]
-        results = write_files(
-            [directory.fd for _, directory in batch],
-            [file.name if done else temp for (file, _), temp, done in zip(batch, temps, whole, strict=True)],
-            temps,
-            [file.start for file, _ in batch],
-            [file.length for file, _ in batch],
-            [self._head(file.row) for file, _ in batch],
-            plain,
-            owner=True,
+    def _write_plain(self, batch: Batch, directory: Directory, plain: Buffer) -> None:
+        # One temporary name is enough: each file has its own before the next is begun.
+        temporaries = [self._site.target.temporary()] * len(batch.names)
+        results = self._call(batch, directory, batch.names, temporaries, plain)
+        files, size = len(results), sum(batch.lengths)
+        if results.count(_DONE) != files:
+            for at, result in enumerate(results):
+                if result != _DONE and not self._is_there(batch, at, result, directory, plain):
+                    files -= 1
+                    size -= batch.lengths[at]
+        if files:
+            self._site.tally.restored(files, size, size, row_path(batch.rows[-1]))
+
+    def _call(
+        self, batch: Batch, directory: Directory, names: Sequence[bytes], temporaries: Sequence[bytes], plain: Buffer
+    ) -> list[_Result]:
+        directories, heads = [directory.fd] * len(names), self._heads(batch.rows)
+        return write_files(
+            directories, names, temporaries, batch.starts, batch.lengths, heads, plain, owner=True
         )
-        files = size = 0
-        for (file, directory), temp, done, result in zip(batch, temps, whole, results, strict=True):
-            if (result == _DONE and done) or self._finished(file, directory, temp, done, result, plain):
-                files += 1
-                size += file.length
-        self._site.tally.restored(files, size, size, row_path(batch[-1][0].row))
 
-    def _finished(
-        self, file: Small, directory: Directory, temp: bytes, done: bool, result: _Result, plain: Buffer
-    ) -> bool:
-        """Whether a file that did not just go well is in place in the end."""
+    def _is_there(self, batch: Batch, at: int, result: _Result, directory: Directory, plain: Buffer) -> bool:
+        """Whether a file that did not simply go well is in place in the end."""
         code, step, *refused = result
-        entry = parse_row(file.row)
-        try:
-            if code and step == "rename" and code in _IN_THE_WAY and done:
-                return self._write_over(file, directory, plain)
-            if code:
-                raise OSError(code, os.strerror(code))
-            if not done:
-                apply_metadata(directory.fd, temp, entry, self._site.owners, self._site.tally.problems)
-                directory.rename(temp, file.name)
-                return True
-        except (OSError, TargetError) as error:
-            self._site.refused(entry.path, error, entry.link)
+        if code and step == "rename" and code in _IN_THE_WAY:
+            one = Batch(batch.directory, plain=False)
+            one.names, one.starts, one.lengths, one.rows = (
+                [batch.names[at]], [batch.starts[at]], [batch.lengths[at]], [batch.rows[at]],
+            )  # fmt: skip
+            self._write_others(one, directory, plain)
+            return False  # counted there, if it is
+        entry = parse_row(batch.rows[at])
+        if code:
+            self._refused(batch.rows[at], OSError(code, os.strerror(code)))
             return False
         for kind, number in zip(("owner", "mode", "time"), refused, strict=True):
             if number:
                 self._site.tally.problems.add(kind, entry.path, reason_of(OSError(number, os.strerror(number))))
         return True
 
-    def _write_over(self, file: Small, directory: Directory, plain: Buffer) -> bool:
-        """Write a file where something stands that a rename alone does not replace. OSError, TargetError."""
-        temp = self._site.target.temporary()
-        (result,) = write_files(
-            [directory.fd], [temp], [temp], [file.start], [file.length], [self._head(file.row)], plain, owner=True
-        )
-        if result[0]:
-            raise OSError(result[0], os.strerror(result[0]))
-        directory.rename(temp, file.name)
-        return True
+    def _write_others(self, batch: Batch, directory: Directory, plain: Buffer) -> None:
+        """Files that get more than their heads say, or stand where something is in the way."""
+        site = self._site
+        temporaries = [site.target.temporary() for _ in batch.names]
+        results = self._call(batch, directory, temporaries, temporaries, plain)  # under equal names nothing is renamed
+        for at, (temporary, (code, *_)) in enumerate(zip(temporaries, results, strict=True)):
+            entry = parse_row(batch.rows[at])
+            try:
+                if code:
+                    raise OSError(code, os.strerror(code))
+                apply_metadata(directory.fd, temporary, entry, site.owners, site.tally.problems)
+                directory.rename(temporary, batch.names[at])
+            except (OSError, TargetError) as error:
+                self._refused(batch.rows[at], error)
+            else:
+                site.tally.restored(1, batch.lengths[at], batch.lengths[at], entry.path)
 
-    def _head(self, row: bytes) -> bytes:
-        """The head of a row with its owner and group as they are on this host."""
-        owner = row[HEAD_AT + 4 : HEAD_AT + 12]
-        here = self._owners.get(owner)
-        if here is None:
+    def _refused(self, row: bytes, error: OSError | TargetError) -> None:
+        entry = parse_row(row)
+        self._site.refused(entry.path, error, entry.link)
+
+    def _heads(self, rows: Sequence[bytes]) -> list[bytes]:
+        """The heads of rows with owner and group as they are on this host."""
+        for owner in {row[HEAD_AT + 4 : HEAD_AT + 12] for row in rows} - self._owners.keys():
             uid, gid = int.from_bytes(owner[:4], "little"), int.from_bytes(owner[4:], "little")
             owners = self._site.owners
-            here = self._owners[owner] = owners.uid(uid).to_bytes(4, "little") + owners.gid(gid).to_bytes(4, "little")
-        if here == owner:
-            return row[HEAD_AT:HEAD_END]
-        return row[HEAD_AT : HEAD_AT + 4] + here + row[HEAD_AT + 12 : HEAD_END]
-
-
-def _release(held: dict[bytes, Directory]) -> None:
-    for directory in held.values():
-        directory.release()
-    held.clear()
+            self._owners[owner] = owners.uid(uid).to_bytes(4, "little") + owners.gid(gid).to_bytes(4, "little")
+        if all(owner == here for owner, here in self._owners.items()):
+            return [row[HEAD_AT:HEAD_END] for row in rows]
+        return [
+            row[HEAD_AT : HEAD_AT + 4] + self._owners[row[HEAD_AT + 4 : HEAD_AT + 12]] + row[HEAD_AT + 12 : HEAD_END]
+            for row in rows
+        ]

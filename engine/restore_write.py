@@ -21,7 +21,7 @@ from .errors import TargetError
 from .metadata import apply_metadata, apply_open
 from .restore_assembly import Site
 from .restore_inplace import special_stands
-from .restore_plan import Copy, FrameWork, Placed, Small, Window, check_store
+from .restore_plan import Batch, Copy, FrameWork, Placed, Window, check_store
 from .restore_rows import row_mode, row_size
 from .restore_small import SmallWriter
 
@@ -105,22 +105,22 @@ class FrameWriter:
                 return
 
     def _write_frame(self, work: FrameWork, plain: memoryview) -> None:
-        if work.small:
-            self._small.write(work.small, plain)
+        for batch in work.small:
+            self._small.write(batch, plain)
         for piece in work.pieces:
             piece.file.write(piece.at, plain[piece.start : piece.start + piece.length])
             piece.file.settle()
 
     def _fail_frames(self, works: Sequence[FrameWork], reason: str) -> None:
         for work in works:
-            for small in work.small:
-                self._site.fail(row_path(small.row), reason, parse_row(small.row).link)
+            for row in (row for batch in work.small for row in batch.rows):
+                self._site.fail(row_path(row), reason, parse_row(row).link)
             for piece in work.pieces:
                 piece.file.fail(reason)
 
-    def write_empty(self, files: Sequence[Small]) -> None:
+    def write_empty(self, batch: Batch) -> None:
         """Write files without content."""
-        self._small.write(files, b"")
+        self._small.write(batch, b"")
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy what stays the same from the files that stand there."""

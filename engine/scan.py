@@ -14,11 +14,12 @@ from typing import NamedTuple
 from .deployment import FileSet, Roots
 from .events import Noted, Report, Warned, show_path
 from .exclude import CACHE_TAG_NAME, Excluder, SkipRules, is_cache_tag, skip_reason
-from .files import scan_directory, stat_path
+from .files import open_to_read, scan_directory, stat_path
 
 # The second byte of st_mode holds the type in its upper half; comparing it needs no parsing of the stat.
 TYPE_AT = 1
 DIRECTORY, REGULAR, SYMLINK, SOCKET = 0x40, 0x80, 0xA0, 0xC0
+MAX_PATH = 0xFFFF  # of a row
 _DEV = struct.Struct("<Q")
 DEV_AT, BLOCKS_AT = 56, 64
 _INO_AT = 40
@@ -64,9 +65,9 @@ class Scan:
             return
         excluder = Excluder(self._set.exclude, root)
         device = stat[DEV_AT:BLOCKS_AT]
-        stack = [self._entries(root, stat, device)]
+        stack = [(*self._entries(root, stat, device), device)]
         while stack:
-            prefix, listing = stack[-1]
+            prefix, listing, device = stack[-1]
             for name, stat in listing:
                 path = prefix + name
                 kind = stat[TYPE_AT] & 0xF0
@@ -74,7 +75,8 @@ class Scan:
                     continue
                 yield Found(path, stat)
                 if kind == DIRECTORY:
-                    stack.append(self._entries(path, stat, device))
+                    inside = stat[DEV_AT:BLOCKS_AT] if path in self._roots.nested else device
+                    stack.append((*self._entries(path, stat, inside), inside))
                     break
             else:
                 stack.pop()
@@ -96,7 +98,7 @@ class Scan:
             self._report(Noted(f"{show_path(path)} is the store itself and is left out"))
             return False
         if self._skip.one_file_system and stat[DEV_AT:BLOCKS_AT] != device:
-            return any(nested == path or nested.startswith(path + b"/") for nested in self._roots.nested)
+            return any(nested.startswith(path + b"/") for nested in self._roots.nested)
         if self._skip.caches and _is_cache(path):
             self.skipped += 1
             return False
@@ -108,6 +110,9 @@ class Scan:
         if kind == 0:  # listed, but its stat cannot be read: files.scan_directory leaves the errno in the place of rdev
             reason = os.strerror(_DEV.unpack_from(stat, _RDEV_AT)[0])
             self._report(Warned("unreadable", show_path(path), reason))
+            return True
+        if len(path) > MAX_PATH:
+            self._report(Warned("unreadable", show_path(path), f"its path has more than {MAX_PATH:,} bytes"))
             return True
         if kind == SOCKET and self._skip.sockets:
             self.skipped += 1
@@ -128,8 +133,11 @@ def _is_picky(skip: SkipRules) -> bool:
 
 def _is_cache(path: bytes) -> bool:
     try:
-        with open(path + b"/" + CACHE_TAG_NAME, "rb") as file:
-            return is_cache_tag(file.read(64))
+        fd = open_to_read(path + b"/" + CACHE_TAG_NAME)
+        try:
+            return is_cache_tag(os.read(fd, 64))
+        finally:
+            os.close(fd)
     except OSError:
         return False
 

@@ -36,6 +36,7 @@ class Stream:
         self._extents = ExtentList(workers.sink)
         self._parts: deque[bytes | tuple[Future[list[ChunkId]], list[int]]] = deque()
         self.read_bytes = 0
+        self.read_end = 0  # the size of the content as it was read, holes included
 
     def store(self, fd: int, size: int) -> tuple[bytes, bool]:
         """Store `size` bytes of an open file; packed extents for its row, and whether they are of the extent list."""
@@ -44,8 +45,13 @@ class Stream:
             if start > at:
                 self._parts.append(hole(start - at))
             at = self._store_range(fd, start, end)
-        if at < size:
-            self._parts.append(hole(size - at))  # the file shrank while it was read, or ends in a hole
+            if at < end:
+                break  # it shrank while it was read: what is left is not a hole but nothing
+        else:
+            if at < size:
+                self._parts.append(hole(size - at))
+            at = size
+        self.read_end = at
         self._collect(wait=True)
         return self._extents.finish()
 
@@ -56,7 +62,11 @@ class Stream:
         while True:
             buffer = self._workers.take_buffer()
             buffer[: len(carry)] = carry
-            filled = len(carry) + _read_full(fd, buffer[len(carry) :], at, end)
+            try:
+                filled = len(carry) + _read_full(fd, buffer[len(carry) :], at, end)
+            except OSError:
+                self._workers.give_back(buffer)
+                raise
             at += filled - len(carry)
             last = at >= end or filled < len(buffer)
             ends = self._cutter.ends(buffer[:filled], last=last)

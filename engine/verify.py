@@ -7,29 +7,25 @@
 Rule: damage is found, never repaired, and never ends the work: each damaged object is named with the levels and files
 that need what was in it. Only the storage as a whole going away is an error. What was read is remembered in the store.
 
-Structure reads the footers of packs, because no index can tell a truncated pack from a whole one; that is one request a
-pack, some 100 KiB in 32 MiB. It does not read contents: a flipped bit in a pack is found by reading packs, and not before.
-A level whose root is gone is missed when a later one of its group is there; the newest one cannot be missed.
+Structure reads the footers of packs, because no index can tell a truncated pack from a whole one; that is one request
+a pack, some 100 KiB in 32 MiB. It does not read contents: a flipped bit in a pack is found by reading packs, and not
+before. A level whose root is gone is missed when a later one of its group is there; the newest one cannot be missed.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from itertools import groupby
 
-from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VerifiedNotes, check_small_objects, fault_of
+from siltstone.store import Store, VerifiedNotes, check_small_objects
 
 from .events import Report
-from .levels import Level, LevelRef, level_refs, read_level
 from .verify_blame import OWN_ROOT, Blame, Losses, label
 from .verify_census import Census
 from .verify_copies import find_copies
 from .verify_damage import DamageLog
 from .verify_manifests import Manifests
 from .verify_packs import PacksRead, read_packs
-from .verify_result import ALL_DATA, NO_DATA, Budget, Coverage, Damage, Stretch, VerifyResult
+from .verify_result import NO_DATA, Budget, Coverage, Stretch, VerifyResult
+from .verify_roots import read_roots
 from .verify_tell import Teller
-
-__all__ = ["ALL_DATA", "NO_DATA", "Budget", "Coverage", "Damage", "Stretch", "VerifyResult", "verify"]
 
 COVERAGE_DAYS = 30
 _DAY = 24 * 3600 * 10**9
@@ -51,14 +47,13 @@ class _Verification:
     def __init__(self, store: Store, report: Report) -> None:
         self._store, self._report = store, report
         self._log, self._tell = DamageLog(report), Teller(report)
-        self._lost_roots: list[LevelRef] = []
         self._read = PacksRead(0, 0)
 
     def check_structure(self) -> None:
         """Everything but the contents of packs."""
         for fault in check_small_objects(self._store.opened):
             self._log.add(fault.object, fault.error)
-        self._levels = list(self._readable_levels())
+        self._levels, self._lost_roots = read_roots(self._store, self._log)
         self._store.index.load()  # it may be older than the newest level
         self._census = Census(self._store, self._log, self._tell)
         self._notes = VerifiedNotes(self._store.opened, self._census.packs)
@@ -68,23 +63,9 @@ class _Verification:
         self._manifests = Manifests(self._store, self._levels, self._log)
         self._census.take(self._manifests)
 
-    def _readable_levels(self) -> Iterator[Level]:
-        refs = level_refs(self._store)
-        for ref in refs:
-            try:
-                yield read_level(self._store, ref)
-            except (Corrupt, ObjectMissing, BackendError) as error:
-                self._log.add(ref.name, fault_of(ref.name, error, self._store.backend).error)
-                self._lost_roots.append(ref)
-        for ref in missing_levels(refs):
-            self._log.add(ref.name, "it is missing: there are later levels, and nothing removes one from between")
-            self._lost_roots.append(ref)
-
     def read_packs(self, budget: Budget) -> None:
         """The contents of packs, within the budget."""
-        self._read = read_packs(
-            self._store, self._census, self._notes, budget, self._log, self._tell, self._report
-        )
+        self._read = read_packs(self._store, self._census, self._notes, budget, self._log, self._tell, self._report)
 
     def assign_blame(self) -> None:
         """Find out what the damage means: other copies first, then levels and files."""
@@ -131,7 +112,9 @@ class _Verification:
     def result(self, days: int) -> VerifyResult:
         """What came of it."""
         census = self._census
-        known = {number for name in census.segments.named_by_damaged if (number := census.packs.number(name)) is not None}
+        known = {
+            number for name in census.segments.named_by_damaged if (number := census.packs.number(name)) is not None
+        }
         unreferenced = set(census.adopted) - census.used - known - census.unusable
         return VerifyResult(
             levels=len(self._levels),
@@ -156,17 +139,3 @@ class _Verification:
         recent = sum(size for size, at in zip(packs.sizes, times, strict=True) if size > 0 and at >= since)
         share = recent / packs.bytes if packs.bytes else 1.0
         return Coverage(days, share, min(times, default=0) or None)
-
-
-def missing_levels(refs: Sequence[LevelRef]) -> list[LevelRef]:
-    """The levels whose roots must have been there: those before others of their group, and groups between others."""
-    missing = []
-    for deployment, those in groupby(sorted(refs), key=lambda ref: ref.deployment):
-        newest: dict[int, int] = {}
-        there = set(those)
-        for ref in there:
-            newest[ref.group] = max(ref.level, newest.get(ref.group, 0))
-        for group in range(min(newest), max(newest) + 1):
-            wanted = (LevelRef(deployment, group, level) for level in range(newest.get(group, 0) + 1))
-            missing += [ref for ref in wanted if ref not in there]
-    return missing

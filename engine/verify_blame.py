@@ -1,14 +1,13 @@
 """Which levels and files need what was lost: one pass over all manifests, with the lost chunks at hand.
 
-Rule: a manifest chunk is looked through once, whatever number of levels shares it; only its hits are kept. Entries in a
-lost part of a manifest cannot be named: they are told as a `Stretch` between the paths around them. Memory grows with the
-damage (lost chunks, and the paths concerned), and by one id for each manifest chunk.
+Rule: a manifest chunk is looked through once, whatever number of levels shares it; only its hits are kept. Entries in
+a lost part of a manifest cannot be named: they are told as a `Stretch` between the paths around them. Memory grows
+with the damage (lost chunks, and the paths concerned), and by one id for each manifest chunk.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from siltstone.store import ChunkId, Store
 
@@ -18,17 +17,13 @@ from .verify_damage import Key
 from .verify_manifests import Item, Manifests, extent_columns, key_of, list_chunks, row_extents
 from .verify_result import Damage, Stretch
 
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
-
 # In place of an object: the root of whichever level it is, because what is wrong is in its manifest alone.
 OWN_ROOT = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Chunks that cannot be had, with the objects that they were lost with; and chunks that are shorter than asked for."""
+    """Chunks that cannot be had, with the objects that held them; and chunks that are shorter than asked for."""
 
     owners: Mapping[Key, tuple[str, ...]]
     short: Mapping[Key, int]

@@ -1,4 +1,4 @@
-"""The census: what the index says, what the packs' footers say, and what the manifests ask for, held against each other.
+"""The census: what the index says, what the footers say, and what manifests ask for, held against each other.
 
     index --- every entry ---> footers: is the chunk where the index says?
     manifests --- every reference ---> index: is the chunk known, and long enough?

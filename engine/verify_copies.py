@@ -1,7 +1,8 @@
 """Looking for other copies of lost chunks: two hosts that back up the same at once both store it.
 
-Rule: a copy counts only after its frame was read and opened here. A frame that turns out damaged loses its chunks, too, and
-the search goes on for these. Memory grows with the lost chunks; each round reads every footer of the store once.
+Rule: a copy counts only after its frame was read and opened here. A frame that turns out damaged loses its chunks,
+too, and the search goes on for these. Memory grows with the lost chunks; each round reads every footer of the store
+once.
 """
 
 from collections.abc import Collection

@@ -1,8 +1,8 @@
 """The manifests of all levels, each chunk of them visited once however many levels share it.
 
-Rule: what cannot be read is noted, and the walk goes on. Extents are handled as packed bytes and arrays, never as objects:
-a store of a million files has millions. Memory: the ids of manifest chunks (one for some 500 entries), one batch of
-extents, and what is unreadable.
+Rule: what cannot be read is noted, and the walk goes on. Extents are handled as packed bytes and arrays, never as
+objects: a store of a million files has millions. Memory: the ids of manifest chunks (one for some 500 entries), one
+batch of extents, and what is unreadable.
 """
 
 import struct
@@ -97,7 +97,9 @@ class Manifests:
         self.senseless: set[Key] = set()  # those that were read and do not parse
         self.entries = 0
 
-    def references(self, tell: Callable[[int], None]) -> Iterator[tuple["NDArray[numpy.uint64]", "NDArray[numpy.uint64]"]]:
+    def references(
+        self, tell: Callable[[int], None]
+    ) -> Iterator[tuple["NDArray[numpy.uint64]", "NDArray[numpy.uint64]"]]:
         """Every reference to a chunk, as arrays of keys and ends; those that manifests share come once.
 
         `tell` hears how many entries were looked at.

@@ -1,8 +1,8 @@
 """What a verification is asked for, and what it answers: budget, damage, coverage.
 
-Rule: damage names the object, says in one clause what is wrong, and lists every level and file that needs what was lost.
-An object whose loss concerns nobody (an index segment; a chunk of which there is another copy) is damage all the same,
-with empty lists. Levels are written `deployment:group/level`, which is also how a user may name them.
+Rule: damage names the object, says in one clause what is wrong, and lists every level and file that needs what was
+lost. An object whose loss concerns nobody (an index segment; a chunk of which there is another copy) is damage all the
+same, with empty lists. Levels are written `deployment:group/level`, which is also how a user may name them.
 """
 
 import re
@@ -19,7 +19,10 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%|[a-z]*)")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much of the packs is read: `share` of their bytes (0 to 1), or `bytes`. The pack that it ends in is read whole."""
+    """How much of the packs is read: `share` of their bytes (0 to 1), or `bytes`.
+
+    The pack that it ends in is read whole.
+    """
 
     share: float = 0.0
     bytes: int | None = None

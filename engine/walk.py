@@ -8,20 +8,26 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
-from siltstone.store import DryWriter, Store, Writer
+from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
-from .content import Batch, Contents, Pending
+from .content import Batch, Contents, Pending, capture_anywhere, link_of
 from .deployment import ResolvedSet
-from .entry import EXTENT, HEAD, HEAD_AT, HEAD_END, PATH_AT, extra, make_row, order_key, row_changed
+from .entry import EXTENT, HEAD, HEAD_AT, HEAD_END, PATH_AT, extra, make_row, order_key, row_changed, size_of
 from .events import Report, Warned, show_path
+from .files import short_path, stat_path
 from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
-from .metadata import MetadataError, capture
+from .metadata import MetadataError
 from .owners import SeenOwners
-from .scan import BLOCKS_AT, DEV_AT, DIRECTORY, REGULAR, SYMLINK, Found, Scan
+from .scan import BLOCKS_AT, DIRECTORY, REGULAR, SYMLINK, Found, Scan
 from .workers import BUFFER
 
 WAITING = 50_000
+
+# File systems take the time from the last tick of the kernel (100 to 1000 a second; a finer time since Linux 6.13), or
+# keep whole seconds (FAT: two), which every time then is.
+TICK = 10_000_000
+WHOLE_SECONDS = 2_000_000_000
 
 # Below this a file with fewer blocks than bytes is as likely packed into its inode as sparse.
 SPARSE_FROM = 64 << 10
@@ -49,6 +55,7 @@ class SetWalk:
         self._batch = Batch()
         self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
         self._entries = 0
+        self._doubtful = (base.level.started_ns - TICK, base.level.finished_ns) if base else (0, 0)
         self._owners = SeenOwners()
         self.stats: Counter[str] = Counter()
 
@@ -63,10 +70,10 @@ class SetWalk:
                 kind = stat[1] & 0xF0
                 if kind == REGULAR:
                     stats["files"] += 1
-                    stats["bytes"] += int.from_bytes(stat[16:24], "little")
+                    stats["bytes"] += size_of(stat)
                 else:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
-                if row is not None and row[HEAD_AT:HEAD_END] == stat[: HEAD.size] and _settled(row):
+                if row is not None and row[HEAD_AT:HEAD_END] == stat[: HEAD.size] and self._is_proved(row, stat):
                     stats["unchanged"] += 1
                     self._emit(path, row)
                 else:
@@ -89,7 +96,7 @@ class SetWalk:
             for found in self._scan:
                 yield found, None
             return
-        base = self._base.rows()
+        base = self._base_rows(self._base)
         old = next(base, None)
         for found in self._scan:
             path = found[0]
@@ -105,6 +112,25 @@ class SetWalk:
                 yield found, None
         self.stats["gone"] += (old is not None) + sum(1 for _ in base)
 
+    def _base_rows(self, base: ManifestReader) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of the base level as far as they can be read. What has none is new, and is read."""
+        try:
+            yield from base.rows()
+        except (Corrupt, ObjectMissing) as error:
+            self._report(Warned("damaged", base.level.name, f"{error}; every file from here on is read"))
+
+    def _is_proved(self, row: bytes, stat: bytes) -> bool:
+        """Whether an equal head proves an equal content.
+
+        Not when it changed while it was read, nor when its last change fell into the base level's backup: a second one
+        within the same tick of the file system's clock leaves the times as they are.
+        """
+        if not _settled(row):
+            return False
+        ctime_ns = int.from_bytes(stat[32:40], "little", signed=True)
+        first, last = self._doubtful
+        return ctime_ns > last or ctime_ns + (0 if ctime_ns % 10**9 else WHOLE_SECONDS) < first
+
     # ---- one entry
 
     def _take(self, found: Found, kind: int) -> None:
@@ -112,11 +138,10 @@ class SetWalk:
             self._take_special(found, kind)
             return
         path, stat = found
-        size = int.from_bytes(stat[16:24], "little")
-        link = self._link_of(stat)
-        file = Pending(path, stat, link)
-        if link is not None and self._is_twin(file, link):
-            self._waiting.append(file)
+        size = size_of(stat)
+        file = Pending(path, stat, link_of(stat))
+        if file.link is not None and self._is_twin(file, file.link):
+            self._wait(file)
             return
         if size > BUFFER // 2 or _is_sparse(size, stat):
             self._submit()
@@ -131,19 +156,16 @@ class SetWalk:
         self._drain(until=WAITING)
 
     def _is_twin(self, file: Pending, link: tuple[int, int]) -> bool:
-        """Whether another name of this inode came before, whose content is then this one's. Forgets it after the last."""
-        first, names = self._links.pop(link, (None, int.from_bytes(file.stat[12:16], "little")))
+        """Whether another name of this inode came before, whose content is then its own. Forgets it after the last."""
+        nlink = int.from_bytes(file.stat[12:16], "little")
+        first, names = self._links.pop(link, (file, nlink))
+        if first.stat[: HEAD.size] != file.stat[: HEAD.size] and not _leads_to(first.path, link):
+            first, names = file, nlink  # the inode was given to another file while the scan went on
+            file.link, file.alone = None, True
         if names > 1:
-            self._links[link] = (first or file, names - 1)
-        file.twin = first
-        return first is not None
-
-    @staticmethod
-    def _link_of(stat: bytes) -> tuple[int, int] | None:
-        """(device, inode) of a file of several names."""
-        if stat[12:16] == b"\1\0\0\0":
-            return None
-        return int.from_bytes(stat[DEV_AT:BLOCKS_AT], "little"), int.from_bytes(stat[40:48], "little")
+            self._links[link] = (first, names - 1)
+        file.twin = first if first is not file else None
+        return file.twin is not None
 
     def _take_special(self, found: Found, kind: int) -> None:
         path, stat = found
@@ -152,8 +174,9 @@ class SetWalk:
         flags = 0
         try:
             if kind == SYMLINK:
-                target = os.readlink(path)
-            xattrs, flags = capture(path, int.from_bytes(stat[:4], "little"))
+                with short_path(path) as (directory, name):
+                    target = os.readlink(name, dir_fd=directory)
+            xattrs, flags = capture_anywhere(path, stat)
             self._owners.add_acls(xattrs)
         except MetadataError as error:
             xattrs, flags = error.xattrs, error.flags
@@ -161,7 +184,7 @@ class SetWalk:
         except OSError:
             self._report(Warned("vanished", show_path(path), "it vanished before it was read"))
             return
-        link = self._link_of(stat) if kind != DIRECTORY else None
+        link = link_of(stat) if kind != DIRECTORY else None
         self._emit(
             path, make_row(path, stat[: HEAD.size], b"", extra(target=target, xattrs=xattrs, flags=flags, link=link))
         )
@@ -170,12 +193,15 @@ class SetWalk:
 
     def _emit(self, path: bytes, row: bytes) -> None:
         if self._waiting:
-            self._waiting.append((path, row))
-            if len(self._waiting) > WAITING:
-                self._submit()
-                self._drain(until=WAITING // 2)
+            self._wait((path, row))
         else:
             self._add(path, row)
+
+    def _wait(self, item: Pending | tuple[bytes, bytes]) -> None:
+        self._waiting.append(item)
+        if len(self._waiting) > WAITING:
+            self._submit()
+            self._drain(until=WAITING // 2)
 
     def _add(self, path: bytes, row: bytes) -> None:
         self._entries += 1
@@ -197,19 +223,31 @@ class SetWalk:
                 while not first.known and first.twin is None:
                     if not (self._contents.ready() or len(waiting) > until) or not self._contents.settle():
                         return
-                row = first.row if first.twin is None else _renamed(first.twin, first.path)
-                if row is not None:
-                    self._add(first.path, row)
+                if first.twin is not None and first.twin.row is not None:
+                    first.row = _renamed(first.twin.row, first.twin.path, first.path)
+                elif first.twin is not None:  # the other name went, or could not be read, before this one's turn
+                    self._contents.store_large(first)
+                if first.row is not None:
+                    self._add(first.path, first.row)
+                else:
+                    self.stats["files"] -= 1
+                    self.stats["bytes"] -= size_of(first.stat)
             waiting.popleft()
 
 
-def _renamed(first: Pending, path: bytes) -> bytes | None:
-    """The row of another name of a file: all of the first row but the path. None when the first was left out."""
-    if first.row is None:
-        return None
-    rest = first.row[PATH_AT + len(first.path) :]
-    size = int.from_bytes(first.row[HEAD_END + 2 : PATH_AT], "little") * EXTENT.size
-    return make_row(path, first.row[HEAD_AT:HEAD_END], rest[:size], rest[size:])
+def _renamed(row: bytes, old: bytes, new: bytes) -> bytes:
+    """The row of another name of a file: all of the row but the path."""
+    rest = row[PATH_AT + len(old) :]
+    size = int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little") * EXTENT.size
+    return make_row(new, row[HEAD_AT:HEAD_END], rest[:size], rest[size:])
+
+
+def _leads_to(path: bytes, link: tuple[int, int]) -> bool:
+    """Whether the path still is a name of that inode."""
+    try:
+        return link_of(stat_path(path)) == link
+    except OSError:
+        return False
 
 
 def _settled(row: bytes) -> bool:

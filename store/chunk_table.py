@@ -91,7 +91,8 @@ class ChunkTable:
         """What references to chunks find here; `ends` says how far into its chunk each reaches. Other keys are passed
         over.
 
-        Returns the keys that are in no row; key -> length of chunks that are too short; the numbers of adopted packs in use.
+        Returns the keys that are in no row; key -> length of chunks that are too short; the numbers of adopted packs
+        in use.
         """
         import numpy
 

@@ -23,7 +23,8 @@ FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty
 CODEC_NONE, CODEC_ZSTD, CODEC_LZ4 = 0, 1, 2
 
 # The default lies between zstd's levels 2 and 3: double-fast with tables that stay in the cache of a core (512 and 128
-# KiB), over a window of one frame. Smaller than level 2 on every corpus at nine tenths of its speed (docs/performance.md).
+# KiB), over a window of one frame. Smaller than level 2 on every corpus at nine tenths of its speed: see
+# docs/performance.md.
 _TUNED = {"strategy": 2, "window_log": 21, "hash_log": 17, "chain_log": 15, "min_match": 6, "write_content_size": 1}
 
 # A frame that shrinks by less than this share is kept as it is: opening it then costs no decompression.

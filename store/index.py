@@ -1,9 +1,9 @@
 """The index: where each chunk lies, looked up in the segments of a store and in what this process stored since.
 
 Rule: memory is bounded. Segments stay in the memory map, opened blocks in one cache of CACHE_BLOCKS; only entries not
-yet in a segment are held, and the session writes a segment before they are many. A segment that cannot be read is
-noted in `damaged` and left out: its chunks are found again from the footers of the packs that no readable segment
-names.
+yet in a segment are held, and the session writes a segment before they are many. A segment of which any part proved
+damaged is noted in `damaged`: what is left of it is still looked up in, it is never merged, and it names no pack; its
+chunks are found again from the footers of the packs that no sound segment names.
 """
 
 import heapq
@@ -29,6 +29,9 @@ CACHE_BLOCKS = 8192
 MERGE_WHEN = 8
 MERGE_LIMIT = 2_000_000
 
+# How often the list of segments may prove outdated while they are opened: each time takes a merge by another session.
+LOAD_TRIES = 10
+
 
 class Index:
     """Lookups over all segments, and the entries of this process that no segment has yet. Safe between threads."""
@@ -45,16 +48,31 @@ class Index:
 
     def load(self) -> None:
         """Open every segment of the store that no other stands for."""
-        opened = {}
+        opened: dict[str, Segment] = {}
+        for _ in range(LOAD_TRIES):
+            if self._open_listed(opened):
+                break
+        replaced = {name for segment in opened.values() for name in segment.head.replaces}
+        with self._lock:
+            self._segments = [segment for name, segment in opened.items() if name not in replaced]
+        for name in replaced & self.damaged.keys():
+            del self.damaged[name]
+
+    def _open_listed(self, opened: dict[str, Segment]) -> bool:
+        """Open what is listed. False when something of it was merged away meanwhile: what replaces it may not be in
+        this list.
+        """
+        complete = True
         for info in self._backend.list(INDEX):
+            if info.name in opened:
+                continue
             try:
                 opened[info.name] = Segment(info.name, self._backend.view(info.name), self._key)
             except Corrupt as error:
                 self.damaged[info.name] = error
             except ObjectMissing:
-                continue  # merged away between listing and opening; the segment that replaces it lists later or is next
-        replaced = {name for segment in opened.values() for name in segment.head.replaces}
-        self._segments = [segment for name, segment in opened.items() if name not in replaced]
+                complete = False
+        return complete
 
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it."""
@@ -89,7 +107,7 @@ class Index:
                 block = segment.block(number)
             except Corrupt as error:
                 self.damaged[segment.name] = error
-                block = b""
+                return b""
             with self._lock:
                 self._blocks[key] = block
                 if len(self._blocks) > CACHE_BLOCKS:
@@ -100,15 +118,20 @@ class Index:
         """Make the chunks of a frame findable that is durable but in no segment yet."""
         self._recent.update(zip(ids, zip(repeat(pack), repeat(frame), range(len(ids))), strict=False))
 
+    def adopt_frame(self, pack: PackName, frame: int, ids: Sequence[ChunkId]) -> None:
+        """As add_frame, for a pack that was found in the store: chunks that are found elsewhere are passed over."""
+        places = {chunk: (pack, frame, slot) for slot, chunk in enumerate(ids) if chunk not in self}
+        self._recent.update(places)
+
     @property
     def recent(self) -> int:
         """How many entries are in no segment yet."""
         return len(self._recent)
 
     def packs(self) -> set[PackName]:
-        """Every pack that a readable segment or a recent entry names."""
-        named = {pack for segment in self._segments for pack in segment.packs()}
-        return named | {pack for pack, _, _ in self._recent.values()}
+        """Every pack that a sound segment or a recent entry names."""
+        named = {pack for segment in self._segments if segment.name not in self.damaged for pack in segment.packs()}
+        return named | {pack for pack, _, _ in list(self._recent.values())}  # a copy: others may be adding
 
     def chunk_count(self) -> int:
         """Entries in all, a chunk that two segments hold counted twice."""
@@ -119,9 +142,10 @@ class Index:
         if not self._recent:
             return
         with self._flushing:
-            taken, merged = dict(self._recent), self._to_merge(len(self._recent))
-            segment = self._write(taken, merged, session)
-            self._segments = [s for s in self._segments if s not in merged] + [segment]
+            taken = dict(self._recent)
+            segment, merged = self._write_merged(taken, session)
+            with self._lock:
+                self._segments = [s for s in self._segments if s not in merged] + [segment]
             for chunk in taken:
                 del self._recent[chunk]
         for old in merged:
@@ -130,16 +154,30 @@ class Index:
             except ObjectMissing:
                 pass  # another writer merged it too
 
+    def _write_merged(
+        self, recent: dict[ChunkId, tuple[PackName, int, int]], session: str
+    ) -> tuple[Segment, list[Segment]]:
+        """The new segment, and those that it stands for. One that proves damaged on the way is left as it is."""
+        while True:
+            merged = self._to_merge(len(recent))
+            try:
+                return self._write(recent, merged, session), merged
+            except Corrupt as error:
+                if all(segment.name != error.name for segment in merged):
+                    raise
+                self.damaged[error.name] = error
+
     def _to_merge(self, recent: int) -> list[Segment]:
         """The segments of the size classes (powers of 8) that hold MERGE_WHEN, smallest first; pure of any I/O."""
         merged: list[Segment] = []
         total = recent
-        for segment in sorted(self._segments, key=lambda s: s.entries):
-            alike = [s for s in self._segments if s not in merged and _size_class(s.entries) <= _size_class(total)]
+        sound = [segment for segment in self._segments if segment.name not in self.damaged]
+        for segment in sorted(sound, key=lambda s: s.entries):
+            alike = [s for s in sound if s not in merged and _size_class(s.entries) <= _size_class(total)]
             if segment in merged or len(alike) < MERGE_WHEN:
                 continue
             for candidate in sorted(alike, key=lambda s: s.entries):
-                if total + candidate.entries <= MERGE_LIMIT and candidate.name not in self.damaged:
+                if total + candidate.entries <= MERGE_LIMIT:
                     merged.append(candidate)
                     total += candidate.entries
         return merged

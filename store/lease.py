@@ -3,9 +3,10 @@
     sessions/<session id> := envelope(msgpack {"session", "started_ns", "renewed_ns", "generation", "owner": sealed})
 
 A session writes its lease before its first pack, renews it while it works, and removes it when it ends. `generation` is
-that of the index it trusts (0 until garbage collection publishes another). `owner` (host, boot, process) is sealed: it
-lets a host see that a lease of its own is dead. Rule: nothing is deleted because a clock says so; a lease only tells
-others that packs may exist which no index segment names yet.
+that of the index it trusts (0 until garbage collection publishes another). `owner` (host, boot, process) is sealed,
+under a key of each session's own (nonces count from 1 in each): it lets a host see that a lease of its own is dead.
+Rule: nothing is deleted because a clock says so; a lease only tells others that packs may exist which no index segment
+names yet.
 """
 
 import os
@@ -15,11 +16,12 @@ import time
 from dataclasses import dataclass
 
 import msgpack
+from blake3 import blake3
 
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, ObjectMissing, StoreError
-from .seal import Sealer, Tampered, seal, unseal
+from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 SESSIONS = "sessions/"
 RENEW_SECONDS = 60.0
@@ -39,12 +41,29 @@ class Lease:
 
 
 def _owner() -> dict[str, str | int]:
+    return {
+        "host": f"{socket.gethostname()} {_line('/etc/machine-id')}",  # two machines may be called localhost
+        "boot": _line("/proc/sys/kernel/random/boot_id"),
+        "pids": _pid_namespace(),
+        "pid": os.getpid(),
+        "start": _start_time(os.getpid()),
+    }
+
+
+def _line(path: str) -> str:
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            boot = file.read().strip()
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
-        boot = ""
-    return {"host": socket.gethostname(), "boot": boot, "pid": os.getpid(), "start": _start_time(os.getpid())}
+        return ""
+
+
+def _pid_namespace() -> str:
+    """Which processes can be seen from here: a container sees none of its neighbours, and they may live."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _start_time(pid: int) -> str:
@@ -58,16 +77,23 @@ def _start_time(pid: int) -> str:
 
 def _is_dead(owner: dict[str, str | int]) -> bool:
     mine = _owner()
-    if owner.get("host") != mine["host"]:
+    if owner.get("host") != mine["host"] or not owner.get("boot") or not mine["boot"]:
         return False
-    return owner.get("boot") != mine["boot"] or _start_time(int(owner["pid"])) != owner.get("start")
+    if owner["boot"] != mine["boot"]:
+        return True
+    return owner.get("pids") == mine["pids"] and _start_time(int(owner["pid"])) != owner.get("start")
+
+
+def _sealer(key: bytes, session: str) -> Sealer:
+    return sealer_for(blake3(session.encode(), key=key).digest() if key else b"")
 
 
 class HeldLease:
-    """The lease of a session of this process, renewed by a thread until `end`."""
+    """The lease of a session of this process, renewed by a thread until `end`. `key` is the store's for leases."""
 
-    def __init__(self, backend: Backend, session: str, sealer: Sealer) -> None:
-        self._backend, self._session, self._sealer = backend, session, sealer
+    def __init__(self, backend: Backend, session: str, key: bytes) -> None:
+        self._backend, self._session = backend, session
+        self._owner = seal(_sealer(key, session), msgpack.packb(_owner()), _OWNER_AAD)
         self._name = SESSIONS + session
         self._started = time.time_ns()
         self._ended = threading.Event()
@@ -84,7 +110,7 @@ class HeldLease:
                     "started_ns": self._started,
                     "renewed_ns": time.time_ns(),
                     "generation": 0,
-                    "owner": seal(self._sealer, msgpack.packb(_owner()), _OWNER_AAD),
+                    "owner": self._owner,
                 }
             ),
         )
@@ -96,23 +122,27 @@ class HeldLease:
             except StoreError:
                 continue  # the storage will tell the writer itself; the next renewal may succeed
 
-    def end(self) -> None:
-        """Stop renewing and remove the lease. Never raises: a lease that stays is only looked at again."""
+    def end(self, *, keep: bool = False) -> None:
+        """Stop renewing and remove the lease; or `keep` it, for the next session to look for packs that no segment
+        names. Never raises: a lease that stays is only looked at again.
+        """
         self._ended.set()
         self._thread.join()
+        if keep:
+            return
         try:
             self._backend.delete(self._name)
         except StoreError:
             pass
 
 
-def leases(backend: Backend, sealer: Sealer) -> list[Lease]:
-    """Every lease in the store. A damaged one counts as a lease of an unknown session."""
+def leases(backend: Backend, key: bytes) -> list[Lease]:
+    """Every lease in the store; `key` is the store's for leases. A damaged one counts as of an unknown session."""
     found = []
     for info in backend.list(SESSIONS):
         try:
             row = msgpack.unpackb(disclose(ObjectKind.LEASE, info.name, backend.get(info.name)))
-            owner = msgpack.unpackb(unseal(sealer, row["owner"], _OWNER_AAD))
+            owner = msgpack.unpackb(unseal(_sealer(key, info.name.removeprefix(SESSIONS)), row["owner"], _OWNER_AAD))
         except ObjectMissing:
             continue  # it ended meanwhile
         except (Corrupt, Tampered):

@@ -4,7 +4,8 @@
     frame  := sealed(body of the codec)                             associated data: frame.frame_aad
     key slot := session id (16) | length (u16) | sealed data key    one for each session whose frames are here
     footer := sealed(frame count (u32) | frame row ... | chunk row ...)   under the data key of key slot 0
-    frame row := offset (u32) | stored length (u32) | plain length (u32) | chunks (u32) | key slot (u16) | codec (u8) | 0
+    frame row := offset (u32) | stored length (u32) | plain length (u32) | chunks (u32) | key slot (u16) | codec (u8)
+               | 0 (u8)
     chunk row := chunk id (32) | length (u32)                       in the order of frames, then of places in the frame
     tail   := length of key slots (u32) | length of footer (u32) | number of key slots (u16) | format (u16) | TAIL_MAGIC
 
@@ -38,7 +39,7 @@ _FOOTER_AAD = b"silt footer 1"
 
 @dataclass(frozen=True, slots=True)
 class KeySlot:
-    """The data key of a session as it lies in a pack: sealed to the store's reader keys, or empty without encryption."""
+    """The data key of a session as it lies in a pack: sealed to the store's reader keys, or empty where nothing is."""
 
     session_id: bytes
     sealed: bytes

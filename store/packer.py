@@ -24,6 +24,7 @@ from .seal import OVERHEAD, Buffer, Sealer
 PACK_SIZE = 32 << 20
 ARENAS = 3
 MAX_FRAMES = 65_535  # a frame number has 16 bits in an index entry
+MAX_CHUNKS = 32_768  # a chunk costs 36 bytes of footer, and some 250 of memory until its pack is durable
 
 DurablePack = Callable[[PackName, Sequence[FrameInfo]], None]
 
@@ -36,6 +37,7 @@ class _Open:
         self.view = memoryview(arena)
         self.used = len(MAGIC)
         self.frames: list[FrameInfo] = []
+        self.chunks = 0
         self.sealing = 0
         self.full = False
         self.view[: len(MAGIC)] = MAGIC
@@ -58,18 +60,25 @@ class Packer:
     def add(self, codec: int, body: Buffer, plain_size: int, ids: Sequence[ChunkId], lengths: Sequence[int]) -> None:
         """Seal one frame into the current pack. Raises what the storage raised if a pack could not be made durable."""
         size = len(body) + OVERHEAD
-        with self._state:
-            pack = self._room_for(size)
-            start = pack.used
-            pack.used += size
-            pack.sealing += 1
-            pack.frames.append(FrameInfo(start, size, plain_size, 0, codec, ids, lengths))
+        if size > PACK_SIZE - len(MAGIC):
+            raise ValueError(f"a frame of {size} bytes fits into no pack")
+        pack: _Open | None = None
         try:
+            with self._state:
+                pack = self._room_for(size, len(ids))
+                start = pack.used
+                pack.used += size
+                pack.chunks += len(ids)
+                pack.sealing += 1
+                pack.frames.append(FrameInfo(start, size, plain_size, 0, codec, ids, lengths))
             self._sealer.seal_into(body, frame_aad(codec, ids), pack.view[start : start + size])
-        finally:
             with self._state:
                 pack.sealing -= 1
                 self._submit_if_ready(pack)
+        except BaseException as error:
+            if pack is not None:
+                self._fail(error)  # Ctrl-C, say: the pack has a frame that was never sealed, and must not be written
+            raise
 
     def close(self) -> None:
         """Make everything durable. Raises what the storage raised."""
@@ -83,13 +92,16 @@ class Packer:
         """End the storage threads; what was not closed is dropped."""
         self._storage.shutdown(wait=True, cancel_futures=True)
 
-    def _room_for(self, size: int) -> _Open:
-        """The open pack, with room for `size` bytes. Called with the lock held; waits for a free buffer."""
+    def _room_for(self, size: int, chunks: int) -> _Open:
+        """The open pack, with room for a frame of `size` bytes and so many chunks. Called with the lock held; waits for
+        a free buffer.
+        """
         while True:
             self._raise_error()
             pack = self._open
             if pack is not None:
-                if pack.used + size <= PACK_SIZE and len(pack.frames) < MAX_FRAMES:
+                fits = pack.used + size <= PACK_SIZE and len(pack.frames) < MAX_FRAMES
+                if not pack.frames or (fits and pack.chunks + chunks <= MAX_CHUNKS):
                     return pack
                 self._finish(pack)
             elif self._free:
@@ -104,22 +116,21 @@ class Packer:
         self._submit_if_ready(pack)
 
     def _submit_if_ready(self, pack: _Open) -> None:
-        if pack.full and not pack.sealing:
+        if pack.full and not pack.sealing and self._error is None:
             pack.full = False  # submitted once
             self._storage.submit(self._write, pack)
 
     def _write(self, pack: _Open) -> None:
-        error: BaseException | None = None
         try:
             self._write_pack(pack)
-        except BaseException as caught:  # whatever it is, the threads that wait must hear of it
-            error = caught
-        with self._state:
-            pack.view.release()
-            self._free.append(pack.arena)
-            self._writing -= 1
-            self._error = self._error or error
-            self._state.notify_all()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            with self._state:
+                self._free.append(pack.arena)
+                self._writing -= 1
+                self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:
         slot = KeySlot(self._key.session_id, self._key.sealed)
@@ -136,6 +147,12 @@ class Packer:
             self.stored_bytes += pack.used + len(end)
             self.packs += 1
         self._on_durable(name, pack.frames)
+
+    def _fail(self, error: BaseException) -> None:
+        """Write no further pack, and let everybody who waits hear of it."""
+        with self._state:
+            self._error = self._error or error
+            self._state.notify_all()
 
     def _raise_error(self) -> None:
         if self._error is not None:

@@ -9,7 +9,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from .errors import Corrupt, StoreError, WrongKey
+from blake3 import blake3
+
+from .check import raise_if_away
+from .errors import BackendError, Corrupt, NewerFormat, StoreError, WrongKey
 from .frame import FrameOpener
 from .ids import PackName, pack_object
 from .index import Index
@@ -20,7 +23,9 @@ from .seal import Sealer, Tampered, sealer_for
 # Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP.
 RUN = 4 << 20
 GAP = 64 << 10
-FOOTERS = 64
+
+# Footers are kept while they hold no more chunks together than this: some 110 bytes each.
+FOOTER_CHUNKS = 1 << 18
 
 
 class PackReader:
@@ -30,24 +35,32 @@ class PackReader:
         self._store = store
         self._sealers: dict[bytes, Sealer] = {}
         self._footers: OrderedDict[PackName, Footer] = OrderedDict()
+        self._footer_chunks = 0
         self._lock = threading.Lock()
 
     def footer(self, pack: PackName) -> Footer:
-        """The footer of a pack, from a cache of the last FOOTERS. Raises ObjectMissing, Corrupt."""
+        """The footer of a pack, from a cache of the last ones. Raises ObjectMissing, Corrupt, NoKey."""
         footer = self._footers.get(pack)
         if footer is None:
             footer = self._read_footer(pack)
             with self._lock:
-                self._footers[pack] = footer
-                if len(self._footers) > FOOTERS:
-                    self._footers.popitem(last=False)
+                if pack not in self._footers:
+                    self._footers[pack] = footer
+                    self._footer_chunks += _chunks(footer)
+                while self._footer_chunks > FOOTER_CHUNKS and len(self._footers) > 1:
+                    self._footer_chunks -= _chunks(self._footers.popitem(last=False)[1])
         return footer
 
     def _read_footer(self, pack: PackName) -> Footer:
         name = pack_object(pack)
         size = self._store.backend.size(name)
         end = self._store.backend.get(name, max(0, size - TAIL_READ))
-        needed = end_length(pack, end)
+        try:
+            needed = end_length(pack, end)
+        except NewerFormat:
+            if blake3(self._store.backend.get(name)).hexdigest() != pack:
+                raise Corrupt(name, "its end is damaged") from None
+            raise
         if needed > size:
             raise Corrupt(name, "it is truncated")
         if needed > len(end):
@@ -102,28 +115,35 @@ class PackReader:
             except Corrupt as error:
                 yield number, error
 
-    def adopt_unindexed(self, index: Index) -> int:
-        """Make the chunks of packs that no readable index segment names findable again. Returns how many packs.
+    def adopt_unindexed(self, index: Index) -> Iterator[PackName]:
+        """Make the chunks of packs that no sound index segment names findable again; each pack as it is done, so that
+        the caller can bound what the index holds. Raises BackendError when the storage is away.
 
         A pack whose footer cannot be read is left alone: `verify` names it.
         """
-        known, adopted = index.packs(), 0
+        known = index.packs()
         for pack in list_packs(self._store):
             if pack in known:
                 continue
             try:
                 footer = self.footer(pack)
+            except BackendError:
+                raise_if_away(self._store.backend)
+                continue
             except StoreError:
                 continue
             for number, frame in enumerate(footer.frames):
-                index.add_frame(pack, number, frame.ids)
-            adopted += 1
-        return adopted
+                index.adopt_frame(pack, number, frame.ids)
+            yield pack
 
 
 def list_packs(store: OpenStore) -> Iterator[PackName]:
     """Names of all packs, sorted."""
     return (PackName(info.name.rpartition("/")[2]) for info in store.backend.list("packs/"))
+
+
+def _chunks(footer: Footer) -> int:
+    return sum(len(frame.ids) for frame in footer.frames)
 
 
 def _runs(footer: Footer, frames: Sequence[int]) -> Iterator[list[int]]:

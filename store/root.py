@@ -14,18 +14,20 @@ from typing import Any
 import msgpack
 
 from .envelope import ObjectKind, disclose, enclose
-from .errors import Corrupt
+from .errors import Corrupt, WrongKey
 from .keys import SessionKey
 from .opening import OpenStore
-from .seal import Tampered, seal, sealer_for, unseal
+from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 ROOTS = "backups/"
 _KEY = struct.Struct("<16sH")
 
 
-def write_root(store: OpenStore, name: str, content: dict[str, Any], key: SessionKey) -> None:
-    """Create the root, exclusively and durably. Raises ObjectExists."""
-    body = seal(sealer_for(key.data_key), msgpack.packb(content, use_bin_type=True), _aad(name))
+def write_root(store: OpenStore, name: str, content: dict[str, Any], key: SessionKey, sealer: Sealer) -> None:
+    """Create the root, exclusively and durably. `sealer` is the session's own: it counts its nonces. Raises
+    ObjectExists.
+    """
+    body = seal(sealer, msgpack.packb(content, use_bin_type=True), _aad(name))
     head = _KEY.pack(key.session_id, len(key.sealed)) + key.sealed
     store.backend.put(name, [enclose(ObjectKind.ROOT, head + body)])
 
@@ -38,7 +40,7 @@ def read_root(store: OpenStore, name: str) -> dict[str, Any]:
         sealed, body = payload[_KEY.size : _KEY.size + length], payload[_KEY.size + length :]
         data_key = store.ring.open_session(session_id, sealed)
         content: dict[str, Any] = msgpack.unpackb(unseal(sealer_for(data_key), body, _aad(name)), strict_map_key=False)
-    except (Tampered, struct.error):
+    except (Tampered, WrongKey, struct.error):
         raise Corrupt(name, "it is not the root that was written under this name") from None
     return content
 

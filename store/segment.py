@@ -1,9 +1,9 @@
 """Index segments: immutable sorted tables from chunk id to place. Format, writer and reader.
 
-    segment := MAGIC | salt (32) | entries (u64) | packs (u32) | head (u32) | fences (u32) | pack table (u32) | filter (u32)
-               | block ... | head | fences | pack table | filter         (u32s: stored lengths of the parts, 0 = absent)
+    segment := MAGIC | salt (32) | entries (u64) | packs (u32) | length of each part (u32; 0 = absent) ...
+               | block ... | head | fences | pack table | filter         the last four are the parts
     block   := sealed part of BLOCK_ENTRIES entries (the last one fewer), in order of their bytes
-    entry   := first 24 bytes of the chunk id | pack number (u32) | frame (u16) | slot (u16)          32 bytes, big-endian
+    entry   := first 24 bytes of the chunk id | pack number (u32) | frame (u16) | slot (u16)      32 bytes, big-endian
     head    := sealed msgpack: {"replaces": [names of segments that this one stands for], "session": id}
     fences  := sealed first 8 bytes of the first entry of each block
     pack table := sealed 32-byte pack names, by pack number
@@ -104,14 +104,13 @@ def encode_segment(
     salt = os.urandom(32)
     sealer = _PartSealer(index_key, salt)
     bloom = _Filter(count) if count >= FILTER_FROM else None
-    fences, written, number = [], 0, 0
-    for block in _blocks(entries):
+    fences, written = [], 0
+    for number, block in enumerate(_blocks(entries)):
         fences.append(block[:8])
         written += len(block) // ENTRY_SIZE
         if bloom:
             bloom.add(block)
         yield sealer.seal(number, block)
-        number += 1
     head = msgpack.packb({"replaces": list(replaces), "session": session})
     plain = (head, b"".join(fences), b"".join(bytes.fromhex(p) for p in packs), bytes(bloom.bits) if bloom else b"")
     parts = [sealer.seal(_PARTS + i, part) if part else b"" for i, part in enumerate(plain)]
@@ -151,6 +150,9 @@ class SegmentHead:
 class Segment:
     """A segment opened over its bytes (a memory map). Safe to share between threads."""
 
+    entries: int
+    pack_count: int
+
     def __init__(self, name: str, data: memoryview, index_key: bytes) -> None:
         """Raises Corrupt when the parts around the blocks are damaged."""
         self.name = name
@@ -170,6 +172,9 @@ class Segment:
                 at += length
         except (struct.error, InvalidTag):
             raise Corrupt(name, "its head is damaged, or not of this store") from None
+        # Nothing seals the number of packs; it decides how they are numbered when segments are merged.
+        if len(parts[1]) != self.block_count * 8 or len(parts[2]) != self.pack_count * 32:
+            raise Corrupt(name, "its tables do not fit its head")
         head = msgpack.unpackb(parts[0])
         self.head = SegmentHead(frozenset(head["replaces"]), head["session"])
         self._fences = array("Q", parts[1])

@@ -4,14 +4,15 @@ Rule: this class holds the parts together and does no work of its own; a new ver
 about.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .backend import Backend
 from .config import Config
-from .errors import ObjectMissing
-from .ids import ChunkId, PackName, Place
+from .errors import Corrupt, ObjectMissing
+from .ids import ChunkId, PackName, Place, pack_object
 from .index import Index
 from .keys import KeyRing, Secret
 from .opening import OpenStore, init_store, open_store
@@ -32,7 +33,8 @@ class Store:
         self.reader = PackReader(opened)
         self.index = Index(opened.backend, opened.ring.index_key if opened.config.encrypted else b"")
         self.index.load()
-        self._adopted = False
+        self._adopting = threading.Lock()
+        self._adopted = -1  # how many segments were known to be damaged when packs were last looked through
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
         if self.index.damaged:
             self._adopt()
@@ -64,16 +66,22 @@ class Store:
         return Writer(self.opened, self.reader, self.index, compression)
 
     def find(self, chunk: ChunkId) -> Place | None:
-        """Where a chunk lies. Where no segment names it, packs that no segment names are looked through, once."""
+        """Where a chunk lies. Where no segment names it, packs that no sound segment names are looked through: once,
+        and again when another segment proved damaged.
+        """
         place = self.index.find(chunk)
-        if place is None and not self._adopted:
+        if place is None:
             self._adopt()
             place = self.index.find(chunk)
         return place
 
     def _adopt(self) -> None:
-        self._adopted = True
-        self.reader.adopt_unindexed(self.index)
+        with self._adopting:
+            damaged = len(self.index.damaged)
+            if self._adopted != damaged:
+                for _ in self.reader.adopt_unindexed(self.index):
+                    pass
+                self._adopted = damaged
 
     def footer(self, pack: PackName) -> Footer:
         """See PackReader.footer."""
@@ -90,13 +98,18 @@ class Store:
             raise ObjectMissing(f"chunk {chunk.hex()}", hint="run 'silt verify' to see what is concerned")
         key = (place.pack, place.frame)
         if key not in self._frames:
-            info = self.footer(place.pack).frames[place.frame]
+            frames = self.footer(place.pack).frames
+            if place.frame >= len(frames):
+                raise _not_as_indexed(place)
+            info = frames[place.frame]
             ((_, plain),) = self.read_frames(place.pack, [place.frame])
             spans = zip(info.ids, info.starts, info.lengths, strict=True)
             self._frames[key] = (bytes(plain), {i: slice(start, start + length) for i, start, length in spans})
             if len(self._frames) > OPEN_FRAMES:
                 self._frames.popitem(last=False)
         data, slices = self._frames[key]
+        if chunk not in slices:
+            raise _not_as_indexed(place)
         return data[slices[chunk]]
 
     def root_names(self) -> Iterator[str]:
@@ -106,3 +119,7 @@ class Store:
     def read_root(self, name: str) -> dict[str, Any]:
         """See root.read_root."""
         return read_root(self.opened, name)
+
+
+def _not_as_indexed(place: Place) -> Corrupt:
+    return Corrupt(pack_object(place.pack), "it does not hold the chunks that the index says", frame=place.frame)

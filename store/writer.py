@@ -42,27 +42,35 @@ class Writer:
         self.new_chunks = self.new_bytes = self.known_chunks = 0
 
     def __enter__(self) -> Self:
-        lease_sealer = sealer_for(self._store.ring.derive("lease") if self._store.config.encrypted else b"")
-        others = leases(self._store.backend, lease_sealer)
-        self._lease = HeldLease(self._store.backend, self._session, lease_sealer)
-        self._packer = Packer(self._store.backend, self._key, self._sealer, self._on_durable)
-        if others or self._index.damaged:
-            self._reader.adopt_unindexed(self._index)
-            self._index.flush(self._session)
-        for lease in others:
-            if lease.dead:
-                self._forget(lease.name)
+        lease_key = self._store.ring.derive("lease") if self._store.config.encrypted else b""
+        others = leases(self._store.backend, lease_key)
+        self._lease = HeldLease(self._store.backend, self._session, lease_key)
+        try:
+            if others or self._index.damaged:
+                self._adopt()
+            for lease in others:
+                if lease.dead:
+                    self._forget(lease.name)
+            self._packer = Packer(self._store.backend, self._key, self._sealer, self._on_durable)
+        except BaseException:
+            self._lease.end()
+            raise
         return self
+
+    def _adopt(self) -> None:
+        for _ in self._reader.adopt_unindexed(self._index):
+            if self._index.recent >= SEGMENT_ENTRIES:
+                self._index.flush(self._session)
+        self._index.flush(self._session)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        kept = False
         try:
-            if kind is not None:
-                self._keep_what_is_durable()
+            kept = self._keep_what_is_durable()
         finally:
-            self._packer.stop()
-            self._lease.end()
+            self._lease.end(keep=not kept)
 
     @property
     def stored_bytes(self) -> int:
@@ -135,15 +143,22 @@ class Writer:
     def commit(self, name: str, content: dict[str, object]) -> None:
         """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken."""
         self.flush()
-        write_root(self._store, name, content, self._key)
+        assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
+        write_root(self._store, name, content, self._key, self._sealer)
 
-    def _keep_what_is_durable(self) -> None:
-        """After a failure: index the packs that are durable, so that the next backup reuses them without a search."""
+    def _keep_what_is_durable(self) -> bool:
+        """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the
+        lease then stays, and so the next session looks for packs that no segment names.
+        """
         try:
-            self._packer.close()
-            self._index.flush(self._session)
+            try:
+                self._packer.close()
+            finally:
+                self._packer.stop()
+                self._index.flush(self._session)
         except StoreError:
-            pass  # the storage is what failed; packs that no segment names are adopted by the next session
+            return False
+        return True
 
     def _forget(self, lease: str) -> None:
         try:

@@ -4,13 +4,13 @@ Rule: nothing but the file's bytes goes to stdout. What cannot be read is an err
 beginning of the file; the exit code says so.
 """
 
-import os
 import sys
 
 import click
 
 from ..opening import open_store
 from ..options import Options, make_command
+from ..selecting import absolute_path
 
 
 @make_command(
@@ -27,5 +27,5 @@ def command(options: Options, level: str, path: str) -> int:
     from siltstone.engine import cat, resolve
 
     store = open_store(options)
-    cat(store, resolve(store, level), os.fsencode(path), sys.stdout.buffer)
+    cat(store, resolve(store, level), absolute_path(path), sys.stdout.buffer)
     return 0

@@ -128,6 +128,8 @@ def _damage_lines(result: "VerifyResult") -> Iterator[str]:
 
 def _level_lines(levels: Mapping[str, list[bytes]]) -> Iterator[str]:
     for level, paths in levels.items():
+        if not paths:  # what is lost there cannot even be listed
+            continue
         yield f"  {level}: {count(len(paths))} {'path' if len(paths) == 1 else 'paths'}"
         yield from (f"    {shown(path)}" for path in paths[:KEPT_PATHS])
         if len(paths) > KEPT_PATHS:

@@ -23,7 +23,7 @@ class Silt:
     def __call__(self, *arguments: str | bytes | Path, code: int = 0) -> "Ran":
         """Run one command line, which has to end with `code`."""
         done = subprocess.run(
-            [*PROGRAM, *map(os.fspath, arguments)],
+            [*PROGRAM, *arguments],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             env=self.whole_environment(),
@@ -32,9 +32,11 @@ class Silt:
         assert done.returncode == code, done.stderr.decode(errors="replace")
         return Ran(done.stdout, done.stderr)
 
-    def start(self, *arguments: str | bytes | Path, **more: Any) -> "subprocess.Popen[bytes]":
-        """Start a command line; standard streams as `Popen` takes them."""
-        return subprocess.Popen([*PROGRAM, *map(os.fspath, arguments)], env=self.whole_environment(), **more)
+    def start(self, *arguments: str | bytes | Path, stdout: int) -> "subprocess.Popen[bytes]":
+        """Start a command line; `stdout` as `Popen` takes it, stderr is a pipe."""
+        return subprocess.Popen(
+            [*PROGRAM, *arguments], stdout=stdout, stderr=subprocess.PIPE, env=self.whole_environment()
+        )
 
     def whole_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}

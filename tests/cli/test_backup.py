@@ -158,7 +158,7 @@ def test_an_interruption(silt: Silt, tree: Path) -> None:
     with (tree / "large").open("wb") as file:
         for _ in range(128):  # MiB: longer than a signal takes
             file.write(os.urandom(1 << 20))
-    running = silt.start("backup", tree, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = silt.start("backup", tree, "--json", stdout=subprocess.PIPE)
     assert running.stdout is not None
     running.stdout.readline()
     running.send_signal(signal.SIGINT)
@@ -170,7 +170,7 @@ def test_an_interruption(silt: Silt, tree: Path) -> None:
 
 def test_a_reader_that_goes_away(silt: Silt, tree: Path) -> None:
     silt("backup", tree)
-    running = silt.start("list", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = silt.start("list", stdout=subprocess.PIPE)
     assert running.stdout is not None
     running.stdout.close()
     _, error = running.communicate(timeout=60)

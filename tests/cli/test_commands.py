@@ -33,7 +33,7 @@ COMMANDS = dict(walk(silt, click.Context(silt, info_name="silt")))
 def examples(text: str) -> list[str]:
     """The command lines of `silt` in a text, without what a shell would do with them."""
     lines = [line.strip() for line in text.splitlines()]
-    return [re.split(r" [|>&#] ?|  #", line)[0] for line in lines if line.startswith("silt ")]
+    return [re.split(r" [|>&#]", line)[0].strip() for line in lines if line.startswith("silt ")]
 
 
 def parse(line: str) -> None:
@@ -51,7 +51,7 @@ def parse(line: str) -> None:
 
 
 def example_lines() -> list[str]:
-    return [line for command in COMMANDS.values() for line in examples(command.epilog or "")]
+    return sorted({line for command in COMMANDS.values() for line in examples(command.epilog or "")})
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from .conftest import Silt
 
 
-def test_a_starting_file_is_right(silt: Silt, tmp_path: Path) -> None:
-    for preset in ([], ["--preset", "phantom"]):
-        file = tmp_path / f"{len(preset)}.toml"
-        assert str(file) in silt("config", "new", file, *preset).out
-        assert "right; deployment" in silt("config", "check", file).out
+@pytest.mark.parametrize("preset", [[], ["--preset", "phantom"]], ids=["plain", "phantom"])
+def test_a_starting_file_is_right(silt: Silt, tmp_path: Path, preset: list[str]) -> None:
+    file = tmp_path / "d.toml"
+    assert str(file) in silt("config", "new", file, *preset).out
+    assert "right; deployment" in silt("config", "check", file).out
     assert "exists already" in silt("config", "new", file, code=2).err
-    assert silt("config", "new", "--preset", "phantom", "-").stdout == file.read_bytes()
+    assert silt("config", "new", *preset, "-").stdout == file.read_bytes()
 
 
 def test_the_phantom_preset_has_nine_file_sets(silt: Silt, tmp_path: Path) -> None:

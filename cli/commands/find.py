@@ -1,0 +1,82 @@
+"""`silt find`: paths and globs over all levels.
+
+Rule: each version of a path is told once, with the levels that have it. What is damaged is a warning, the rest is found
+all the same, and then the exit code is 4. Finding nothing is an answer, not an error.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..exits import Exit
+from ..opening import open_store
+from ..options import Options, make_command
+from ..paths import path_record
+from ..selecting import pattern_of
+
+if TYPE_CHECKING:
+    from siltstone.engine import Found, Level, LevelRef
+
+
+@make_command(
+    "find",
+    examples="""
+    silt find '*.pem'
+    silt find /opt/phantom/etc/cacerts.pem          # when did it change?
+    silt find 'ssl/**/*.key' --level 0/1 --level latest
+    """,
+)
+@click.argument("patterns", nargs=-1, required=True, metavar="PATTERN...")
+@click.option("--level", "specs", multiple=True, metavar="LEVEL", help="Only in this level; repeat.")
+def command(options: Options, patterns: tuple[str, ...], specs: tuple[str, ...]) -> int:
+    """Find paths in all levels: every version of each, and the levels that have it.
+
+    A PATTERN is a path or a glob (*, ?, [abc], ** for any folders); one that does not begin with '/' may begin at any
+    folder. With --json one object for each path: "type": "found", "deployment", "path", "differs" (whether its content
+    is not always the same), "versions": [the entry as in 'ls --json', and "levels": [{"group", "level", "tar"}]]; then
+    the result, with "paths" (how many).
+    """
+    from siltstone.engine import find, list_levels, resolve
+
+    from ..reporter import make_reporter
+
+    wanted = [pattern_of(text) for text in patterns]
+    store = open_store(options)
+    levels = [resolve(store, spec) for spec in specs] if specs else list_levels(store)
+    by_ref = {level.ref: level for level in levels}
+    several = len({level.deployment for level in levels}) > 1
+    number = 0
+    with make_reporter(options, at_once=True, live=False) as reporter:
+        for found in find(store, wanted, levels=list(by_ref.values()), report=reporter.report):
+            number += 1
+            for line in [_record(found, by_ref)] if options.json else _lines(found, by_ref, several):
+                print(line)
+    if options.json:
+        print(json.dumps({"type": "result", "paths": number}))
+    elif not number and not options.quiet:
+        print("nothing found", file=sys.stderr)
+    return int(Exit.DAMAGE if reporter.warnings["damaged"] else Exit.DONE)
+
+
+def _lines(found: "Found", levels: "Mapping[LevelRef, Level]", several: bool) -> Iterator[str]:
+    from ..entries import entry_line
+
+    for version in found.versions:
+        refs = version.levels
+        span = str(refs[0]) if len(refs) == 1 else f"{refs[0]}..{refs[-1]}"
+        where = f"{found.deployment}:{span}" if several else span
+        yield f"{where:<9}  {entry_line(version.entry, levels[refs[0]])}"
+
+
+def _record(found: "Found", levels: "Mapping[LevelRef, Level]") -> str:
+    from ..entries import entry_record
+
+    versions: list[dict[str, Any]] = []
+    for version in found.versions:
+        refs = [{"group": ref.group, "level": ref.level, "tar": ref.tar_name} for ref in version.levels]
+        versions.append({**entry_record(version.entry, levels[version.levels[0]]), "levels": refs})
+    record = {"deployment": found.deployment, **path_record(found.path), "differs": found.differs, "versions": versions}
+    return json.dumps({"type": "found", **record})

@@ -1,0 +1,51 @@
+"""`silt ls`: the entries in a folder of a level.
+
+Rule: it lists as it reads, so a level of a million files begins to show at once. Without --recursive it reads only what
+it needs of the manifest.
+"""
+
+import json
+
+import click
+
+from ..opening import open_store
+from ..options import Options, make_command
+from ..selecting import absolute_path
+
+
+@make_command(
+    "ls",
+    examples="""
+    silt ls 0/1                            # what was backed up, at the top
+    silt ls 0/1 /opt/phantom/apps
+    silt ls latest /opt/phantom --recursive --json
+    """,
+)
+@click.argument("level")
+@click.argument("path", required=False)
+@click.option("-r", "--recursive", is_flag=True, help="All that lies below, too.")
+def command(options: Options, level: str, path: str | None, recursive: bool) -> int:
+    """List the entries in a folder of a level, or a single file.
+
+    With --json one object for each entry: "type": "entry", "path", "kind", "mode", "uid", "gid", "owner", "group",
+    "size", "mtime", "nlink", for symlinks "target", for devices "rdev"; then the result, with the level's names and
+    "entries".
+    """
+    from siltstone.engine import list_entries, resolve
+
+    from ..entries import entry_line, entry_record
+    from ..records import name_record
+
+    folder = absolute_path(path) if path is not None else None
+    store = open_store(options)
+    found = resolve(store, level)
+    number = 0
+    for entry in list_entries(store, found, folder, recursive=recursive):
+        number += 1
+        if options.json:
+            print(json.dumps({"type": "entry", **entry_record(entry, found)}))
+        else:
+            print(entry_line(entry, found))
+    if options.json:
+        print(json.dumps({"type": "result", **name_record(found), "entries": number}))
+    return 0

@@ -1,0 +1,159 @@
+"""Headers of tar archives: POSIX.1-2001 (pax) records over ustar blocks. Values in, bytes out.
+
+    member := [pax block ('x') | records, padded] | ustar block | content, padded to blocks of 512
+    record := length of the whole record in decimal | ' ' | keyword '=' value '\\n'
+
+A record is written only for what the ustar block cannot say: nanoseconds, long or non-ASCII names, large numbers,
+extended attributes (SCHILY.xattr.NAME, as GNU tar and star write them) and ACLs once more as text (SCHILY.acl.*, which
+GNU tar's --acls takes). Names that are not UTF-8 stand as they are, announced by hdrcharset=BINARY. Rule: the same
+entry gives the same bytes. File flags have no keyword that GNU tar knows, and are not in the archive.
+"""
+
+import stat
+import struct
+from collections.abc import Iterator
+
+from .entry import Entry
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+RECORD = 20 * BLOCK  # archives are padded to this: what GNU tar writes to a tape at once
+
+REGULAR, HARD_LINK = b"0", b"1"
+_TYPES = {
+    stat.S_IFREG: REGULAR,
+    stat.S_IFLNK: b"2",
+    stat.S_IFCHR: b"3",
+    stat.S_IFBLK: b"4",
+    stat.S_IFDIR: b"5",
+    stat.S_IFIFO: b"6",
+}
+_PAX = b"x"
+_PAX_NAME = b"././@PaxHeader"
+_SECOND = 10**9
+_MOST_SECONDS, _MOST_NUMBER = 8**11 - 1, 8**7 - 1  # of the octal fields of 12 and of 8 bytes
+
+_ACCESS, _DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
+_ACL_ENTRY = struct.Struct("<HHI")
+_ACL_TAGS = {1: b"user:", 2: b"user:%d", 4: b"group:", 8: b"group:%d", 16: b"mask:", 32: b"other:"}
+
+
+def kind_of(entry: Entry) -> bytes | None:
+    """The type flag of an entry's member, or None for what no archive can hold: a socket."""
+    return _TYPES.get(stat.S_IFMT(entry.mode))
+
+
+def member_header(entry: Entry, size: int, *, link: bytes | None, owner: bytes, group: bytes) -> bytes:
+    """All blocks before the content, which has `size` bytes.
+
+    `link` is the path of a member before it, of which this is another name. `owner` and `group` are names, or empty.
+    """
+    kind = HARD_LINK if link is not None else kind_of(entry)
+    assert kind is not None, "sockets are left out before"
+    name = member_name(entry.path, folder=stat.S_ISDIR(entry.mode))
+    target = member_name(link) if link is not None else entry.target
+    seconds, rest = divmod(entry.mtime_ns, _SECOND)
+    texts = [(b"path", name, 100), (b"linkpath", target, 100), (b"uname", owner, 31), (b"gname", group, 31)]
+    records = [(key, text) for key, text, most in texts if len(text) > most or not text.isascii()]
+    if any(not _is_utf8(text) for _, text in records):
+        records.insert(0, (b"hdrcharset", b"BINARY"))
+    numbers = ((b"uid", entry.uid, _MOST_NUMBER), (b"gid", entry.gid, _MOST_NUMBER), (b"size", size, _MOST_SECONDS))
+    records += [(key, b"%d" % number) for key, number, most in numbers if number > most]
+    if rest or not 0 <= seconds <= _MOST_SECONDS:
+        records.append((b"mtime", decimal_seconds(entry.mtime_ns)))
+    if link is None:
+        records += _attributes(entry)
+    block = _ustar_block(
+        name, entry.mode & 0o7777, entry.uid, entry.gid, size, seconds, kind, target, owner, group, entry.rdev
+    )
+    return _pax_blocks(records) + block if records else block
+
+
+def member_name(path: bytes, *, folder: bool = False) -> bytes:
+    """A path as it stands in archives: relative, and a folder's with a slash."""
+    name = path.lstrip(b"/") or b"."
+    return name + b"/" if folder else name
+
+
+def padding(size: int) -> int:
+    """How many zeros follow a content of this size."""
+    return -size % BLOCK
+
+
+def decimal_seconds(nanoseconds: int) -> bytes:
+    """Seconds, exactly and without trailing zeros."""
+    seconds, rest = divmod(abs(nanoseconds), _SECOND)
+    sign = b"-" if nanoseconds < 0 else b""
+    fraction = b".%09d" % rest if rest else b""
+    return sign + b"%d" % seconds + fraction.rstrip(b"0")
+
+
+def _attributes(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in sorted(entry.xattrs.items()):
+        # '=' would end the keyword, and '%' is what GNU tar escapes it with.
+        yield b"SCHILY.xattr." + name.replace(b"%", b"%25").replace(b"=", b"%3D"), value
+    for keyword, name in ((b"SCHILY.acl.access", _ACCESS), (b"SCHILY.acl.default", _DEFAULT)):
+        text = _acl_text(entry.xattrs.get(name, b""))
+        if text:
+            yield keyword, text
+
+
+def _acl_text(raw: bytes) -> bytes:
+    """An ACL as acl(5) writes it, in one line; empty where it is none that we know."""
+    if len(raw) < 4 or raw[:4] != b"\2\0\0\0" or (len(raw) - 4) % _ACL_ENTRY.size:
+        return b""
+    parts = []
+    for tag, permissions, number in _ACL_ENTRY.iter_unpack(raw[4:]):
+        if tag not in _ACL_TAGS:
+            return b""
+        who = _ACL_TAGS[tag] % number if b"%d" in _ACL_TAGS[tag] else _ACL_TAGS[tag]
+        letters = bytes(
+            letter if permissions & bit else ord("-") for letter, bit in zip(b"rwx", (4, 2, 1), strict=True)
+        )
+        parts.append(who + b":" + letters)
+    return b",".join(parts)
+
+
+def _pax_blocks(records: list[tuple[bytes, bytes]]) -> bytes:
+    body = b"".join(pax_record(key, value) for key, value in records)
+    head = _ustar_block(_PAX_NAME, 0o644, 0, 0, len(body), 0, _PAX, b"", b"", b"", 0)
+    return head + body + bytes(padding(len(body)))
+
+
+def pax_record(key: bytes, value: bytes) -> bytes:
+    """One record; its length counts its own digits."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %b=%b\n" % (length, key, value)
+
+
+def _ustar_block(
+    name: bytes, mode: int, uid: int, gid: int, size: int, seconds: int, kind: bytes, target: bytes,
+    owner: bytes, group: bytes, rdev: int,
+) -> bytes:  # fmt: skip
+    """A ustar header. What does not fit its field is cut, or zero: a record says it then."""
+    device = (rdev >> 8 & 0xFFF, rdev & 0xFF | rdev >> 12 & 0xFFF00) if kind in b"34" else (0, 0)
+    block = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%bustar\x0000%b%b%07o\0%07o\0%b" % (
+        name[:100].ljust(100, b"\0"),
+        mode,
+        uid if uid <= _MOST_NUMBER else 0,
+        gid if gid <= _MOST_NUMBER else 0,
+        size if size <= _MOST_SECONDS else 0,
+        seconds if 0 <= seconds <= _MOST_SECONDS else 0,
+        kind,
+        target[:100].ljust(100, b"\0"),
+        owner[:31].ljust(32, b"\0"),
+        group[:31].ljust(32, b"\0"),
+        *device,
+        bytes(167),
+    )
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,180 +1,87 @@
-"""Whole cycles of every tool over every corpus: init, first backup, unchanged, changed, verify, restore.
+"""The command `bench compare`: makes the corpora one after the other, measures all tools over each, writes the tables.
 
-Rule: within a repetition the tools take turns, step by step and in another order each time, on the same tree in the
-same state. Each repetition begins with empty stores. The first one compares what was restored with the tree, by
-`picture`, which is no part of any tool. A peer that fails is left out from there on, and that is told; when `silt`
-fails, or restores anything otherwise than it was, the measurement fails.
-
-The corpora of many versions are backed up version by version; `changed` is then all of these backups together.
+Rule: the work folder holds one corpus and one store a tool at a time; at scale 1 that is some 20 GiB. Corpora are made
+from seeds, and kept for the next time only where --work names a folder. pgBackRest backs up no file trees and is not
+compared here.
 """
 
-import json
-import os
+import argparse
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.corpora import Corpus
-from bench.measure import BenchError, Taken, measure, stored_bytes, warm
-from bench.picture import Picture, differences, take_picture
-from bench.tools import OURS, Tool
+from bench.comparison_table import ComparisonTables
+from bench.corpora import corpus_names, make_corpus
+from bench.cycles import Comparison, Cycles
+from bench.machine import describe, file_system
+from bench.table import origin, write_place
+from bench.tools import TOOLS, Tool, find_tools
 
-STEPS = ("init", "backup", "unchanged", "changed", "verify", "restore")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured step: seconds and bytes. `store`: the size of the store after it."""
-
-    corpus: str
-    step: str
-    tool: str
-    repetition: int
-    wall: float
-    cpu: float
-    peak: int
-    others: float
-    store: int
+# With restic beside silt the whole takes about ten minutes on two cores; the ratios are near those of scale 1.
+SCALE = 0.5
+REPETITIONS = 3
 
 
-@dataclass(slots=True)
-class Comparison:
-    """Everything that was measured, and what has to be said beside the figures."""
-
-    figures: list[Figure]
-    notes: list[str]
-    wrong: list[str]  # what `silt` did not restore as it was
-
-    def write(self, path: Path) -> None:
-        """One JSON line a figure, added to the file."""
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(asdict(figure)) + "\n" for figure in self.figures)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One tool in one repetition: its store, its backups so far."""
-
-    tool: Tool
-    folder: Path
-    backups: int = 0
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
-
-    def run(self, template: str, tree: Path, cwd: Path) -> Taken:
-        command = self.tool.command(template, store=self.store, tree=tree, name=f"backup-{self.backups}")
-        return measure(command, cwd=cwd, environment=self.tool.variables(self.store), log=self.folder / "log")
-
-    def init(self, tree: Path) -> Taken:
-        (self.folder / "store.aux").mkdir(parents=True)
-        return self.run(self.tool.init, tree, self.folder)
-
-    def backup(self, tree: Path) -> Taken:
-        self.backups += 1
-        warm(tree)
-        return self.run(self.tool.backup, tree, tree)
-
-    def verify(self, tree: Path) -> Taken:
-        warm(self.store)
-        return self.run(self.tool.verify, tree, self.folder)
-
-    def restore(self, tree: Path) -> Taken:
-        warm(self.store)
-        (self.folder / "restored").mkdir()
-        return self.run(self.tool.restore, tree, self.folder / "restored")
+def compare(work: Path, corpora: Sequence[str], tools: Sequence[Tool], scale: float, repetitions: int) -> Comparison:
+    """Measure; every figure is told as it comes. BenchError when `silt` fails."""
+    result = Comparison([], [], [])
+    for name in corpora:
+        print(f"{name}: making it", flush=True)
+        corpus = make_corpus(name, work / "corpora", scale)
+        (work / "run").mkdir(exist_ok=True)
+        measured = Cycles(corpus, tools, work / "run", lambda line: print(line, flush=True)).run(repetitions)
+        result.figures += measured.figures
+        result.notes += measured.notes
+        result.wrong += measured.wrong
+    return result
 
 
-class Cycles:
-    """All cycles over one corpus."""
-
-    def __init__(self, corpus: Corpus, tools: Sequence[Tool], folder: Path, say: Callable[[str], None]) -> None:
-        self._corpus, self._folder, self._say = corpus, folder, say
-        self._tools = list(tools)
-        self._result = Comparison([], [], [])
-
-    def run(self, repetitions: int) -> Comparison:
-        """Measure. BenchError when `silt` fails."""
-        for number in range(repetitions):
-            shift = number % len(self._tools)
-            turns = [_Turn(t, self._folder / t.name) for t in self._tools[shift:] + self._tools[:shift]]
-            try:
-                self._cycle(turns, number)
-            finally:
-                for turn in turns:
-                    shutil.rmtree(turn.folder, ignore_errors=True)
-        return self._result
-
-    def _cycle(self, turns: list[_Turn], number: int) -> None:
-        tree = self._corpus.versions[0]
-        self._step("init", turns, number, lambda turn: turn.init(tree))
-        self._step("backup", turns, number, lambda turn: turn.backup(tree))
-        self._step("unchanged", turns, number, lambda turn: turn.backup(tree))
-        undo = self._corpus.change() if self._corpus.change else None
-        try:
-            if undo:
-                self._step("changed", turns, number, lambda turn: turn.backup(tree))
-            elif later := self._corpus.versions[1:]:
-                tree = later[-1]
-                self._step("changed", turns, number, lambda turn: _all([turn.backup(each) for each in later]))
-            self._step("verify", turns, number, lambda turn: turn.verify(tree))
-            self._step("restore", turns, number, lambda turn: turn.restore(tree))
-            if number == 0:
-                self._judge(turns, tree)
-        finally:
-            if undo:
-                undo()
-
-    def _step(self, step: str, turns: list[_Turn], number: int, work: Callable[[_Turn], Taken]) -> None:
-        for turn in list(turns):
-            try:
-                taken = work(turn)
-            except BenchError as error:
-                if turn.tool.name == OURS:
-                    raise
-                self._result.notes.append(f"{turn.tool.name} failed on {self._corpus.name}, {step}: {error}")
-                self._say(self._result.notes[-1])
-                self._tools.remove(turn.tool)
-                turns.remove(turn)
-                shutil.rmtree(turn.folder, ignore_errors=True)
-                continue
-            figure = Figure(self._corpus.name, step, turn.tool.name, number, **asdict(taken), store=stored_bytes(turn.store))
-            self._result.figures.append(figure)
-            self._say(_line(figure))
-
-    def _judge(self, turns: list[_Turn], tree: Path) -> None:
-        """Compare what each tool restored with the tree."""
-        expected = _picture(tree)
-        for turn in turns:
-            found = differences(expected, _picture(turn.folder / "restored"))
-            if found and turn.tool.name == OURS:
-                self._result.wrong += [f"{self._corpus.name}: {line}" for line in found[:20]]
-            elif found:
-                many = f"{turn.tool.name} restored {self._corpus.name} with {len(found)} differences"
-                self._result.notes.append(f"{many}, the first: {found[0][:120]}")
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench compare", description=__doc__)
+    parser.add_argument("--scale", type=float, default=SCALE, help="of the corpora (default: %(default)s)")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--corpus", action="append", choices=corpus_names(), help="only this one; may be repeated")
+    names = [tool.name for tool in TOOLS]
+    parser.add_argument("--tool", action="append", choices=names, help="silt and only this one; may be repeated")
+    parser.add_argument("--bin", type=Path, metavar="DIR", help="where the tools are looked for first")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
+    parser.add_argument("--figures", type=Path, metavar="FILE", help="add every figure to this file, a JSON line each")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the document to write the tables to")
+    given = parser.parse_args(arguments)
+    if given.scale <= 0 or given.repetitions < 1:
+        parser.error("--scale and --repetitions are above 0")
+    return given
 
 
-def _picture(tree: Path) -> Picture:
-    """Without the root, which is the folder that the tools were given to restore to."""
-    picture = take_picture(os.fsencode(tree))
-    del picture[b""]
-    return picture
+def _command(given: argparse.Namespace) -> str:
+    corpora = "".join(f" --corpus {name}" for name in given.corpus or ())
+    tools = "".join(f" --tool {name}" for name in given.tool or ())
+    return f"./dev bench compare --scale {given.scale:g} --repetitions {given.repetitions}{corpora}{tools}"
 
 
-def _all(taken: Sequence[Taken]) -> Taken:
-    """Several runs as one: times together, the highest peak."""
-    return Taken(
-        sum(each.wall for each in taken),
-        sum(each.cpu for each in taken),
-        max(each.peak for each in taken),
-        sum(each.others for each in taken),
-    )
-
-
-def _line(figure: Figure) -> str:
-    return (
-        f"{figure.corpus:10} {figure.step:9} {figure.tool:6} {figure.wall:8.2f} s {figure.cpu:8.2f} CPU s "
-        f"{figure.peak / 2**20:6.0f} MiB peak {figure.store / 2**20:8.1f} MiB stored"
-    )
+def main(arguments: list[str]) -> int:
+    """Measure, print, write the place without a name. 1 when `silt` restored anything otherwise than it was."""
+    given = _parse(arguments)
+    tools = find_tools(given.tool or (), given.bin)
+    work = given.work or Path(tempfile.mkdtemp(prefix="silt-bench-"))
+    work.mkdir(parents=True, exist_ok=True)
+    if file_system(work) == "tmpfs":
+        print("the work folder is in memory: writing to it costs less than on a disk, --work names another")
+    try:
+        result = compare(work, given.corpus or corpus_names(), tools, given.scale, given.repetitions)
+        machine = describe(work)
+    finally:
+        if not given.work:
+            shutil.rmtree(work, ignore_errors=True)
+    lines = [origin(machine, _command(given), [tool.version() for tool in tools]), ""]
+    lines += ComparisonTables(result).lines()
+    print("\n".join(["", *lines]))
+    if given.figures:
+        result.write(given.figures)
+    if given.write:
+        write_place(given.write, "", lines)
+    for line in result.wrong:
+        print(f"not restored as it was: {line}", file=sys.stderr)
+    return 1 if result.wrong else 0

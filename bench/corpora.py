@@ -80,16 +80,14 @@ def _make_src(top: Path, scale: float, versions: int) -> None:
 
 def _make_big_text(top: Path, scale: float, _versions: int) -> None:
     with open(top / "v1/data.bin", "wb") as file:
-        for number in range(max(1, round(2048 * scale))):
-            file.write(text_segment(number))
+        file.writelines(text_segment(number) for number in range(max(1, round(2048 * scale))))
     edit_copy(top / "v1/data.bin", top / "edited.bin", max(3, round(EDITS * scale)))
 
 
 def _make_big_random(top: Path, scale: float, _versions: int) -> None:
     chance = random.Random(1)
     with open(top / "v1/data.bin", "wb") as file:
-        for _ in range(max(1, round(2048 * scale))):
-            file.write(chance.randbytes(MIB))
+        file.writelines(chance.randbytes(MIB) for _ in range(max(1, round(2048 * scale))))
 
 
 def _make_small(top: Path, scale: float, _versions: int) -> None:

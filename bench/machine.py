@@ -12,11 +12,14 @@ def describe(folder: Path) -> str:
     """One line about this machine, and the file system on which `folder` lies."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    system = f"Linux {platform.release().partition('-')[0]}" if platform.system() == "Linux" else platform.system()
-    return (
-        f"{cores} core{'s' * (cores != 1)} of {processor()}, {memory:.0f} GiB of memory, {system}, {file_system(folder)}, "
-        f"Python {platform.python_version()}"
+    facts = (
+        f"{cores} core{'s' * (cores != 1)} of {processor()}",
+        f"{memory:.0f} GiB of memory",
+        f"{platform.system()} {platform.release().partition('-')[0]}",
+        file_system(folder),
+        f"Python {platform.python_version()}",
     )
+    return ", ".join(facts)
 
 
 def processor() -> str:

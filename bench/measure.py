@@ -40,8 +40,7 @@ def measure(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]
         [*launcher, *command],
         cwd=cwd,
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )

@@ -8,7 +8,6 @@ shows its traceback when --debug or SILT_DEBUG asks for it. With --json the erro
 import json
 import os
 import sys
-import traceback
 
 import click
 
@@ -31,6 +30,8 @@ def answer_failure(error: BaseException, *, command: str | None, as_json: bool, 
         print(error.format_message(), file=sys.stderr)
         return int(code)
     if debug or os.environ.get("SILT_DEBUG"):
+        import traceback
+
         traceback.print_exception(error)
     message, hint = map(shown, _words(error, command))
     if as_json:
@@ -64,6 +65,8 @@ def _words(error: BaseException, command: str | None) -> tuple[str, str]:
 
 
 def _unforeseen(error: BaseException) -> str:
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"

@@ -10,8 +10,6 @@ that says which sources there are, never a wait.
 """
 
 import os
-import shlex
-import subprocess
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -74,6 +72,9 @@ def read_key_file(path: str) -> "KeyFile":
 
 def run_passphrase_command(command: str, source: str) -> "Passphrase":
     """The first line that a command writes. Mistake if it cannot be run, NoKey if it fails or says nothing."""
+    import shlex
+    import subprocess
+
     from siltstone.store import NoKey, Passphrase
 
     try:

@@ -15,11 +15,8 @@ and key. It holds no passphrase: a file that is copied into every backup is no p
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
 
 from .mistake import Mistake
 
@@ -32,7 +29,7 @@ _AT_LINE = re.compile(r"line (\d+), column")
 class Settings:
     """What the settings file says; None where it says nothing. `source` is the file, None if there is none."""
 
-    source: Path | None = None
+    source: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, key: str) -> str | None:
@@ -41,7 +38,7 @@ class Settings:
         if value is None or self.source is None:
             return None
         if key in _PATHS or (key == "store" and "://" not in value):
-            return os.path.join(self.source.parent, os.path.expanduser(value))
+            return os.path.join(os.path.dirname(os.path.abspath(self.source)), os.path.expanduser(value))
         return value
 
 
@@ -51,18 +48,22 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     if path is None:
         return Settings()
     try:
-        text = path.read_text("utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except FileNotFoundError:
         if "SILT_CONFIG" in environment:
             raise Mistake(f"{path}: no such file", hint="SILT_CONFIG names it; write it or unset SILT_CONFIG") from None
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         raise Mistake(f"{path}: the settings file cannot be read: {error}") from error
-    return Settings(path, parse_settings(text, str(path)))
+    return Settings(path, parse_settings(text, path))
 
 
 def parse_settings(text: str, where: str) -> dict[str, str]:
     """The checked content of a settings file; `where` names it in mistakes."""
+    import tomllib
+    from difflib import get_close_matches
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -80,11 +81,11 @@ def parse_settings(text: str, where: str) -> dict[str, str]:
     return table
 
 
-def _place(environment: Mapping[str, str]) -> Path | None:
+def _place(environment: Mapping[str, str]) -> str | None:
     if "SILT_CONFIG" in environment:
-        return Path(environment["SILT_CONFIG"]).expanduser() if environment["SILT_CONFIG"] else None
+        return os.path.expanduser(environment["SILT_CONFIG"]) or None
     home = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(home) / "silt" / "config.toml"
+    return os.path.join(home, "silt", "config.toml")
 
 
 def _line_of(key: str, text: str) -> int:

@@ -13,7 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .archive import cat, write_tar
     from .backup import BackupResult, back_up
+    from .browse import list_entries
+    from .browse_diff import Change, diff
+    from .browse_find import Found, FoundVersion, find
     from .deployment import Deployment, FileSet, ResolvedSet, Roots, quick_deployment, resolve_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
@@ -29,7 +33,11 @@ if TYPE_CHECKING:
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
 _FROM = {
+    "archive": ("cat", "write_tar"),
     "backup": ("BackupResult", "back_up"),
+    "browse": ("list_entries",),
+    "browse_diff": ("Change", "diff"),
+    "browse_find": ("Found", "FoundVersion", "find"),
     "deployment": ("Deployment", "FileSet", "ResolvedSet", "Roots", "quick_deployment", "resolve_deployment"),
     "deployment_file": ("load_deployment", "parse_deployment"),
     "entry": ("Entry", "Extent"),
@@ -58,6 +66,7 @@ __all__ = [
     "PRESETS",
     "BackupResult",
     "Budget",
+    "Change",
     "ConfigError",
     "Coverage",
     "Damage",
@@ -67,6 +76,8 @@ __all__ = [
     "Event",
     "Extent",
     "FileSet",
+    "Found",
+    "FoundVersion",
     "Level",
     "LevelNotFound",
     "LevelRef",
@@ -86,8 +97,12 @@ __all__ = [
     "VerifyResult",
     "Warned",
     "back_up",
+    "cat",
+    "diff",
     "entries",
     "extents_of",
+    "find",
+    "list_entries",
     "list_levels",
     "load_deployment",
     "parse_deployment",
@@ -98,6 +113,7 @@ __all__ = [
     "show_path",
     "starting_file",
     "verify",
+    "write_tar",
 ]
 
 

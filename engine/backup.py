@@ -54,7 +54,7 @@ def back_up(
     started = time.time_ns()
     sets = resolve_deployment(deployment)
     warned = _Warnings(report)
-    _check_sources(store, sets, warned)
+    _check_sources(store, sets, warned, spoken=deployment.source is None)
     plan = plan_level(deployment.name, kind, level_refs(store))
     base = _read_base(store, plan, warned)
     if kind in ("incr", "diff") and plan.kind == "full":
@@ -90,15 +90,15 @@ class _Warnings:
         self._report(event)
 
 
-def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report) -> None:
+def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report, *, spoken: bool) -> None:
+    """Tell of paths that are not there; `spoken` ones were named for this very backup. Raises SourceError."""
     roots = [root for each in sets for root in each.roots.found]
     for each in sets:
         for path in (*each.roots.missing, *each.roots.unmatched):
             said = f"file set '{each.file_set.name}' names it and it is not there"
             # Products have optional files; a set of which nothing is there at all may be a share that is not mounted.
-            report(
-                Noted(f"{show_path(path)}: {said}") if each.roots.found else Warned("missing", show_path(path), said)
-            )
+            optional = each.roots.found and not spoken
+            report(Noted(f"{show_path(path)}: {said}") if optional else Warned("missing", show_path(path), said))
     if not roots:
         raise SourceError(
             "none of the paths to back up exists", hint="'silt config show' says what each file set names"

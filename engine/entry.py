@@ -12,7 +12,6 @@ are equal, and its row is then copied without being parsed. A content of many ex
 Rule: nothing here reads or writes anything.
 """
 
-import os
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -62,14 +61,6 @@ class Entry:
     link: tuple[int, int] | None = None
     changed: bool = False
     indirect: bool = False
-
-
-def head_of(stat: os.stat_result) -> bytes:
-    """The head of a row, as a scan packs it."""
-    return HEAD.pack(
-        stat.st_mode, stat.st_uid, stat.st_gid, stat.st_nlink, stat.st_size,
-        stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_rdev,
-    )  # fmt: skip
 
 
 def size_of(head: bytes) -> int:

@@ -18,7 +18,7 @@ from .errors import NothingSelected
 from .events import show_path
 from .levels import Level, SetInfo
 from .manifest import ManifestReader, extents_of
-from .selection import Selection, is_within
+from .selection import Selection
 
 DIRECTORY = 0x40  # second byte of the mode that a row's head begins with
 
@@ -61,6 +61,7 @@ class LevelRows:
         self._lock = threading.Lock()
         self._matcher = selection.matcher()
         self._base = base
+        self._prefix = (base or b"").rstrip(b"/") + b"/"
         self.sets = [files for files in level.sets if selection.set_name in (None, files.name)]
         self.left_out = 0  # entries that are selected and not below the base
         if not self.sets:
@@ -82,30 +83,40 @@ class LevelRows:
 
     def __iter__(self) -> Iterator[Row]:
         self.left_out = 0
-        if not self._matcher.patterns and self._base is None:
-            for files in self.sets:
-                for path, row in self._rows(files):
-                    yield Row(path, row, True)
-            return
         for files in self.sets:
             above: list[tuple[bytes, Row]] = []  # folders that lead here, with their paths as prefixes; not yet yielded
-            for path, row in self._rows(files):
-                while above and not path.startswith(above[-1][0]):
-                    above.pop()
-                if self._matcher.selects(path):
-                    if self._below_base(path):
-                        yield from (found for _, found in above if self._below_base(found.path))
-                        above.clear()
-                        yield Row(path, row, True)
-                    else:
-                        self.left_out += 1
-                elif row[HEAD_AT + 1] & 0xF0 == DIRECTORY:
-                    above.append((path if path == b"/" else path + b"/", Row(path, row, False)))
+            for part in self._parts(files):
+                if not self._matcher.patterns:
+                    yield from part if self._base is None else self._inside_base(part)
+                    continue
+                for row in part:
+                    yield from self._selected(row, above)
+
+    def _inside_base(self, part: list[Row]) -> list[Row]:
+        inside = [row for row in part if self._below_base(row.path)]
+        self.left_out += len(part) - len(inside)
+        return inside
+
+    def _selected(self, row: Row, above: list[tuple[bytes, Row]]) -> Iterator[Row]:
+        """The row if it is selected, after the folders above it."""
+        path = row.path
+        while above and not path.startswith(above[-1][0]):
+            above.pop()
+        if self._matcher.selects(path):
+            if self._below_base(path):
+                yield from (found for _, found in above if self._below_base(found.path))
+                above.clear()
+                yield row
+            else:
+                self.left_out += 1
+        elif row.row[HEAD_AT + 1] & 0xF0 == DIRECTORY:
+            above.append((path if path == b"/" else path + b"/", row._replace(chosen=False)))
 
     def _below_base(self, path: bytes) -> bool:
-        return self._base is None or is_within(path, self._base)
+        return self._base is None or path.startswith(self._prefix) or path == self._base
 
-    def _rows(self, files: SetInfo) -> Iterator[tuple[bytes, bytes]]:
+    def _parts(self, files: SetInfo) -> Iterator[list[Row]]:
+        """The rows of each manifest chunk that can hold something selected."""
         reader = ManifestReader(self._store, self._level, files)
         try:
             with self._lock:
@@ -118,12 +129,12 @@ class LevelRows:
         for at, (chunk, first) in enumerate(chunks):
             if self._holds_selected(keys[at], keys[at + 1] if at + 1 < len(keys) else None):
                 try:
-                    found = [(row_path(row), row) for row in rows(self._read(chunk))]
+                    part = [Row(row_path(row), row, True) for row in rows(self._read(chunk))]
                 except (Corrupt, ObjectMissing, ValueError) as error:
                     until = f"up to {show_path(chunks[at + 1][1])}" if at + 1 < len(chunks) else "and what follows"
                     self._lost(first, f"the entries from here {until} cannot be read: {error}")
                 else:
-                    yield from found
+                    yield part
 
     def _read(self, chunk: ChunkId) -> bytes:
         with self._lock:

@@ -22,6 +22,7 @@ from siltstone.store import (
 
 from .verify_census import Census
 from .verify_damage import DamageLog, Key
+from .verify_manifests import key_of
 
 
 def lose_frames_chunks(store: Store, census: Census, log: DamageLog) -> None:
@@ -33,7 +34,7 @@ def lose_frames_chunks(store: Store, census: Census, log: DamageLog) -> None:
             census.discard(pack, str(error))
             continue
         for frame in frames:
-            log.lose(pack_object(pack), (int.from_bytes(chunk[:8], "big") for chunk in footer.frames[frame].ids))
+            log.lose(pack_object(pack), map(key_of, footer.frames[frame].ids))
 
 
 def find_copies(store: Store, census: Census, log: DamageLog, wanted: Collection[Key]) -> None:
@@ -62,14 +63,10 @@ def _search(store: Store, census: Census, log: DamageLog, sought: set[Key]) -> N
 def _prove(store: Store, log: DamageLog, footer: Footer, hits: set[Key]) -> None:
     bad = log.frames.get(footer.pack, set())
     for number, frame in enumerate(footer.frames):
-        if number in bad:
-            continue
-        for slot, chunk in enumerate(frame.ids):
-            key = int.from_bytes(chunk[:8], "big")
-            if key in hits and key not in log.copies:
-                if not _opens(store, log, footer.pack, number):
-                    break
-                log.copies[key] = Place(footer.pack, number, slot)
+        held = [(slot, key_of(chunk)) for slot, chunk in enumerate(frame.ids)]
+        wanted = [(slot, key) for slot, key in held if key in hits and key not in log.copies]
+        if wanted and number not in bad and _opens(store, log, footer.pack, number):
+            log.copies |= {key: Place(footer.pack, number, slot) for slot, key in wanted}
 
 
 def _opens(store: Store, log: DamageLog, pack: PackName, frame: int) -> bool:

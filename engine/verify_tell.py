@@ -19,26 +19,27 @@ class Teller:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._told = 0.0
+        self._phase = ""
 
     def structure(self, read: int, total: int, pack: PackName) -> None:
         """So many footers of so many were read."""
-        if self._due():
+        if self._due("structure"):
             self._report(Progress("structure", read, 0, current=pack_object(pack), total_files=total))
 
     def entries(self, count: int) -> None:
         """So many entries of levels were looked at."""
-        if self._due():
+        if self._due("levels"):
             self._report(Progress("levels", count, 0))
 
     def packs(self, read: int, size: int, pack: PackName, total: int, total_size: int) -> None:
         """So many packs, and bytes, of so many were read whole."""
-        if self._due() or read == total:
+        if self._due("packs") or read == total:
             current = pack_object(pack)
             self._report(Progress("packs", read, size, current=current, total_files=total, total_bytes=total_size))
 
-    def _due(self) -> bool:
+    def _due(self, phase: str) -> bool:
         now = time.monotonic()
-        if now - self._told < INTERVAL:
+        if phase == self._phase and now - self._told < INTERVAL:
             return False
-        self._told = now
+        self._told, self._phase = now, phase
         return True

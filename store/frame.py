@@ -141,16 +141,15 @@ class FrameOpener:
         return plain
 
     def _decompress(self, codec: int, body: memoryview, plain_size: int) -> memoryview:
+        if codec == CODEC_NONE:
+            return body
         try:
-            if codec == CODEC_NONE:
-                return body
-            if codec == CODEC_ZSTD:
-                return memoryview(self._zstd.decompress(body, max_output_size=plain_size))
             if codec == CODEC_LZ4:
-                import lz4.block
-
-                return memoryview(lz4.block.decompress(body, uncompressed_size=plain_size))
-        except (zstandard.ZstdError, ValueError, RuntimeError):
+                return _lz4(body, plain_size)
+            # The library makes room for as much as the body says of itself, and only a writer can have said it.
+            if codec == CODEC_ZSTD and zstandard.frame_content_size(body) == plain_size:
+                return memoryview(self._zstd.decompress(body))
+        except zstandard.ZstdError:
             pass
         raise Tampered
 
@@ -160,3 +159,12 @@ class FrameOpener:
             if blake3(plain[at : at + length], key=key).digest() != expected:
                 raise Tampered
             at += length
+
+
+def _lz4(body: memoryview, plain_size: int) -> memoryview:
+    import lz4.block
+
+    try:
+        return memoryview(lz4.block.decompress(body, uncompressed_size=plain_size))
+    except (lz4.block.LZ4BlockError, ValueError):
+        raise Tampered from None

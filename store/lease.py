@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
-from .errors import Corrupt, ObjectMissing, StoreError
+from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 SESSIONS = "sessions/"
@@ -137,17 +137,16 @@ class HeldLease:
 
 
 def leases(backend: Backend, key: bytes) -> list[Lease]:
-    """Every lease in the store; `key` is the store's for leases. A damaged one counts as of an unknown session."""
+    """Every lease in the store; `key` is the store's for leases. One that cannot be read is of an unknown session."""
     found = []
     for info in backend.list(SESSIONS):
+        session = info.name.removeprefix(SESSIONS)
         try:
             row = msgpack.unpackb(disclose(ObjectKind.LEASE, info.name, backend.get(info.name)))
-            owner = msgpack.unpackb(unseal(_sealer(key, info.name.removeprefix(SESSIONS)), row["owner"], _OWNER_AAD))
+            dead = _is_dead(msgpack.unpackb(unseal(_sealer(key, session), row["owner"], _OWNER_AAD)))
+            found.append(Lease(info.name, session, row["started_ns"], row["renewed_ns"], row["generation"], dead))
         except ObjectMissing:
             continue  # it ended meanwhile
-        except (Corrupt, Tampered):
-            found.append(Lease(info.name, info.name.removeprefix(SESSIONS), 0, 0, 0, False))
-            continue
-        dead = _is_dead(owner)
-        found.append(Lease(info.name, row["session"], row["started_ns"], row["renewed_ns"], row["generation"], dead))
+        except (Corrupt, NewerFormat, Tampered, KeyError, TypeError, ValueError):
+            found.append(Lease(info.name, session, 0, 0, 0, False))
     return found

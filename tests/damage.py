@@ -71,7 +71,7 @@ def make_tree(root: Path) -> None:
 
 
 def manifest_stretches(store: Store) -> dict[ChunkId, dict[str, list[Stretch]]]:
-    """Of each manifest chunk, and each chunk that indexes them: the stretch of entries that cannot be listed without it."""
+    """Of each manifest chunk, and each index of these: the stretch of entries that cannot be listed without it."""
     found: dict[ChunkId, dict[str, list[Stretch]]] = defaultdict(lambda: defaultdict(list))
     for level in list_levels(store):
         for files in level.sets:
@@ -101,9 +101,7 @@ def assert_concerns(damage: Damage, sample: Sample, chunks: Collection[ChunkId])
     assert damage.chunks == len(chunks)
 
 
-def concerned(
-    sample: Sample, chunks: Collection[ChunkId]
-) -> tuple[dict[str, set[bytes]], dict[str, list[Stretch]]]:
+def concerned(sample: Sample, chunks: Collection[ChunkId]) -> tuple[dict[str, set[bytes]], dict[str, list[Stretch]]]:
     """The paths, and the stretches that cannot be listed, that the loss of chunks concerns; by level."""
     paths: dict[str, set[bytes]] = {}
     stretches: dict[str, list[Stretch]] = {}

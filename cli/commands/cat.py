@@ -23,7 +23,7 @@ from ..selecting import absolute_path
 @click.argument("level")
 @click.argument("path")
 def command(options: Options, level: str, path: str) -> int:
-    """Write the content of one file of a level to stdout."""
+    """Write one file of a level to stdout."""
     from siltstone.engine import cat, resolve
 
     store = open_store(options)

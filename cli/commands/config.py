@@ -56,7 +56,10 @@ _definitions = click.option(
 @click.argument("file", default="deployment.toml")
 @click.option("--preset", type=click.Choice(PRESETS), help="Begin with the file sets of a known product.")
 def new_file(options: Options, file: str, preset: str | None) -> int:
-    """Write a commented deployment file to start from; '-' writes to stdout. With --json: {"deployment_file"}."""
+    """Write a deployment file to start from.
+
+    FILE is deployment.toml here unless it is named; '-' is stdout. With --json: {"deployment_file"}.
+    """
     from siltstone.engine import starting_file
 
     text = starting_file(preset)
@@ -77,7 +80,11 @@ def new_file(options: Options, file: str, preset: str | None) -> int:
 @_file
 @_definitions
 def check_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
-    """Check a deployment file; every mistake is named by line and key. With --json: as 'show', without the disk."""
+    """Check a deployment file.
+
+    Every mistake is named by line and key. The disk is not looked at. With --json: as 'silt config show', but for
+    "found", "missing" and "unmatched".
+    """
     deployment = deployment_from_file(file, definitions, load_settings(os.environ))
     sets = len(deployment.file_sets)
     said = f"{shown(str(deployment.source))}: right; deployment {deployment.name}, {sets} file set{'s' * (sets != 1)}"
@@ -96,7 +103,9 @@ def check_file(options: Options, file: str | None, definitions: tuple[str, ...])
 @_file
 @_definitions
 def show_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
-    """Show what a deployment file stands for on this disk, now: variables, file sets, paths that are there or not.
+    """Show what a deployment file stands for.
+
+    Its variables, its file sets, and which of their paths are on this disk now.
 
     With --json: {"name", "version", "privilege", "variables", "file_sets": [{"name", "exclude", "paths", "found",
     "missing", "unmatched"}]}, each of the last four a list of {"path"}.

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 @click.argument("patterns", nargs=-1, required=True, metavar="PATTERN...")
 @click.option("--level", "specs", multiple=True, metavar="LEVEL", help="Only in this level; repeat.")
 def command(options: Options, patterns: tuple[str, ...], specs: tuple[str, ...]) -> int:
-    """Find paths in all levels: every version of each, and the levels that have it.
+    """Find paths in all levels.
 
-    A PATTERN is a path or a glob (*, ?, [abc], ** for any folders); one that does not begin with '/' may begin at any
-    folder. With --json one object for each path: "type": "found", "deployment", "path", "differs" (whether its content
-    is not always the same), "versions": [the entry as in 'ls --json', and "levels": [{"group", "level", "tar"}]]; then
-    the result, with "paths" (how many).
+    Every version of each is told, and the levels that have it. A PATTERN is a path or a glob (*, ?, [abc], ** for any
+    folders); one that does not begin with '/' may begin at any folder. With --json one object for each path: "type":
+    "found", "deployment", "path", "differs" (whether its content is not always the same), "versions": [the entry as in
+    'ls --json', and "levels": [{"group", "level", "tar"}]]; then the result, with "paths" (how many).
     """
     from siltstone.engine import find, list_levels, resolve
 

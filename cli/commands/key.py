@@ -29,10 +29,10 @@ def command() -> None:
 )
 @click.argument("file")
 def new_key(options: Options, file: str) -> int:
-    """Make a new key file. It opens nothing until a store knows it: give it to 'silt init --key-file'.
+    """Make a new key file.
 
-    Keep a copy of it away from the store and from this machine: without it, or another key of the store, nothing can
-    be restored. With --json: {"key_file"}.
+    It opens nothing until a store knows it: give it to 'silt init --key-file'. Keep a copy of it away from the store
+    and from this machine: without it, or another key of the store, nothing can be restored. With --json: {"key_file"}.
     """
     from siltstone.store import make_key_file
 

@@ -32,9 +32,10 @@ RIGHT = frozenset({"FILES", "SIZE", "ADDED", "DURATION"})
 )
 @click.argument("deployment", required=False)
 def command(options: Options, deployment: str | None) -> int:
-    """List the levels of the store, of one deployment if it is named.
+    """List the levels of the store.
 
-    FILES and SIZE are what the level holds, ADDED is what it brought into the store. With --json: one array of levels.
+    DEPLOYMENT: only its levels. FILES and SIZE are what the level holds, ADDED is what it brought into the store. With
+    --json: one array of levels.
     """
     from siltstone.engine import list_levels
 

@@ -25,11 +25,11 @@ from ..selecting import absolute_path
 @click.argument("path", required=False)
 @click.option("-r", "--recursive", is_flag=True, help="All that lies below, too.")
 def command(options: Options, level: str, path: str | None, recursive: bool) -> int:
-    """List the entries in a folder of a level, or a single file.
+    """List a folder of a level, or a single file.
 
-    With --json one object for each entry: "type": "entry", "path", "kind", "mode", "uid", "gid", "owner", "group",
-    "size", "mtime", "nlink", for symlinks "target", for devices "rdev"; then the result, with the level's names and
-    "entries".
+    Without PATH: what was backed up, at the top. With --json one object for each entry: "type": "entry", "path",
+    "kind", "mode", "uid", "gid", "owner", "group", "size", "mtime", "nlink", for symlinks "target", for devices
+    "rdev"; then the result, with the level's names and "entries".
     """
     from siltstone.engine import list_entries, resolve
 

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 )
 @click.argument("level")
 def command(options: Options, level: str) -> int:
-    """Show one level: when, of what, how much, and the warnings that its backup ended with.
+    """Show one level in detail.
 
-    With --json: the level, and "warned": [{"kind", "path", "message"}].
+    When, of what, how much, and the warnings that its backup ended with. With --json: the level, and "warned":
+    [{"kind", "path", "message"}].
     """
     from siltstone.engine import resolve
 

@@ -26,7 +26,10 @@ from ..selecting import selection_of
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--set", "set_name", metavar="NAME", help="Only this file set.")
 def command(options: Options, level: str, paths: tuple[str, ...], set_name: str | None) -> int:
-    """Write a level, or the PATHs of it, to stdout as a tar archive. PATHs are as for 'silt restore'."""
+    """Write a level to stdout as a tar archive.
+
+    PATHs select as in 'silt restore'. GNU tar restores all of it with tar --xattrs --xattrs-include='*' -xpf.
+    """
     if sys.stdout.isatty():
         raise Mistake("an archive is nothing for a terminal", hint="write it to a file: silt tar LEVEL > x.tar")
     selection = selection_of(paths, set_name)

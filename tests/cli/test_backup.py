@@ -77,14 +77,17 @@ def test_a_dry_run_stores_nothing(silt: Silt, tree: Path, store: Path) -> None:
     assert "no backups yet" in silt("list").out
 
 
-def test_a_missing_path_is_a_warning(silt: Silt, tree: Path) -> None:
-    ran = silt("backup", tree, tree.parent / "absent", code=3)
-    assert f"warning: {tree.parent / 'absent'}: " in ran.err
+def test_a_file_set_that_is_not_there_is_a_warning(silt: Silt, tree: Path, tmp_path: Path) -> None:
+    file, absent = tmp_path / "d.toml", tmp_path / "absent"
+    sets = f'[file-sets.data]\npaths = ["{tree}"]\n[file-sets.share]\npaths = ["{absent}"]\n'
+    file.write_text(f'name = "app"\n{sets}')
+    ran = silt("backup", "-c", file, code=3)
+    assert f"warning: {absent}: " in ran.err
     assert "done with 1 warning\n" in ran.out
-    assert f"{tree.parent / 'absent'}: " in silt("show", "latest").out
-    records = silt("backup", tree, tree.parent / "absent", "--json", code=3).records
+    assert f"warning: {absent}: " in silt("show", "latest").out
+    records = silt("backup", "-c", file, "--json", code=3).records
     (warned,) = [record for record in records if record["type"] == "warning"]
-    assert warned["path"] == str(tree.parent / "absent")
+    assert warned["path"] == str(absent)
     assert records[-1]["warnings"] == 1
 
 

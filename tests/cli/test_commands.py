@@ -58,6 +58,9 @@ def example_lines() -> list[str]:
 def test_every_command_has_help_and_examples(path: str) -> None:
     command = COMMANDS[path]
     assert command.help, "a docstring that is the help"
+    assert command is silt or not command.get_short_help_str(60).endswith("..."), (
+        "the first sentence is what 'silt --help' shows"
+    )
     assert "Examples:" in (command.epilog or "")
     assert any(line.startswith(path) for line in examples(command.epilog or ""))
     for parameter in command.params:

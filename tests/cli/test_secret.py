@@ -29,7 +29,7 @@ def test_the_nearest_source_wins(key_file: Path, tmp_path: Path) -> None:
         "SILT_PASSPHRASE_COMMAND": "echo two",
         "SILT_KEY_FILE": str(key_file),
     }
-    settings = Settings(tmp_path / "c.toml", {"passphrase_command": "echo four", "key_file": str(key_file)})
+    settings = Settings(str(tmp_path / "c.toml"), {"passphrase_command": "echo four", "key_file": str(key_file)})
     assert given_secret(str(key_file), environment, settings) == key_in(key_file)
     assert given_secret(None, environment, settings) == Passphrase("one")
     del environment["SILT_PASSPHRASE"]
@@ -38,7 +38,7 @@ def test_the_nearest_source_wins(key_file: Path, tmp_path: Path) -> None:
     assert given_secret(None, environment, settings) == key_in(key_file)
     assert given_passphrase(environment, settings) == Passphrase("four")
     assert given_secret(None, {}, settings) == Passphrase("four")
-    assert given_secret(None, {}, Settings(tmp_path / "c.toml", {"key_file": str(key_file)})) == key_in(key_file)
+    assert given_secret(None, {}, Settings(str(tmp_path / "c.toml"), {"key_file": str(key_file)})) == key_in(key_file)
     assert given_secret(None, {}, NONE) is None
     assert given_passphrase({}, NONE) is None
 

@@ -32,12 +32,12 @@ def test_silt_config_names_it(tmp_path: Path) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ana")
     values = {"store": "store", "key_file": "~/key", "deployment": "/etc/d.toml", "passphrase_command": "./ask"}
-    settings = Settings(tmp_path / "config.toml", values)
+    settings = Settings(str(tmp_path / "config.toml"), values)
     assert settings.get("store") == str(tmp_path / "store")
     assert settings.get("key_file") == "/home/ana/key"
     assert settings.get("deployment") == "/etc/d.toml"
     assert settings.get("passphrase_command") == "./ask"
-    assert Settings(tmp_path / "c", {"store": "s3://bucket/a"}).get("store") == "s3://bucket/a"
+    assert Settings(str(tmp_path / "c"), {"store": "s3://bucket/a"}).get("store") == "s3://bucket/a"
 
 
 @pytest.mark.parametrize(

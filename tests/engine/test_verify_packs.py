@@ -9,7 +9,7 @@ import pytest
 
 from siltstone.engine import VerifyResult
 from siltstone.store import PackName, pack_object
-from tests.backed_up import back_up, copied, delete, flip, flip_middle, new_store, objects, reopened, truncate
+from tests.backed_up import back_up, copied, delete, flip, flip_middle, needs, new_store, objects, reopened, truncate
 from tests.damage import WAYS, Sample, assert_concerns, sample, verified
 from tests.store.backends import MemoryBackend
 
@@ -119,10 +119,10 @@ def test_what_has_another_copy_concerns_nobody(doubled: MemoryBackend, how: str)
         assert "another copy" in damage.error
 
 
-def test_the_other_copy_is_damaged_too(doubled: MemoryBackend, sample: Sample) -> None:
+def test_the_other_copy_is_damaged_too(doubled: MemoryBackend) -> None:
     backend = copied(doubled)
     store = reopened(backend)
-    chunk = next(chunk for chunk, by in sample.needs.items() if any(b"same as 0" in path for path in by["t:0/0"]))
+    chunk = next(chunk for chunk, by in needs(store).items() if any(b"same as 0" in path for path in by["mine:0/0"]))
     damaged = []
     for name in objects(backend, "packs/"):
         for frame in store.footer(pack_of(name)).frames:
@@ -138,7 +138,7 @@ def test_the_other_copy_is_damaged_too(doubled: MemoryBackend, sample: Sample) -
             assert {path.rpartition(b"/")[2] for path in paths} >= {b"0", b"same as 0"}
 
 
-def test_a_copy_that_proves_damaged_is_found_without_reading_all(doubled: MemoryBackend, sample: Sample) -> None:
+def test_a_copy_that_proves_damaged_is_found_without_reading_all(doubled: MemoryBackend) -> None:
     """Structure finds a pack gone; looking for copies of its chunks then finds the frames that do not open."""
     backend = copied(doubled)
     first, second = objects(backend, "packs/")[:2]

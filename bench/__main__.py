@@ -1,0 +1,46 @@
+"""`./dev bench`: everything that is measured, and the commands for one part of it.
+
+    ./dev bench                      compare with restic and borg, then the limits; the tables go to docs/performance.md
+    ./dev bench compare [OPTION...]  silt beside its peers, over every corpus
+    ./dev bench limits [OPTION...]   what each step costs alone
+    ./dev bench index [OPTION...]    an index of 20 million chunks
+    ./dev bench tree [OPTION...]     a tree of a million files
+    ./dev bench peers-tool           silt for a harness that measures other backup programs, as JSON
+
+Rule: a command prints its table, and writes it only where --write says so; without a command the document is written.
+Figures of one run compare with each other. Those of another machine, or of another hour on a shared one, do not.
+"""
+
+import sys
+from pathlib import Path
+
+from bench import compare, index_scale, limits, peers_tool, tree_scale
+from bench.measure import BenchError
+
+COMMANDS = {
+    "compare": compare.main,
+    "limits": limits.main,
+    "index": index_scale.main,
+    "tree": tree_scale.main,
+    "peers-tool": peers_tool.main,
+}
+DOCUMENT = Path(__file__).parent.parent / "docs/performance.md"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command, or the default ones with these options. 0, or 1 when something is not as it must be."""
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            return COMMANDS[arguments[0]](arguments[1:])
+        if "-h" in arguments or "--help" in arguments:
+            print(__doc__)
+            return 0
+        write = ["--write", str(DOCUMENT)]
+        return compare.main([*write, *arguments]) or limits.main(write)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""Frames: chunks go in and the same chunks come out, or nothing does."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siltstone.store import FRAME_SIZE, ChunkId, NewFrame, SiltError, chunk_id
+from siltstone.store.frame import CODEC_LZ4, CODEC_NONE, CODEC_ZSTD, FRAME_CHUNKS, Compressor, FrameOpener, frame_aad
+from siltstone.store.seal import Tampered, seal, sealer_for
+
+from .stores import run_of
+
+ID_KEY, DATA_KEY = b"i" * 32, b"d" * 32
+SETTINGS = ["none", "lz4", "zstd", "zstd:1", "zstd:19"]
+CONTENTS = st.lists(st.binary(max_size=300), min_size=1, max_size=20)
+
+
+class Sealed:
+    """A frame as it lies in a pack, with what the footer says of it."""
+
+    def __init__(self, contents: list[bytes], setting: str = "zstd", key: bytes = DATA_KEY) -> None:
+        self.key = key
+        self.ids = [chunk_id(content, ID_KEY) for content in contents]
+        self.lengths = [len(content) for content in contents]
+        self.codec, body = Compressor(setting).compress(b"".join(contents))
+        self.sealed = seal(sealer_for(key), body, frame_aad(self.codec, self.ids))
+
+    def open(self, opener: FrameOpener | None = None) -> bytes:
+        opener = opener or FrameOpener(ID_KEY)
+        size = sum(self.lengths)
+        return bytes(opener.open(sealer_for(self.key), self.codec, self.sealed, size, self.ids, self.lengths))
+
+
+@given(CONTENTS, st.sampled_from(SETTINGS), st.sampled_from([b"", DATA_KEY]))
+def test_what_went_in_comes_out(contents: list[bytes], setting: str, key: bytes) -> None:
+    assert Sealed(contents, setting, key).open() == b"".join(contents)
+
+
+@pytest.mark.parametrize(("setting", "codec"), [("none", CODEC_NONE), ("lz4", CODEC_LZ4), ("zstd", CODEC_ZSTD)])
+def test_text_is_compressed_and_noise_is_not(setting: str, codec: int) -> None:
+    compressor = Compressor(setting)
+    text, noise = b"grains laid down in layers " * 500, random.Random(1).randbytes(10_000)
+    assert compressor.compress(text)[0] == codec
+    assert compressor.compress(noise) == (CODEC_NONE, noise)
+    assert compressor.compress(b"") == (CODEC_NONE, b"")
+
+
+@pytest.mark.parametrize("setting", ["", "zip", "zstd:", "zstd:0", "zstd:20", "zstd:-1", "zstd:x", "lz4:1", "none:1"])
+def test_an_unknown_compression_is_refused(setting: str) -> None:
+    if setting == "zstd:":
+        Compressor(setting)  # no level is the default one
+        return
+    with pytest.raises(SiltError, match="compression"):
+        Compressor(setting)
+
+
+@pytest.mark.parametrize("key", [b"", DATA_KEY])
+@given(data=st.data())
+def test_a_changed_bit_never_gives_wrong_bytes(key: bytes, data: st.DataObject) -> None:
+    frame = Sealed([b"one" * 50, b"", b"three" * 50], key=key)
+    right, sealed = frame.open(), bytearray(frame.sealed)
+    bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
+    sealed[bit // 8] ^= 1 << bit % 8
+    frame.sealed = bytes(sealed)
+    if not key and bit < 96:
+        assert frame.open() == right
+    else:
+        with pytest.raises(Tampered):
+            frame.open()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 27, 28, 29, 60])
+def test_a_truncated_frame_does_not_open(cut: int) -> None:
+    frame = Sealed([random.Random(1).randbytes(50)])
+    frame.sealed = frame.sealed[:cut]
+    with pytest.raises(Tampered):
+        frame.open()
+
+
+def test_a_footer_that_says_otherwise_does_not_open() -> None:
+    def broken(**change: object) -> Sealed:
+        frame = Sealed([b"ab", b"c"])
+        for name, value in change.items():
+            setattr(frame, name, value)
+        return frame
+
+    one, two = chunk_id(b"ab", ID_KEY), chunk_id(b"c", ID_KEY)
+    for wrong in (
+        broken(ids=[two, one]),
+        broken(ids=[one]),
+        broken(ids=[one, two, two], lengths=[2, 1, 0]),
+        broken(lengths=[1, 2]),
+        broken(lengths=[2, 2]),
+        broken(lengths=[2, 0]),
+        broken(codec=CODEC_ZSTD),
+        broken(codec=77),
+    ):
+        with pytest.raises(Tampered):
+            wrong.open()
+
+
+@pytest.mark.parametrize("codec", [CODEC_ZSTD, CODEC_LZ4, 3])
+def test_a_body_that_does_not_decompress_is_no_other_error(codec: int) -> None:
+    """Only a writer with the key could make one; and it must not end in anything but the same error."""
+    frame = Sealed([b"content"])
+    for body in (b"", b"garbage", b"\x28\xb5\x2f\xfd" + bytes(20), b"\xff" * 40):
+        frame.codec = codec
+        frame.sealed = seal(sealer_for(DATA_KEY), body, frame_aad(codec, frame.ids))
+        with pytest.raises(Tampered):
+            frame.open()
+
+
+def test_a_body_that_claims_to_be_huge_is_not_believed() -> None:
+    frame = Sealed([b"content"])
+    body = b"\x28\xb5\x2f\xfd\xe0" + (1 << 60).to_bytes(8, "little") + bytes(30)
+    frame.codec = CODEC_ZSTD
+    frame.sealed = seal(sealer_for(DATA_KEY), body, frame_aad(CODEC_ZSTD, frame.ids))
+    with pytest.raises(Tampered):
+        frame.open()
+
+
+def test_contents_under_a_wrong_id_do_not_open() -> None:
+    frame = Sealed([b"content"])
+    frame.ids = [chunk_id(b"another", ID_KEY)]
+    frame.sealed = seal(sealer_for(DATA_KEY), b"content", frame_aad(CODEC_NONE, frame.ids))
+    frame.codec = CODEC_NONE
+    with pytest.raises(Tampered):
+        frame.open()
+
+
+def test_one_opener_serves_frames_of_every_size() -> None:
+    opener = FrameOpener(ID_KEY)
+    for size in (10, FRAME_SIZE * 2, 0, 3000, FRAME_SIZE):
+        for setting in ("none", "zstd", "lz4"):
+            content = random.Random(size).randbytes(size // 2) + bytes(size - size // 2)
+            assert Sealed([content], setting).open(opener) == content
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.binary(max_size=50), st.booleans()), min_size=1, max_size=20))
+def test_a_new_frame_holds_what_was_added(chunks: list[tuple[bytes, bool]]) -> None:
+    """Whether the chunks lie side by side in the buffer or not."""
+    buffer, ends = run_of(content for content, _ in chunks)
+    frame = NewFrame(buffer)
+    start, kept = 0, []
+    for end, (content, wanted) in zip(ends, chunks, strict=True):
+        if wanted or not kept:
+            frame.add(chunk_id(content, ID_KEY), start, end)
+            kept.append(content)
+        start = end
+    assert frame.plain() == b"".join(kept)
+    assert frame.size == len(b"".join(kept))
+    assert frame.lengths == [len(content) for content in kept]
+
+
+def test_a_new_frame_takes_no_more_than_a_frame() -> None:
+    frame, some = NewFrame(memoryview(b"")), ChunkId(bytes(32))
+    assert frame.takes(10 * FRAME_SIZE)  # the first always
+    frame.add(some, 0, FRAME_SIZE - 10)
+    assert frame.takes(10)
+    assert not frame.takes(11)
+    empty = NewFrame(memoryview(b""))
+    for _ in range(FRAME_CHUNKS):
+        assert empty.takes(0)
+        empty.add(some, 0, 0)
+    assert not empty.takes(0)

@@ -11,6 +11,7 @@ Rule: a command prints its table, and writes it only where --write says so; with
 Figures of one run compare with each other. Those of another machine, or of another hour on a shared one, do not.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -36,10 +37,18 @@ def main(arguments: list[str]) -> int:
             print(__doc__)
             return 0
         write = ["--write", str(DOCUMENT)]
-        return compare.main([*write, *arguments]) or limits.main(write)
+        return compare.main([*write, *arguments]) or limits.main([*write, *_work(arguments)])
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+
+
+def _work(arguments: list[str]) -> list[str]:
+    """The folder to work in, if the options name one: both commands take it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--work")
+    given, _ = parser.parse_known_args(arguments)
+    return ["--work", given.work] if given.work else []
 
 
 if __name__ == "__main__":

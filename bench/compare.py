@@ -19,7 +19,7 @@ from bench.machine import describe, file_system
 from bench.table import origin, write_place
 from bench.tools import TOOLS, Tool, find_tools
 
-# With restic beside silt the whole takes about ten minutes on two cores; the ratios are near those of scale 1.
+# Some ten minutes on two cores with restic beside silt; large enough that the start of a process is no part of it.
 SCALE = 0.5
 REPETITIONS = 3
 
@@ -39,7 +39,7 @@ def compare(work: Path, corpora: Sequence[str], tools: Sequence[Tool], scale: fl
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench compare", description=__doc__)
     parser.add_argument("--scale", type=float, default=SCALE, help="of the corpora (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--corpus", action="append", choices=corpus_names(), help="only this one; may be repeated")
@@ -48,7 +48,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--bin", type=Path, metavar="DIR", help="where the tools are looked for first")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
     parser.add_argument("--figures", type=Path, metavar="FILE", help="add every figure to this file, a JSON line each")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the document to write the tables to")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
     given = parser.parse_args(arguments)
     if given.scale <= 0 or given.repetitions < 1:
         parser.error("--scale and --repetitions are above 0")

@@ -1,8 +1,8 @@
 """The comparison with other tools as Markdown: times and their ratios, sizes, peak memory, and how noisy it was.
 
-Rule: medians over the repetitions. A ratio is a peer's figure divided by ours: above 1 means that `silt` takes less. The
-spread of the repetitions, and what other processes took, is printed and marked, so that a table from a noisy machine
-shows itself; nothing is corrected for it, and no repetition is left out.
+Rule: medians over the repetitions. A ratio is a peer's figure divided by ours: above 1 means that `silt` takes less.
+The spread of the repetitions, and what other processes took, is printed and marked, so that a table from a noisy
+machine shows itself; nothing is corrected for it, and no repetition is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -153,15 +153,15 @@ def table(figures: dict[str, float]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place `index` of the document. 1 when more than LIMIT is resident."""
-    parser = argparse.ArgumentParser(prog="python -m bench index", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench index", description=__doc__)
     parser.add_argument("--chunks", type=int, default=20_000_000, help="(default: %(default)s; 36 bytes of disk each)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the document to write the table to")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=given.work) as folder:
         figures = measure(Path(folder), given.chunks)
         machine = describe(Path(folder))
-    lines = [origin(machine, f"python -m bench index --chunks {given.chunks}"), "", *table(figures)]
+    lines = [origin(machine, f"./dev bench index --chunks {given.chunks}"), "", *table(figures)]
     print("\n".join(lines))
     if given.write:
         write_place(given.write, "index", lines)

@@ -256,16 +256,16 @@ SUMS: dict[str, Callable[[Costs], float]] = {
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and write the place `limits` of the document."""
-    parser = argparse.ArgumentParser(prog="python -m bench limits", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench limits", description=__doc__)
     parser.add_argument("--size", type=int, default=256, metavar="MIB", help="of each content (default: %(default)s)")
     parser.add_argument("--files", type=int, default=20_000, metavar="N", help="small ones (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the document to write the table to")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     given = parser.parse_args(arguments)
     work = given.work or Path(tempfile.gettempdir())
     lines = measure(work, given.size, given.files, given.rounds)
-    lines = [origin(describe(work), "python -m bench limits"), "", *lines]
+    lines = [origin(describe(work), "./dev bench limits"), "", *lines]
     print("\n".join(lines))
     if given.write:
         write_place(given.write, "limits", lines)

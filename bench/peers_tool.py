@@ -1,6 +1,6 @@
 """`silt` as one more tool for a harness that measures other backup programs, as JSON.
 
-    python -m bench peers-tool [--silt COMMAND] > silt.json
+    ./dev bench peers-tool [--silt COMMAND] > silt.json
 
 Rule: an object of tools by name; each has command lines by verb, with places in braces: {bin} the command, {repo} an
 empty folder's name for the store, {src} the absolute path of what is backed up, which is the working directory of
@@ -41,7 +41,7 @@ def installed() -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench peers-tool", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench peers-tool", description=__doc__)
     parser.add_argument("--silt", metavar="COMMAND", default=installed(), help="(default: %(default)s)")
     given = parser.parse_args(arguments)
     tools = {

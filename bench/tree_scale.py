@@ -80,7 +80,8 @@ def table(cases: Sequence[Case]) -> list[str]:
     return markdown(["files", *(f"{step}: time (CPU), peak" for step in STEPS), "store"], rows)
 
 
-def _excess(cases: Sequence[Case]) -> Iterator[str]:
+def excess(cases: Sequence[Case]) -> Iterator[str]:
+    """A line for each peak above LIMIT."""
     for case in cases:
         for step, taken in case.taken.items():
             if taken.peak > LIMIT:
@@ -89,25 +90,25 @@ def _excess(cases: Sequence[Case]) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place `tree` of the document. 1 when a peak is above LIMIT."""
-    parser = argparse.ArgumentParser(prog="python -m bench tree", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench tree", description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000, metavar="N", help="files (default: %(default)s)")
     parser.add_argument("--folder", type=int, default=FOLDER, metavar="N", help="files a folder (default: %(default)s)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
     parser.add_argument("--bin", type=Path, metavar="DIR", help="where silt is looked for first")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="the document to write the table to")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     given = parser.parse_args(arguments)
     (silt,) = find_tools(["silt"], given.bin)
     cases = []
     for entries in (given.entries // 10, given.entries):
         with tempfile.TemporaryDirectory(dir=given.work) as folder:
-            machine = describe(Path(folder))
             cases.append(measure_tree(Path(folder), entries, given.folder, silt))
-    command = f"python -m bench tree --entries {given.entries} --folder {given.folder}"
+    command = f"./dev bench tree --entries {given.entries} --folder {given.folder}"
+    machine = describe(given.work or Path(tempfile.gettempdir()))
     lines = [origin(machine, command, [silt.version()]), "", *table(cases)]
     print("\n".join(lines))
     if given.write:
         write_place(given.write, "tree", lines)
-    excess = list(_excess(cases))
-    for line in excess:
+    too_much = list(excess(cases))
+    for line in too_much:
         print(f"{line}, and {LIMIT // MIB} MiB are allowed", file=sys.stderr)
-    return 1 if excess else 0
+    return 1 if too_much else 0

@@ -87,37 +87,40 @@ class _Archive:
 
     def parts(self) -> Iterator[Part]:
         """Headers, contents and padding. Raises NothingSelected at once when there is nothing."""
-        written = 0
+        written, pad = 0, b""
         for path, row, chosen in self.rows:
-            if chosen and self._once.is_new(path):
-                for part in self._member(parse_row(row)):
-                    written += len(part) if isinstance(part, bytes) else part.length
-                    yield part
+            if not chosen or not self._once.is_new(path):
+                continue
+            entry = parse_row(row)
+            head, size = self._head(entry)
+            yield pad + head
+            if size:
+                yield from _content(self._store, entry)
+            written += len(pad) + len(head) + size
+            pad = bytes(padding(size))
         if not self.members and self.rows.unmatched():
             patterns = ", ".join(map(show_path, self.rows.unmatched()))
             raise NothingSelected(
                 f"level {self._level.ref} holds nothing that matches {patterns}", hint="'silt ls' shows what it holds"
             )
-        yield END + bytes(-(written + len(END)) % RECORD)
+        written += len(pad) + len(END)
+        yield pad + END + bytes(-written % RECORD)
 
-    def _member(self, entry: Entry) -> Iterator[Part]:
+    def _head(self, entry: Entry) -> tuple[bytes, int]:
+        """A member's header, and the size of the content that follows it."""
         if kind_of(entry) is None:
             self._report(Warned("socket", show_path(entry.path), "a tar archive cannot hold a socket"))
-            return
+            return b"", 0
         self.members += 1
         self._tell(entry.path)
         link = self._first_name(entry)
         size = 0
         if link is None and stat.S_ISREG(entry.mode):
-            size = sum(
-                run.length for run in _content(self._store, entry)
-            )  # not entry.size: it may have changed meanwhile
-        owner, group = self._owners.get(entry.uid, b""), self._groups.get(entry.gid, b"")
-        yield member_header(entry, size, link=link, owner=owner, group=group)
-        if size:
-            yield from _content(self._store, entry)
-            yield bytes(padding(size))
+            # Not entry.size: the file may have changed while it was read.
+            size = sum([extent.length for extent in extents_of(self._store, entry)])
         self._size += size
+        owner, group = self._owners.get(entry.uid, b""), self._groups.get(entry.gid, b"")
+        return member_header(entry, size, link=link, owner=owner, group=group), size
 
     def _first_name(self, entry: Entry) -> bytes | None:
         """The path under which this file is in the archive already."""

@@ -54,6 +54,13 @@ class _Window:
     zeros: list[tuple[int, int]] = field(default_factory=list)
     pieces: list[_Piece] = field(default_factory=list)
 
+    def place(self, at: int, run: Run) -> None:
+        """A run that fits begins there."""
+        if run.chunk is None:
+            self.zeros.append((at, run.length))
+        else:
+            self.pieces.append(_Piece(at, run))
+
 
 Part = Run | bytes
 
@@ -78,31 +85,31 @@ def _write_all(out: BinaryIO, data: memoryview) -> None:
 def _windows(parts: Iterable[Part]) -> Iterator[_Window]:
     window = _Window()
     for part in parts:
-        rest: Part | None = part
+        rest = _add(window, part)
         while rest is not None:
+            yield window
+            window = _Window()
             rest = _add(window, rest)
-            if rest is not None or window.used == WINDOW:
-                yield window
-                window = _Window()
     if window.used:
         yield window
 
 
 def _add(window: _Window, part: Part) -> Part | None:
     """Add as much of a part as fits; the rest."""
-    room, at = WINDOW - window.used, window.used
+    at, room = window.used, WINDOW - window.used
     if isinstance(part, bytes):
-        if part:
-            window.literals.append((at, part[:room]))
         window.used += min(room, len(part))
+        window.literals.append((at, part if len(part) <= room else part[:room]))
         return part[room:] or None
-    length = min(room, part.length)
+    length = part.length
+    if length > room:
+        window.used += room
+        if room:
+            window.place(at, part._replace(length=room))
+        return part._replace(offset=part.offset + room, length=length - room)
     window.used += length
-    if length and part.chunk is None:
-        window.zeros.append((at, length))
-    elif length:
-        window.pieces.append(_Piece(at, part._replace(length=length)))
-    return part._replace(offset=part.offset + length, length=part.length - length) if length < part.length else None
+    window.place(at, part)
+    return None
 
 
 class _Filler:

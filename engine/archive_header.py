@@ -12,6 +12,7 @@ entry gives the same bytes. File flags have no keyword that GNU tar knows, and a
 import stat
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from .entry import Entry
 
@@ -61,7 +62,7 @@ def member_header(entry: Entry, size: int, *, link: bytes | None, owner: bytes, 
     records += [(key, b"%d" % number) for key, number, most in numbers if number > most]
     if rest or not 0 <= seconds <= _MOST_SECONDS:
         records.append((b"mtime", decimal_seconds(entry.mtime_ns)))
-    if link is None:
+    if link is None and entry.xattrs:
         records += _attributes(entry)
     block = _ustar_block(
         name, entry.mode & 0o7777, entry.uid, entry.gid, size, seconds, kind, target, owner, group, entry.rdev
@@ -115,9 +116,13 @@ def _acl_text(raw: bytes) -> bytes:
 
 
 def _pax_blocks(records: list[tuple[bytes, bytes]]) -> bytes:
-    body = b"".join(pax_record(key, value) for key, value in records)
-    head = _ustar_block(_PAX_NAME, 0o644, 0, 0, len(body), 0, _PAX, b"", b"", b"", 0)
-    return head + body + bytes(padding(len(body)))
+    body = b"".join([pax_record(key, value) for key, value in records])
+    return _pax_header(len(body)) + body + bytes(padding(len(body)))
+
+
+@lru_cache(maxsize=1024)  # nearly all members of an archive have records of one of a few sizes
+def _pax_header(size: int) -> bytes:
+    return _ustar_block(_PAX_NAME, 0o644, 0, 0, size, 0, _PAX, b"", b"", b"", 0)
 
 
 def pax_record(key: bytes, value: bytes) -> bytes:

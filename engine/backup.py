@@ -16,15 +16,21 @@ from siltstone.store import Corrupt, DryWriter, ObjectExists, ObjectMissing, Sil
 
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .errors import SourceError
-from .events import Event, Noted, Progress, Report, Warned, show_path
+from .events import Event, Noted, Report, Warned, show_path
 from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
 from .manifest import ManifestReader
 from .owners import SeenOwners
 from .scan import same_device
+from .teller import Teller
 from .walk import SetWalk
 
 # Warnings kept in the root; the rest is counted.
 KEPT_WARNINGS = 1000
+
+# What is counted of every backup, be it 0; the names that `silt show --json` uses.
+COUNTS = (
+    "files", "bytes", "directories", "others", "new", "changed", "unchanged", "gone", "skipped", "read_bytes",
+)  # fmt: skip
 
 # How often a commit may find its level taken by another backup of the same deployment before it gives up.
 COMMIT_TRIES = 100
@@ -57,14 +63,15 @@ def back_up(
     _check_sources(store, sets, warned, spoken=deployment.source is None)
     plan = plan_level(deployment.name, kind, level_refs(store))
     base = _read_base(store, plan, warned)
+    expected = _expected(store, plan, base)
     if kind in ("incr", "diff") and plan.kind == "full":
         report(Noted(f"{deployment.name} has no full backup in this store yet: this becomes one"))
     if dry_run:
-        run = _Run(store, DryWriter(store.index, store.ring.id_key), base, warned)
+        run = _Run(store, DryWriter(store.index, store.ring.id_key), base, expected, warned)
         run.walk(sets)
         return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
     with store.writer(compression) as writer:
-        run = _Run(store, writer, base, warned)
+        run = _Run(store, writer, base, expected, warned)
         run.walk(sets)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
@@ -117,21 +124,42 @@ def _read_base(store: Store, plan: Plan, report: Report) -> Level | None:
         return None
 
 
+def _expected(store: Store, plan: Plan, base: Level | None) -> tuple[int | None, int | None]:
+    """About how many files and bytes will be read, for the time left: nobody knows what of a known tree changed."""
+    if base is not None:
+        return sum(files.files for files in base.sets), None
+    last = [ref for ref in level_refs(store) if ref.deployment == plan.ref.deployment]
+    if not last:
+        return None, None
+    try:
+        newest = read_level(store, max(last))
+    except (Corrupt, ObjectMissing):
+        return None, None
+    return sum(files.files for files in newest.sets), sum(files.bytes for files in newest.sets)
+
+
 class _Run:
     """The walk over all file sets of one backup."""
 
-    def __init__(self, store: Store, sink: Writer | DryWriter, base: Level | None, report: Report) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sink: Writer | DryWriter,
+        base: Level | None,
+        expected: tuple[int | None, int | None],
+        report: Report,
+    ) -> None:
         self._store, self._sink, self.base, self._report = store, sink, base, report
-        self.stats: Counter[str] = Counter()
+        self.stats: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.owners = SeenOwners()
         self.sets: list[SetInfo] = []
-        self._told = 0.0
+        self._teller = Teller(report, sink, *expected)
 
     def walk(self, sets: Iterable[ResolvedSet]) -> None:
         """Scan and store every file set."""
         for each in sets:
             walk = SetWalk(
-                self._store, self._sink, each, self._base_reader(each.file_set.name), self._report, self.tell
+                self._store, self._sink, each, self._base_reader(each.file_set.name), self._report, self._teller
             )
             self.sets.append(walk.run(self.stats, self.owners))
 
@@ -141,20 +169,10 @@ class _Run:
                 return ManifestReader(self._store, self.base, files)
         return None
 
-    def tell(self, path: bytes, stats: Counter[str]) -> None:
-        """Report progress, at most ten times a second."""
-        now = time.monotonic()
-        if now - self._told < 0.1:
-            return
-        self._told = now
-        current = path.decode("utf-8", "backslashreplace")
-        files = self.stats["files"] + stats["files"]
-        size = self.stats["bytes"] + stats["bytes"]
-        self._report(Progress("backup", files, size, self._sink.new_bytes, current))
-
     def finished_stats(self, started_ns: int, stored: int) -> dict[str, int]:
         """All counts, by the names that `silt show --json` uses."""
         counts = {
+            "read_bytes": self._teller.read_bytes,
             "new_chunks": self._sink.new_chunks,
             "new_bytes": self._sink.new_bytes,
             "known_chunks": self._sink.known_chunks,

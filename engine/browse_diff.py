@@ -8,6 +8,7 @@ Content differs when the lists of extents do. The same bytes always have the sam
 lost holes. Change times, inode numbers and numbers of links are no differences.
 """
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +20,6 @@ from .levels import Level, SetInfo
 from .manifest import ManifestReader
 
 _TYPE = 0o170000
-_DIRECTORY = 0o040000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +43,26 @@ def diff(store: Store, a: Level, b: Level) -> Iterator[Change]:
 
 def changes(before: Entry, after: Entry) -> frozenset[str]:
     """In which respects two entries of one path differ."""
-    what = set()
-    same_type = before.mode & _TYPE == after.mode & _TYPE
-    if not same_type:
-        what.add("type")
-    elif (before.extents, before.indirect, before.rdev) != (after.extents, after.indirect, after.rdev) or (
-        before.size != after.size and before.mode & _TYPE != _DIRECTORY
-    ):
-        what.add("content")
-    if before.mode & ~_TYPE != after.mode & ~_TYPE:
-        what.add("mode")
-    if (before.uid, before.gid) != (after.uid, after.gid):
-        what.add("owner")
-    if before.mtime_ns != after.mtime_ns:
-        what.add("mtime")
-    for aspect in ("xattrs", "flags"):
-        if getattr(before, aspect) != getattr(after, aspect):
-            what.add(aspect)
-    if same_type and before.target != after.target:
-        what.add("target")
-    return frozenset(what)
+    aspects = {
+        "mode": before.mode & ~_TYPE != after.mode & ~_TYPE,
+        "owner": (before.uid, before.gid) != (after.uid, after.gid),
+        "mtime": before.mtime_ns != after.mtime_ns,
+        "xattrs": before.xattrs != after.xattrs,
+        "flags": before.flags != after.flags,
+    }
+    if before.mode & _TYPE != after.mode & _TYPE:
+        aspects["type"] = True
+    else:
+        aspects["content"] = _content(before) != _content(after)
+        aspects["target"] = before.target != after.target
+    return frozenset(aspect for aspect, differs in aspects.items() if differs)
+
+
+def _content(entry: Entry) -> object:
+    """What a file holds; of a device, its number."""
+    if stat.S_ISREG(entry.mode):
+        return entry.size, entry.indirect, entry.extents
+    return entry.rdev
 
 
 class _Side:

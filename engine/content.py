@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from .cut import WHOLE, Cutter
@@ -22,6 +23,7 @@ from .metadata import MetadataError, capture
 from .owners import SeenOwners
 from .scan import BLOCKS_AT, DEV_AT, REGULAR, TYPE_AT
 from .stream import Stream, pack_chunks
+from .teller import Teller
 from .workers import BUFFER, ChunkSink, Workers
 
 BATCH_FILES = 2048
@@ -62,12 +64,11 @@ _Reading = tuple[Batch, memoryview, "Future[list[ReadResult]]"]
 class Contents:
     """Reads and stores files' contents. A context manager; its methods belong to one thread."""
 
-    def __init__(self, sink: ChunkSink, cut_seed: int, report: Report) -> None:
+    def __init__(self, sink: ChunkSink, cut_seed: int, teller: Teller, report: Report) -> None:
         self._workers = Workers(sink)
-        self._report = report
+        self._teller, self._report = teller, report
         self._cutter = Cutter(cut_seed)
         self._reading: deque[_Reading] = deque()
-        self.read_bytes = 0
         self.owners = SeenOwners()
 
     def __enter__(self) -> Self:
@@ -103,7 +104,7 @@ class Contents:
         self._workers.write(frames, buffer)
         for file, result, (first, last) in zip(batch.files, results, spans, strict=True):
             self._finish(file, result, pack_chunks(ids[first:last], ends[first:last], result[1]))
-        self.read_bytes += ends[-1] if ends else 0
+        self._teller.read(batch.files[-1].path, ends[-1] if ends else 0)
         return True
 
     def ready(self) -> bool:
@@ -159,12 +160,12 @@ class Contents:
             if before[TYPE_AT] & 0xF0 != REGULAR:
                 self._left_out(file, errno.ENOTSUP)
                 return
-            stream = Stream(self._workers, self._cutter)
+            stream = Stream(self._workers, self._cutter, partial(self._teller.read, file.path))
             extents, indirect = stream.store(fd, size_of(before))
-            self.read_bytes += stream.read_bytes
             after = stat_of(fd)
             xattrs, flags = self._capture(file, fd, after)
-            changed = after[: HEAD.size] != before[: HEAD.size] or stream.read_end != size_of(before)
+            more_follows = bool(os.pread(fd, 1, stream.read_end))  # it grows; or its size is no size, as in /proc
+            changed = after[: HEAD.size] != before[: HEAD.size] or stream.read_end != size_of(before) or more_follows
             if changed:
                 self._report(Warned("changed", show_path(file.path), "it changed while it was read"))
             link = None if file.alone else link_of(after)
@@ -198,7 +199,7 @@ class Contents:
 
 def link_of(stat: bytes) -> tuple[int, int] | None:
     """(device, inode) of a file of several names, by its packed stat."""
-    if stat[12:16] == b"\1\0\0\0":
+    if int.from_bytes(stat[12:16], "little") < 2:
         return None
     return int.from_bytes(stat[DEV_AT:BLOCKS_AT], "little"), int.from_bytes(stat[40:48], "little")
 

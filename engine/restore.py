@@ -1,16 +1,19 @@
 """Restoring a level, or a part of it, to a folder or in place.
 
-The order of a restore: rows of the manifest -> a plan (which frame feeds which file) -> frames, each read once -> files,
-each whole before it has its name -> further names of files -> metadata of directories, the deepest first.
+The order of a restore: rows of the manifest -> a plan (which frame feeds which file) -> frames, each read once ->
+files, each whole before it has its name -> further names of files -> metadata of directories, the deepest first.
 
-Rule: running it again after an interruption, with the same arguments, completes it: what is right by then is left alone.
-Existing files that are not in the level are left alone, too. One entry that cannot be restored is a failure of its own;
-only a full target, or a store of which nothing can be read any more, ends the restore, and then no temporary is left.
+Rule: running it again after an interruption, with the same arguments, completes it: what is right by then is left
+alone. Existing files that are not in the level are left alone, too. One entry that cannot be restored is a failure of
+its own; only a full target, or a store of which nothing can be read any more, ends the restore, and then no temporary
+is left.
 
 It does not sync, and does not keep others from changing the target meanwhile.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from siltstone.store import Store
 
@@ -29,8 +32,12 @@ from .restore_write import FrameWriter, most_assemblies, stretches
 from .selection import Selection, is_within
 from .target import Target
 
+EVERYTHING = Selection()
+
 # Links, devices and the like that one worker makes at a time, so that every core has some.
-SPECIALS = 256
+GROUP = 256
+
+Item = TypeVar("Item")
 
 
 def restore(
@@ -38,7 +45,7 @@ def restore(
     level: Level,
     *,
     target: bytes | None,
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
     base: bytes | None = None,
     dry_run: bool = False,
     verify: bool = False,
@@ -58,26 +65,31 @@ def restore(
     if selection.everything and not base:
         tally.total_files = sum(files.files for files in level.sets)
         tally.total_bytes = sum(files.bytes for files in level.sets)
+    _check_selected(level, selection, rows, tally)
     pace = Pace(tally, report)
     if dry_run:
-        entries = preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), base or b"", tally, pace)
+        preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), base or b"", tally, pace)
     else:
         owners = OwnerMap(not numeric_ids, level.owners, level.groups)
-        entries = _Run(store, rows, owners, tally, pace, verify=verify).restore(target, base or b"")
-    _check_selection(level, rows, entries, tally, report)
+        _Run(store, rows, owners, tally, pace, verify=verify).restore(target, base or b"")
+    _tell_of_level(level, rows, tally, report)
     return tally.finished(report, skipped=rows.left_out, dry_run=dry_run)
 
 
-def _check_selection(level: Level, rows: LevelRows, entries: int, tally: Tally, report: Report) -> None:
-    """Tell of patterns that matched nothing. Raises NothingSelected when nothing did."""
-    unmatched = [show_path(pattern) for pattern in rows.unmatched()]
-    if not entries and not tally.any_failed and unmatched:
+def _check_selected(level: Level, selection: Selection, rows: LevelRows, tally: Tally) -> None:
+    """Raises NothingSelected when nothing is: before anything is made."""
+    if next(iter(rows), None) is None and not tally.any_failed and (selection.patterns or rows.left_out):
+        names = ", ".join(map(show_path, selection.patterns)) or "what was asked for"
+        where = " below the base" if rows.left_out else ""
         raise NothingSelected(
-            f"level {level.ref} holds nothing that matches {', '.join(unmatched)}", hint="'silt ls' shows what it holds"
+            f"level {level.ref} holds nothing of {names}{where}", hint="'silt ls' shows what it holds"
         )
-    for pattern in unmatched:
+
+
+def _tell_of_level(level: Level, rows: LevelRows, tally: Tally, report: Report) -> None:
+    for pattern in rows.unmatched():
         tally.other_warnings += 1
-        report(Warned("missing", pattern, f"nothing in level {level.ref} matches"))
+        report(Warned("missing", show_path(pattern), f"nothing in level {level.ref} matches"))
     if changed := sum(kind == "changed" for kind, _, _ in level.warnings):
         report(Noted(f"{changed} files of the level changed while they were backed up: they are as they were read"))
 
@@ -92,8 +104,8 @@ class _Run:
         self._verify = verify
         self._workers = WORKERS
 
-    def restore(self, folder: bytes | None, base: bytes) -> int:
-        """Do it; how many entries were selected."""
+    def restore(self, folder: bytes | None, base: bytes) -> None:
+        """Do it, below the folder or in place."""
         roots = [root[len(base) :] or b"/" if is_within(root, base or b"/") else b"/" for root in self._rows.roots]
         with (
             ThreadPoolExecutor(self._workers, "silt-restore") as pool,
@@ -113,7 +125,6 @@ class _Run:
                 pool.shutdown(wait=True, cancel_futures=True)
                 site.abandon()
                 raise
-            return walk.entries
 
     def _carry_out(self, walk: Walk, pool: ThreadPoolExecutor) -> None:
         """Carry out all windows: while one is at work, the next is planned."""
@@ -131,18 +142,25 @@ class _Run:
     def _start(self, window: Window, pool: ThreadPoolExecutor) -> list[Future[None]]:
         writer = self._writer
         futures = [pool.submit(writer.copy, [copy]) for copy in window.copies]
-        futures += [pool.submit(writer.write_stretch, s, window.packs[s.pack]) for s in stretches(window, self._workers)]
+        futures += [
+            pool.submit(writer.write_stretch, s, window.packs[s.pack]) for s in stretches(window, self._workers)
+        ]
         futures += [pool.submit(writer.write_empty, batch) for batch in window.empty]
-        specials = window.specials
-        groups = (specials[at : at + SPECIALS] for at in range(0, len(specials), SPECIALS))
-        futures += [pool.submit(writer.write_specials, group) for group in groups]
+        futures += [pool.submit(writer.write_specials, some) for some in _groups(window.specials)]
         return futures
 
     def _finish(self, window: Window, futures: list[Future[None]], walk: Walk, pool: ThreadPoolExecutor) -> None:
         self._pace.wait(futures, "restore")
         links = window.links
         while links:
-            for again in walk.again(self._writer.write_links(links)):
+            making = [pool.submit(self._writer.write_links, some) for some in _groups(links)]
+            self._pace.wait(making, "restore")
+            left = [one for future in making for one in future.result()]
+            for again in walk.again(left):
                 self._pace.wait(self._start(again, pool), "restore")
                 links = again.links
         self._pace.wait([pool.submit(self._writer.finish_directories, window.directories)], "restore")
+
+
+def _groups(items: list[Item]) -> Iterator[list[Item]]:
+    return (items[at : at + GROUP] for at in range(0, len(items), GROUP))

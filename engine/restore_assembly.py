@@ -1,7 +1,7 @@
 """Files that are put together of several pieces, in any order and by several threads, and where a restore happens.
 
-Rule: an `Assembly` counts what is still to come; whoever brings the last piece gives the file its metadata and its name.
-One failed piece fails the file: its temporary is gone at once, and pieces that still come are dropped.
+Rule: an `Assembly` counts what is still to come; whoever brings the last piece gives the file its metadata and its
+name. One failed piece fails the file: its temporary is gone at once, and pieces that still come are dropped.
 A full target ends the restore (TargetFull). Anything else that goes wrong with one entry is that entry's failure.
 """
 
@@ -28,7 +28,6 @@ class Site:
     owners: OwnerMap
     tally: Tally
     base: bytes = b""
-    failed_links: set[tuple[int, int]] = field(default_factory=set)
     assemblies: set["Assembly"] = field(default_factory=set)
 
     def below(self, path: bytes) -> bytes:
@@ -39,17 +38,11 @@ class Site:
         """The path of the level, of a path below the target."""
         return self.base + path if path != b"/" or not self.base else self.base
 
-    def refused(self, path: bytes, error: Exception, link: tuple[int, int] | None = None) -> None:
+    def refused(self, path: bytes, error: Exception) -> None:
         """Note that the entry at this path of the level failed. Raises TargetFull when nothing more can be written."""
         if isinstance(error, OSError) and error.errno in FULL:
             raise self.full(error.errno) from error
-        self.fail(path, reason_of(error) if isinstance(error, OSError) else str(error), link)
-
-    def fail(self, path: bytes, reason: str, link: tuple[int, int] | None = None) -> None:
-        """Note that the entry at this path of the level is not put in place. `link`: of a file of several names."""
-        if link is not None:
-            self.failed_links.add(link)
-        self.tally.fail(path, reason)
+        self.tally.fail(path, reason_of(error) if isinstance(error, OSError) else str(error))
 
     def full(self, number: int) -> TargetFull:
         """The error for a target that is full."""
@@ -113,7 +106,7 @@ class Assembly:
 
     def fail(self, reason: str) -> None:
         """Give the file up."""
-        self._site.fail(self.entry.path, reason, self.entry.link)
+        self._site.tally.fail(self.entry.path, reason)
         self.abandon()
 
     def abandon(self) -> None:
@@ -133,4 +126,4 @@ class Assembly:
         if self._ended and self._big is None:
             return  # it was given up while this thread was writing
         self.abandon()
-        self._site.refused(self.entry.path, error, self.entry.link)
+        self._site.refused(self.entry.path, error)

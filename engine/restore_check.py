@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import islice
+from typing import Any
 
 from .entry import parse_row
 from .events import Report
@@ -30,7 +31,7 @@ class Pace:
     def __init__(self, tally: Tally, report: Report) -> None:
         self._tally, self._report = tally, report
 
-    def wait(self, futures: Iterable[Future[None]], phase: str) -> None:
+    def wait(self, futures: Iterable[Future[Any]], phase: str) -> None:
         """Until all are done. Raises what one of them raised, without waiting for the others."""
         left = set(futures)
         while left:
@@ -57,19 +58,18 @@ def read_back(rows: LevelRows, comparer: Comparer, site: Site, pool: ThreadPoolE
     _each(check, batches(placed), pool, pace, "verify")
 
 
-def preview(rows: LevelRows, comparer: Comparer, base: bytes, tally: Tally, pace: Pace) -> int:
-    """Count what would be written, and what is there already; how many entries are selected."""
+def preview(rows: LevelRows, comparer: Comparer, base: bytes, tally: Tally, pace: Pace) -> None:
+    """Count what would be written, and what is there already."""
     counted: set[tuple[int, int]] = set()
-    entries = 0
 
     def check(group: list[Placed]) -> None:
         for one, found in zip(group, comparer.look(group), strict=True):
             if found.right:
                 tally.kept(row_size(one.row))
             else:
-                tally.restored(1, row_size(one.row), _missing(one, found), one.path)
+                tally.restored(1, row_size(one.row), missing(one, found), one.path)
 
-    def _missing(one: Placed, found: Found) -> int:
+    def missing(one: Placed, found: Found) -> int:
         entry = parse_row(one.row)
         if entry.link is not None and (entry.link in counted or counted.add(entry.link)):
             return 0
@@ -77,16 +77,10 @@ def preview(rows: LevelRows, comparer: Comparer, base: bytes, tally: Tally, pace
         lengths = (0 if extent.id is None else extent.length for extent in rows.extents(entry))
         return sum(length for at, length in enumerate(lengths) if there is None or not there[at])
 
-    def placed() -> Iterator[Placed]:
-        nonlocal entries
-        for row in rows:
-            entries += row.chosen
-            if row.chosen and stat.S_ISREG(row_mode(row.row)):
-                yield Placed(row.path[len(base) :] or b"/", row.row)
-
+    files = (row for row in rows if row.chosen and stat.S_ISREG(row_mode(row.row)))
+    placed = (Placed(row.path[len(base) :] or b"/", row.row) for row in files)
     with ThreadPoolExecutor(WORKERS, "silt-compare") as pool:
-        _each(check, batches(placed()), pool, pace, "compare")
-    return entries
+        _each(check, batches(placed), pool, pace, "compare")
 
 
 def _each(

@@ -92,7 +92,9 @@ class Comparer:
             results = read_files([paths[at] for at in small], [sizes[at] for at in small], room)
             for at, (_, start, length, now, xattr_bytes, flags) in zip(small, results, strict=True):
                 entry, extras = entries[at], bool(xattr_bytes or flags)
-                right = length == sizes[at] == _size(now) and self._all_there(entry.extents, room[start : start + length])
+                right = length == sizes[at] == _size(now) and self._all_there(
+                    entry.extents, room[start : start + length]
+                )
                 found[at] = Found(right and self._may_stay(entry, now), None, now, extras)
             for at in set(range(len(batch))).difference(small):
                 found[at] = self._look_large(paths[at], entries[at])
@@ -210,7 +212,8 @@ def special_stands(fd: int, name: bytes, entry: Entry) -> bool:
 def _has_extras(fd: int, name: bytes, entry: Entry, site: Site) -> bool:
     """Whether attributes and flags are the entry's."""
     wanted = {
-        key: site.owners.acl(value) if key.startswith(b"system.posix_acl_") else value for key, value in entry.xattrs.items()
+        key: site.owners.acl(value) if key.startswith(b"system.posix_acl_") else value
+        for key, value in entry.xattrs.items()
     }
     try:
         return capture(name, entry.mode, dir_fd=fd) == (wanted, entry.flags)

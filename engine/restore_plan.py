@@ -1,8 +1,8 @@
 """The plan of a restore, window by window: which frames are read, and where each piece of them goes.
 
 Rule: within a window every frame is named once, whatever number of files needs it, under its pack, and packs stand in
-the order in which they are first needed, so that a tree or a large file is written about from its beginning to its end.
-A window has at most WINDOW_FILES files and WINDOW_PIECES pieces, which bounds memory; nearly every restore is one window.
+the order in which they are first needed, so that a tree or a large file is written about from its beginning to its
+end. A window has at most WINDOW_FILES files and WINDOW_PIECES pieces, which bounds memory; most restores are one.
 A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
 
 Planning reads the index and the ends of packs, and writes nothing. What a file needs and the store does not have makes
@@ -117,9 +117,7 @@ class Planner:
         """Whether the window should be carried out before anything is added."""
         window = self.window
         return (
-            window.files >= WINDOW_FILES
-            or window.pieces >= WINDOW_PIECES
-            or window.assemblies >= self._most_assemblies
+            window.files >= WINDOW_FILES or window.pieces >= WINDOW_PIECES or window.assemblies >= self._most_assemblies
         )
 
     def take(self) -> Window:
@@ -173,9 +171,7 @@ class Planner:
         self.window.files += 1
         return True
 
-    def add_pieces(
-        self, file: Assembly, extents: Iterable[Extent], there: bytes | None
-    ) -> Iterator[Window]:
+    def add_pieces(self, file: Assembly, extents: Iterable[Extent], there: bytes | None) -> Iterator[Window]:
         """Plan a file that is assembled; yields windows that became full meanwhile. A Lost chunk fails the file.
 
         `there` has a byte for each extent: whether the file that stands there has it already, at the same place.

@@ -1,8 +1,8 @@
 """The rows of a level that a restore takes, straight from the manifests, in path order within each file set.
 
-Rule: a damaged manifest chunk loses the entries in it and no others; what is lost is told by the range of paths. Rows of
-folders above what is selected come with it, once, marked as not chosen. Memory holds the folders above the current row,
-and one item for each manifest chunk of a file set.
+Rule: a damaged manifest chunk loses the entries in it and no others; what is lost is told by the range of paths. Rows
+of folders above what is selected come with it, once, marked as not chosen. Memory holds the folders above the current
+row, and one item for each manifest chunk of a file set.
 
 It does not read contents. A store reads one chunk at a time, so whoever needs lists of extents beside this asks here.
 """

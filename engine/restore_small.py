@@ -81,9 +81,7 @@ class SmallWriter:
         self, batch: Batch, directory: Directory, names: Sequence[bytes], temporaries: Sequence[bytes], plain: Buffer
     ) -> list[_Result]:
         directories, heads = [directory.fd] * len(names), self._heads(batch.rows)
-        return write_files(
-            directories, names, temporaries, batch.starts, batch.lengths, heads, plain, owner=True
-        )
+        return write_files(directories, names, temporaries, batch.starts, batch.lengths, heads, plain, owner=True)
 
     def _is_there(self, batch: Batch, at: int, result: _Result, directory: Directory, plain: Buffer) -> bool:
         """Whether a file that did not simply go well is in place in the end."""
@@ -122,8 +120,7 @@ class SmallWriter:
                 site.tally.restored(1, batch.lengths[at], batch.lengths[at], entry.path)
 
     def _refused(self, row: bytes, error: OSError | TargetError) -> None:
-        entry = parse_row(row)
-        self._site.refused(entry.path, error, entry.link)
+        self._site.refused(row_path(row), error)
 
     def _heads(self, rows: Sequence[bytes]) -> list[bytes]:
         """The heads of rows with owner and group as they are on this host."""

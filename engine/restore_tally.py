@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from .events import Progress, Report, Warned, show_path
 from .problems import Problem, Problems
 
+Failure = tuple[bytes, str]
+"""The path of an entry that is not in place, and why."""
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
@@ -18,7 +21,7 @@ class RestoreResult:
 
     `files`: regular files that are in place, each name counted, with `bytes` of content; `unchanged_files` of them
     were there already and were left alone. `written_bytes`: content that had to be written. `skipped`: entries selected
-    that do not lie below the base. `failures`: (path, reason) of what is not in place. `problems`: what could not be
+    that do not lie below the base. `failures`: what is not in place. `problems`: what could not be
     put back of entries that are. `warnings`: how many of all these were reported.
     """
 
@@ -27,7 +30,7 @@ class RestoreResult:
     written_bytes: int
     unchanged_files: int
     skipped: int
-    failures: tuple[tuple[bytes, str], ...]
+    failures: tuple[Failure, ...]
     problems: tuple[Problem, ...]
     warnings: int
     dry_run: bool

@@ -6,6 +6,7 @@ first compared with what stands there (`restore_inplace`), and leftovers of inte
 The first name of a file with several is planned with its content, each further one as a link to it.
 """
 
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -23,7 +24,6 @@ from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
 from .selection import is_within
 
-
 REGULAR = 0x80  # in the second byte of a mode
 
 
@@ -35,6 +35,15 @@ class _Folder:
     prefix: bytes
     fresh: bool
     row: bytes | None
+
+
+@dataclass(slots=True)
+class _First:
+    """The first name met of a file of several, a digest of its content, and how many names are still to come."""
+
+    path: bytes
+    content: int
+    left: int
 
 
 _NOWHERE = _Folder(b"", b"\0", False, None)
@@ -52,22 +61,21 @@ class Walk:
         self._finished: list[Placed] = []
         self._links: list[tuple[bytes, Placed]] = []
         self._candidates: list[Placed] = []
-        self._firsts: dict[tuple[int, int], tuple[bytes, int]] = {}  # path of the first name, and how many were met
+        self._firsts: dict[tuple[int, int], _First] = {}
         self._in_one_go = _overlap(rows)
-        self.entries = self.files = self.bytes = 0
+        self.files = self.bytes = 0
 
     def windows(self) -> Iterator[Window]:
         """All windows; each is to be carried out before the one after the next is asked for."""
-        for row in self._rows:
-            self.entries += row.chosen
+        for number, row in enumerate(self._rows):
             try:
                 if self._take_plain(row):
-                    if self.entries & 0xFF or not self._planner.full:
+                    if number & 0xFF or not self._planner.full:
                         continue
                 elif (large := self._take(row)) is not None:
                     yield from large
             except Lost as error:
-                self._site.fail(row.path, str(error))
+                self._site.tally.fail(row.path, str(error))
             except (OSError, TargetError) as error:
                 self._site.refused(row.path, error)
             if self._planner.full or len(self._candidates) >= WINDOW_FILES:
@@ -78,16 +86,15 @@ class Walk:
     def again(self, placed: Iterable[Placed]) -> Iterator[Window]:
         """Windows for further names that could not be links: the first of each file gets content once more."""
         rows = [(one, parse_row(one.row).link) for one in placed]
+        waiting, self._links = self._links, []
         for _, link in rows:
             if link is not None:
                 self._firsts.pop(link, None)
-                self._site.failed_links.discard(link)
         for one, link in rows:
-            if link is not None and not self._is_first(link, one):
-                continue
-            yield from self._plan(one, None) or ()
+            if link is None or self._is_first(link, one):
+                yield from self._plan(one, None) or ()
         window = self._planner.take()
-        window.links, self._links = self._links, []
+        window.links, self._links = self._links, waiting
         yield window
 
     def _pass_on(self, *, last: bool) -> Iterator[Window]:
@@ -138,13 +145,19 @@ class Walk:
 
     def _is_first(self, link: tuple[int, int], one: Placed) -> bool:
         """Whether this is the first name met of a file; a further one is noted as a link to it."""
-        first, count = self._firsts.get(link, (b"", 0))
-        self._firsts[link] = (first or one.path, count + 1)
-        if first:
-            self._links.append((first, one))
-            if count + 1 == parse_row(one.row).nlink:
-                del self._firsts[link]
-        return not first
+        entry = parse_row(one.row)
+        content = hash((entry.mode, entry.target, *entry.extents))
+        first = self._firsts.get(link)
+        if first is None:
+            self._firsts[link] = _First(one.path, content, entry.nlink - 1)
+            return True
+        if first.content != content:
+            return True  # another file, that was given the number of one that vanished while the level was made
+        self._links.append((first.path, one))
+        first.left -= 1
+        if not first.left:
+            del self._firsts[link]
+        return False
 
     # ---- folders
 
@@ -154,10 +167,10 @@ class Walk:
             if not fresh:
                 self._tidy(one.path)
         entry = parse_row(one.row)
-        # A folder that was there, and only leads to what is selected, stays as it is; but the way in may have taken
-        # away what locks it.
-        locked = directory.covered and (entry.flags & LOCKS or ~entry.mode & stat.S_IRWXU)
-        follows = (chosen and directory.covered) or fresh or locked
+        # A folder that was there, and only leads to what is selected, stays as it is; but going in may have taken away
+        # what locks it (target.py).
+        locked = entry.flags & LOCKS or (os.geteuid() != 0 and ~entry.mode & stat.S_IRWXU)
+        follows = fresh or (directory.covered and (chosen or locked))
         prefix = one.path if one.path == b"/" else one.path + b"/"
         self._open(_Folder(one.path, prefix, fresh, one.row if follows else None))
 
@@ -209,7 +222,7 @@ class Walk:
                 entry.size = sum(extent.length for extent in self._rows.extents(entry))
         except (Lost, Corrupt, ObjectMissing) as error:
             entry = parse_row(one.row)
-            self._site.fail(entry.path, str(error), entry.link)
+            self._site.tally.fail(entry.path, str(error))
             return None
         return self._assemble(one.path, entry, there)
 

@@ -1,8 +1,8 @@
 """Carrying out a window of the plan: frames become files, and what is not made of frames is made.
 
-Rule: a worker reads a stretch of one pack, frame by frame, each once, and hands every frame's plaintext to all that need
-it before it goes on: small files in one call for many, pieces to the files that are assembled. A frame that is damaged
-or missing fails the files that need it, and nothing else.
+Rule: a worker reads a stretch of one pack, frame by frame, each once, and hands every frame's plaintext to all that
+need it before it goes on: small files in one call for many, pieces to the files that are assembled. A frame that is
+damaged or missing fails the files that need it, and nothing else.
 It decides nothing: what goes where is in the plan.
 """
 
@@ -114,7 +114,7 @@ class FrameWriter:
     def _fail_frames(self, works: Sequence[FrameWork], reason: str) -> None:
         for work in works:
             for row in (row for batch in work.small for row in batch.rows):
-                self._site.fail(row_path(row), reason, parse_row(row).link)
+                self._site.tally.fail(row_path(row), reason)
             for piece in work.pieces:
                 piece.file.fail(reason)
 
@@ -162,16 +162,16 @@ class FrameWriter:
                         continue
                 create_special(site.target, path, entry, site.owners, problems)
             except (OSError, TargetError) as error:
-                site.refused(entry.path, error, entry.link)
+                site.refused(entry.path, error)
 
     def write_links(self, links: Sequence[tuple[bytes, Placed]]) -> list[Placed]:
         """Make further names of files that are restored. Those that must be restored on their own are returned."""
         return [one for first, one in links if not self._is_linked(first, one)]
 
     def _is_linked(self, first: bytes, one: Placed) -> bool:
-        site, link = self._site, parse_row(one.row).link
-        if link in site.failed_links:
-            return False
+        site = self._site
+        if site.tally.has_failed(site.above(first)):
+            return False  # something older may stand there
         try:
             if not create_hardlink(site.target, first, one.path, site.tally.problems):
                 return False

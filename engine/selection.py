@@ -9,8 +9,8 @@ A pattern is held against whole absolute paths:
     anything else   itself; and a pattern that is, letter by letter, the path of an entry means that entry
 
 Rule: what matches is selected with everything below it. A pattern without a slash at its beginning may begin at any
-folder (`*.pem`, `ssl/certs`). Characters are those of the file system's encoding; bytes that are none count as one each.
-It does not resolve `.` and `..` or the caller's working folder: whoever takes patterns from a user does that.
+folder (`*.pem`, `ssl/certs`). Characters are those of the file system's encoding; a byte that is part of none counts as
+one. It does not resolve `.` and `..` or the caller's working folder: whoever takes patterns from a user does that.
 """
 
 import os

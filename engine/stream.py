@@ -8,7 +8,7 @@ does not grow with the content: extents go into an ExtentList as their chunks ar
 import errno
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 from siltstone.store import ChunkId
@@ -31,11 +31,11 @@ def pack_chunks(ids: Sequence[ChunkId], ends: Sequence[int], start: int = 0) -> 
 class Stream:
     """One content on its way into the store."""
 
-    def __init__(self, workers: Workers, cutter: Cutter) -> None:
+    def __init__(self, workers: Workers, cutter: Cutter, on_read: Callable[[int], None]) -> None:
         self._workers, self._cutter = workers, cutter
         self._extents = ExtentList(workers.sink)
         self._parts: deque[bytes | tuple[Future[list[ChunkId]], list[int]]] = deque()
-        self.read_bytes = 0
+        self._on_read = on_read
         self.read_end = 0  # the size of the content as it was read, holes included
 
     def store(self, fd: int, size: int) -> tuple[bytes, bool]:
@@ -72,7 +72,7 @@ class Stream:
             ends = self._cutter.ends(buffer[:filled], last=last)
             used = ends[-1] if ends else 0
             carry = bytes(buffer[used:filled])
-            self.read_bytes += used
+            self._on_read(used)
             self._parts.append((self._workers.submit(self._store_stretch, buffer, ends), ends))
             self._collect(wait=False)
             if last:

@@ -6,7 +6,7 @@ what is not known yet waits in a queue, of at most WAITING entries. Files of one
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
@@ -20,6 +20,7 @@ from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError
 from .owners import SeenOwners
 from .scan import BLOCKS_AT, DIRECTORY, REGULAR, SYMLINK, Found, Scan
+from .teller import Teller
 from .workers import BUFFER
 
 WAITING = 50_000
@@ -32,8 +33,6 @@ WHOLE_SECONDS = 2_000_000_000
 # Below this a file with fewer blocks than bytes is as likely packed into its inode as sparse.
 SPARSE_FROM = 64 << 10
 
-Tell = Callable[[bytes, Counter[str]], None]
-
 
 class SetWalk:
     """One file set of one backup."""
@@ -45,11 +44,11 @@ class SetWalk:
         each: ResolvedSet,
         base: ManifestReader | None,
         report: Report,
-        tell: Tell,
+        teller: Teller,
     ) -> None:
-        self._set, self._base, self._report, self._tell = each, base, report, tell
+        self._set, self._base, self._report, self._teller = each, base, report, teller
         self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
-        self._contents = Contents(sink, store.ring.cut_seed, report)
+        self._contents = Contents(sink, store.ring.cut_seed, teller, report)
         self._manifest = ManifestWriter(sink)
         self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
         self._batch = Batch()
@@ -62,6 +61,7 @@ class SetWalk:
     def run(self, totals: Counter[str], owners: SeenOwners) -> SetInfo:
         """Walk, and add to the totals and the owners that were seen."""
         stats, pairs, self._owners = self.stats, owners.pairs, owners
+        teller = self._teller
         self._contents.owners = owners
         with self._contents:
             for found, row in self._merged():
@@ -70,6 +70,7 @@ class SetWalk:
                 kind = stat[1] & 0xF0
                 if kind == REGULAR:
                     stats["files"] += 1
+                    teller.files += 1
                     stats["bytes"] += size_of(stat)
                 else:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
@@ -79,14 +80,13 @@ class SetWalk:
                 else:
                     stats["changed" if row is not None else "new"] += 1
                     self._take(found, kind)
-                self._tell(path, stats)
+                teller.tell(path)
             self._submit()
             self._drain(until=0)
             self._contents.finish()
             index = self._manifest.finish()
-        stats["read_bytes"] = self._contents.read_bytes
         stats["skipped"] = self._scan.skipped
-        totals += stats
+        totals.update(stats)
         roots = tuple(self._set.roots.found)
         return SetInfo(self._set.file_set.name, roots, tuple(index), self._entries, stats["files"], stats["bytes"])
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .backend import Backend
 from .config import Config
+from .dry import DryWriter
 from .errors import Corrupt, ObjectMissing
 from .ids import ChunkId, PackName, Place, pack_object
 from .index import Index
@@ -36,8 +37,6 @@ class Store:
         self._adopting = threading.Lock()
         self._adopted = -1  # how many segments were known to be damaged when packs were last looked through
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
-        if self.index.damaged:
-            self._adopt()
 
     @classmethod
     def init(cls, backend: Backend, secrets: Sequence[tuple[Secret, str]], *, compression: str = "zstd") -> "Store":
@@ -64,6 +63,11 @@ class Store:
     def writer(self, compression: str | None = None) -> Writer:
         """A writing session, to be used as a context manager."""
         return Writer(self.opened, self.reader, self.index, compression)
+
+    def dry_writer(self) -> DryWriter:
+        """What counts what a `writer` would store. It knows of packs that no segment names, as a writer does."""
+        self._adopt()
+        return DryWriter(self.index, self.ring.id_key)
 
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies. Where no segment names it, packs that no sound segment names are looked through: once,

@@ -136,3 +136,11 @@ def test_events_stay_out_of_an_archive(silt: Silt, tree: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(ran.stdout)) as archive:
         assert archive.getnames()
     assert all(line.startswith("{") for line in ran.err.splitlines())
+
+
+def test_a_full_disk_has_its_own_code(silt: Silt, tree: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        running = silt.start("tar", "0/1", stdout=full.fileno())
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 7
+    assert b"No space left on device" in error

@@ -144,7 +144,8 @@ def test_a_new_frame_holds_what_was_added(chunks: list[tuple[bytes, bool]]) -> N
     """Whether the chunks lie side by side in the buffer or not."""
     buffer, ends = run_of(content for content, _ in chunks)
     frame = NewFrame(buffer)
-    start, kept = 0, []
+    start = 0
+    kept: list[bytes] = []
     for end, (content, wanted) in zip(ends, chunks, strict=True):
         if wanted or not kept:
             frame.add(chunk_id(content, ID_KEY), start, end)

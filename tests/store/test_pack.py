@@ -59,7 +59,9 @@ def infos(rows: list[tuple[list[tuple[bytes, int]], int, int]], slots: int = 1) 
 
 @settings(max_examples=50)
 @given(FRAMES, st.integers(1, 3), st.binary(max_size=40), st.sampled_from([b"", b"d" * 32]))
-def test_round_trip(rows: list[tuple[list[tuple[bytes, int]], int, int]], slots: int, before: bytes, key: bytes) -> None:
+def test_round_trip(
+    rows: list[tuple[list[tuple[bytes, int]], int, int]], slots: int, before: bytes, key: bytes
+) -> None:
     ended = Ended(infos(rows, slots), SLOTS[:slots], key=key)
     footer = ended.decode(ended.encode(), before=before)
     assert footer.frames == ended.frames

@@ -1,0 +1,144 @@
+"""Random histories of sessions against a plain model: what was committed reads back exactly, what was flushed is found.
+
+Rule: two sessions may be at work at once, each can be killed at any of its writes, and index segments may be lost at
+any time: they can always be made anew. The model is a dict of roots and a set of contents.
+"""
+
+from random import Random
+from typing import Self
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from siltstone.store import chunk_id
+from siltstone.store import index as index_module
+from siltstone.store import writer as writer_module
+from siltstone.store.index import INDEX
+
+from .backends import FaultyBackend, Killed, MemoryBackend
+from .stores import make, names, put, read_back, reopen, small_packs
+
+NUMBERS = st.lists(st.integers(0, 120), max_size=40)
+WHO = st.integers(0, 1)
+
+
+def content(number: int) -> bytes:
+    """Of any size from nothing to more than a frame."""
+    return Random(number).randbytes(number * number % 3001)
+
+
+class Session:
+    """A writer over a backend that dies when it is told to."""
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        self.backend = FaultyBackend(backend)
+        self.store = reopen(self.backend)
+        self.writer = self.store.writer("none")
+        self.contents: list[bytes] = []
+
+    def begin(self) -> Self:
+        self.writer.__enter__()
+        return self
+
+    def end(self, error: type[BaseException] | None = None) -> None:
+        self.writer.__exit__(error, None, None)
+
+
+class Histories(RuleBasedStateMachine):
+    """The store, and what is known of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small = small_packs(pack=6000, frame=1500)
+        self.small.__enter__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(index_module, "MERGE_WHEN", 3)
+        self.patch.setattr(writer_module, "SEGMENT_ENTRIES", 25)
+        self.backend = MemoryBackend()
+        make(self.backend)
+        self.sessions: dict[int, Session] = {}
+        self.committed: dict[str, list[bytes]] = {}
+        self.flushed: set[bytes] = set()
+
+    def teardown(self) -> None:
+        for session in self.sessions.values():
+            session.end()
+        self.small.__exit__(None, None, None)
+        self.patch.undo()
+
+    def session(self, who: int) -> Session:
+        if who not in self.sessions:
+            self.sessions[who] = Session(self.backend).begin()
+        return self.sessions[who]
+
+    @rule(who=WHO, numbers=NUMBERS)
+    def store(self, who: int, numbers: list[int]) -> None:
+        session = self.session(who)
+        contents = [content(number) for number in numbers]
+        ids = put(session.writer, contents)
+        assert ids == [chunk_id(each, session.store.ring.id_key) for each in contents]
+        session.contents += contents
+
+    @rule(who=WHO)
+    def flush(self, who: int) -> None:
+        session = self.session(who)
+        session.writer.flush()
+        self.flushed |= set(session.contents)
+
+    @rule(who=WHO)
+    def commit(self, who: int) -> None:
+        session = self.session(who)
+        name = f"backups/host/0/{len(self.committed)}"
+        ids = [chunk_id(each, session.store.ring.id_key) for each in session.contents]
+        session.writer.commit(name, {"chunks": ids})
+        self.committed[name] = list(session.contents)
+        self.flushed |= set(session.contents)
+
+    @precondition(lambda self: self.sessions)
+    @rule(who=WHO, error=st.sampled_from([None, RuntimeError]))
+    def leave(self, who: int, error: type[BaseException] | None) -> None:
+        if session := self.sessions.pop(who, None):
+            session.end(error)
+            self.flushed |= set(session.contents)  # without a commit, too
+
+    @rule(who=WHO, after=st.integers(0, 12), lands=st.booleans(), numbers=NUMBERS, commits=st.booleans())
+    def kill(self, who: int, after: int, lands: bool, numbers: list[int], commits: bool) -> None:
+        """The session goes on, and dies at one of its next writes."""
+        session, name = self.session(who), f"backups/killed/0/{len(self.committed)}"
+        session.backend._at, session.backend._lands = len(session.backend.changes) + after, lands
+        try:
+            put(session.writer, [content(number) for number in numbers])
+            session.writer.flush()
+            if commits:
+                session.writer.commit(name, {"chunks": []})
+                self.committed[name] = []
+            session.end()
+        except Killed:
+            with pytest.raises(Killed):
+                session.end()
+            if name in names(self.backend, "backups/"):
+                self.committed[name] = []
+        del self.sessions[who]
+
+    @rule(which=st.integers(0, 10))
+    def lose_a_segment(self, which: int) -> None:
+        segments = names(self.backend, INDEX)
+        if segments:
+            self.backend.delete(segments[which % len(segments)])
+
+    @invariant()
+    def everything_promised_is_there(self) -> None:
+        store = reopen(self.backend)
+        assert names(self.backend, "backups/") == sorted(self.committed)
+        for name, contents in self.committed.items():
+            assert read_back(store, name) == contents
+        for each in self.flushed:
+            chunk = chunk_id(each, store.ring.id_key)
+            assert store.find(chunk) is not None
+            assert store.read_chunk(chunk) == each
+
+
+Histories.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
+TestHistories = pytest.mark.timeout(110)(Histories.TestCase)

@@ -5,6 +5,7 @@ them for `silt --help`, which is why they import the engine, the store and rich 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -121,8 +122,20 @@ def run(arguments: Sequence[str]) -> int:
     return int(code or Exit.DONE)
 
 
+# How long a thread may keep the interpreter while others want it. Ours come back from C every few hundred microseconds,
+# and with Python's 5 ms they wait for each other: 200,000 small files were backed up in 28 s, with this in 10.
+TURN_SECONDS = 0.0005
+
+
+def _tune() -> None:
+    """Settings of the interpreter that are a program's to make, and no library's."""
+    sys.setswitchinterval(TURN_SECONDS)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service that is stopped ends as by Ctrl-C
+
+
 def main() -> None:
     """The entry point."""
+    _tune()
     # A name in another encoding must never end a listing; ours are escaped before, this catches the rest.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a real process has real streams

@@ -254,7 +254,7 @@ class TestDocument:
 def test_without_a_command_the_document_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
     for command in (compare, limits):
-        monkeypatch.setattr(command, "main", lambda arguments: called.append(arguments))
+        monkeypatch.setattr(command, "main", called.append)
     main(["--scale", "0.1", "--work", "/somewhere"])
     write = ["--write", str(DOCUMENT)]
     assert called == [[*write, "--scale", "0.1", "--work", "/somewhere"], [*write, "--work", "/somewhere"]]

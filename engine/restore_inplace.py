@@ -191,7 +191,7 @@ class Comparer:
         if differs or found.extras or row_has_extra(one.row):
             directory, name = site.target.place(one.path)
             with directory:
-                if differs or not _has_extras(directory.fd, name, entry, site):
+                if not metadata_stands(directory.fd, name, entry, site):
                     apply_metadata(directory.fd, name, entry, site.owners, site.tally.problems)
         site.tally.kept(sum(extent.length for extent in entry.extents) if not entry.indirect else entry.size)
 
@@ -209,14 +209,17 @@ def special_stands(fd: int, name: bytes, entry: Entry) -> bool:
         return False
 
 
-def _has_extras(fd: int, name: bytes, entry: Entry, site: Site) -> bool:
-    """Whether attributes and flags are the entry's."""
-    wanted = {
-        key: site.owners.acl(value) if key.startswith(b"system.posix_acl_") else value
-        for key, value in entry.xattrs.items()
-    }
+def metadata_stands(fd: int, name: bytes, entry: Entry, site: Site) -> bool:
+    """Whether owner, mode, time, attributes and flags are the entry's: then not even the change time need change."""
+    owners = site.owners
+    acls = (name for name in entry.xattrs if name.startswith(b"system.posix_acl_"))
+    xattrs = entry.xattrs | {name: owners.acl(entry.xattrs[name]) for name in acls}
+    wanted = (entry.mode, owners.uid(entry.uid), owners.gid(entry.gid), entry.mtime_ns)
     try:
-        return capture(name, entry.mode, dir_fd=fd) == (wanted, entry.flags)
+        now = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if (now.st_mode, now.st_uid, now.st_gid, now.st_mtime_ns) != wanted:
+            return False
+        return capture(name, entry.mode, dir_fd=fd) == (xattrs, entry.flags)
     except (OSError, MetadataError):
         return False
 

@@ -20,7 +20,7 @@ from .entry import parse_row, row_path
 from .errors import TargetError
 from .metadata import apply_metadata, apply_open
 from .restore_assembly import Site
-from .restore_inplace import special_stands
+from .restore_inplace import metadata_stands, special_stands
 from .restore_plan import Batch, Copy, FrameWork, Placed, Window, check_store
 from .restore_rows import row_mode, row_size
 from .restore_small import SmallWriter
@@ -158,7 +158,8 @@ class FrameWriter:
                 directory, name = site.target.place(path)
                 with directory:
                     if special_stands(directory.fd, name, entry):
-                        apply_metadata(directory.fd, name, entry, site.owners, problems)
+                        if not metadata_stands(directory.fd, name, entry, site):
+                            apply_metadata(directory.fd, name, entry, site.owners, problems)
                         continue
                 create_special(site.target, path, entry, site.owners, problems)
             except (OSError, TargetError) as error:

@@ -144,6 +144,11 @@ def run(script: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def runnable(text: str) -> str:
+    """The blocks of a page that are to be run, as one script."""
+    return "\n".join(block.body for block in blocks(text, "sh run"))
+
+
 class TestExamples:
     @BY_PAGE
     def test_shell_is_shell_and_every_silt_parses(self, page: Path) -> None:
@@ -159,13 +164,12 @@ class TestExamples:
                 except click.ClickException as error:
                     pytest.fail(f"{page.name}, line {block.line}: {line}: {error.format_message()}", pytrace=False)
 
-    @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page.read_text(), "sh run")], ids=lambda p: p.stem)
+    @pytest.mark.parametrize("page", ROOT.glob("docs/*.md"), ids=lambda page: page.stem)
     def test_runnable_blocks_run(self, page: Path, sandbox: dict[str, str]) -> None:
-        run("\n".join(block.body for block in blocks(page.read_text(), "sh run")), sandbox)
+        run(runnable(page.read_text()), sandbox)
 
     def test_five_minutes_bring_everything_back(self, sandbox: dict[str, str]) -> None:
-        script = "\n".join(block.body for block in blocks(read("README.md"), "sh run"))
-        said = run(script, sandbox)
+        said = run(runnable(read("README.md")), sandbox)
         home = Path(sandbox["HOME"])
         numbers = (home / "trial" / "documents" / "numbers").read_text()
         assert numbers == "".join(f"{number}\n" for number in range(1, 200_001))
@@ -178,17 +182,21 @@ class TestExamples:
     def test_healing_by_hand_heals(self, sandbox: dict[str, str]) -> None:
         (script,) = (block.body for block in blocks(read("docs/operations.md"), "sh") if "truncate" in block.body)
         store = Path(sandbox["HOME"]) / "store"
-        sandbox |= {"SILT_STORE": str(store), "SILT_PASSPHRASE": "a passphrase"}
-        made = 'seq 100000 >a; silt init; printf \'name = "d"\\n[file-sets.d]\\npaths = ["a"]\\n\' >deployment.toml'
+        sandbox["SILT_STORE"] = str(store)
+        made = 'seq 100000 >a; silt init --no-encryption; printf \'name = "d"\\n[file-sets.d]\\npaths = ["a"]\\n\' >deployment.toml'
         run(f"{made}\nsilt backup -c deployment.toml", sandbox)
-        pack = max((path for path in (store / "packs").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        pack = max(
+            (path for path in (store / "packs").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+        )
         bytes_of = bytearray(pack.read_bytes())
         bytes_of[1000] ^= 1
         pack.write_bytes(bytes_of)
         run("silt verify --read-data all && exit 1 || test $? = 4", sandbox)
         assert "/mnt/backup/store" in script
         assert "26/266eda*" in script
-        script = script.replace("/mnt/backup/store", str(store)).replace("26/266eda*", str(pack.relative_to(store / "packs")))
+        script = script.replace("/mnt/backup/store", str(store)).replace(
+            "26/266eda*", str(pack.relative_to(store / "packs"))
+        )
         assert "no damage found" in run(script, sandbox)
         run("silt verify --read-data all; silt restore 0/0 --to out; cmp a out$PWD/a", sandbox)
 
@@ -213,7 +221,9 @@ class TestExamples:
         assert all(map(rule_mistake, examples))
 
     def test_every_command_has_an_example(self) -> None:
-        shown = {line.split()[1] for page in PAGES for block in blocks(page.read_text()) for line in lines_of_silt(block)}
+        shown = {
+            line.split()[1] for page in PAGES for block in blocks(page.read_text()) for line in lines_of_silt(block)
+        }
         assert set(COMMANDS) - shown == {"completion"}  # its help says where the script goes
 
 
@@ -276,7 +286,9 @@ class TestTables:
         assert tuple(coded(row[0])[0] for row in rows) == KEYS
 
     def test_variables_of_the_environment(self) -> None:
-        used = {name for path in (ROOT / "cli").rglob("*.py") for name in re.findall(r"\"(SILT_[A-Z_]+)", path.read_text())}
+        used = {
+            name for path in (ROOT / "cli").rglob("*.py") for name in re.findall(r"\"(SILT_[A-Z_]+)", path.read_text())
+        }
         assert {coded(row[0])[0] for row in table(read("docs/operations.md"), "variable", "meaning")} == used
 
     def test_constants(self) -> None:

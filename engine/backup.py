@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from siltstone.store import Corrupt, DryWriter, ObjectExists, ObjectMissing, SiltError, Store, Writer
+from siltstone.store import Corrupt, DryWriter, NewerFormat, ObjectExists, ObjectMissing, SiltError, Store, Writer
 
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .errors import SourceError
@@ -133,7 +133,7 @@ def _expected(store: Store, plan: Plan, base: Level | None) -> tuple[int | None,
         return None, None
     try:
         newest = read_level(store, max(last))
-    except (Corrupt, ObjectMissing):
+    except (Corrupt, NewerFormat, ObjectMissing):
         return None, None
     return sum(files.files for files in newest.sets), sum(files.bytes for files in newest.sets)
 

@@ -114,7 +114,7 @@ class _Run:
             site = Site(target, self._owners, self._tally, base)
             comparer = Comparer(self._rows, self._store.ring.id_key, target)
             planner = Planner(self._store, most_assemblies=most_assemblies())
-            walk = Walk(self._rows, planner, site, comparer, pool)
+            walk = Walk(self._rows, planner, site, comparer, pool, self._pace)
             self._writer = FrameWriter(self._store, site)
             try:
                 self._carry_out(walk, pool)

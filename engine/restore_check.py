@@ -71,8 +71,10 @@ def preview(rows: LevelRows, comparer: Comparer, base: bytes, tally: Tally, pace
 
     def missing(one: Placed, found: Found) -> int:
         entry = parse_row(one.row)
-        if entry.link is not None and (entry.link in counted or counted.add(entry.link)):
+        if entry.link in counted:
             return 0
+        if entry.link is not None:
+            counted.add(entry.link)
         there = found.there
         lengths = (0 if extent.id is None else extent.length for extent in rows.extents(entry))
         return sum(length for at, length in enumerate(lengths) if there is None or not there[at])

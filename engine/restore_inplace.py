@@ -178,9 +178,10 @@ class Comparer:
         """Whether the inode is the entry's alone, or of its other names: a shared one must not be changed or kept."""
         _, _, _, links, _, _, _, inode, _, device, _ = STAT.unpack(now)
         if entry.link is None:
-            return links == 1
+            return bool(links == 1)
         with self._lock:
-            return links <= entry.nlink and self._claimed.setdefault((device, inode), entry.link) == entry.link
+            mine = self._claimed.setdefault((device, inode), entry.link) == entry.link
+            return mine and bool(links <= entry.nlink)
 
     def keep(self, site: Site, one: Placed, found: Found) -> None:
         """Put back the metadata of a file whose content is right, where it differs. OSError, TargetError."""
@@ -219,7 +220,8 @@ def metadata_stands(fd: int, name: bytes, entry: Entry, site: Site) -> bool:
         now = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if (now.st_mode, now.st_uid, now.st_gid, now.st_mtime_ns) != wanted:
             return False
-        return capture(name, entry.mode, dir_fd=fd) == (xattrs, entry.flags)
+        found, flags = capture(name, entry.mode, dir_fd=fd)
+        return found == xattrs and flags == entry.flags
     except (OSError, MetadataError):
         return False
 

@@ -19,6 +19,7 @@ from .errors import TargetError
 from .flags import LOCKS
 from .problems import reason_of
 from .restore_assembly import Assembly, Site
+from .restore_check import Pace
 from .restore_inplace import Comparer, batches
 from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
@@ -52,9 +53,11 @@ _NOWHERE = _Folder(b"", b"\0", False, None)
 class Walk:
     """Plans the windows of a restore. One thread, the same for all of it."""
 
-    def __init__(self, rows: LevelRows, planner: Planner, site: Site, comparer: Comparer, workers: Executor) -> None:
+    def __init__(
+        self, rows: LevelRows, planner: Planner, site: Site, comparer: Comparer, workers: Executor, pace: Pace
+    ) -> None:
         self._rows, self._planner, self._site = rows, planner, site
-        self._comparer, self._workers = comparer, workers
+        self._comparer, self._workers, self._pace = comparer, workers, pace
         self._cut = len(site.base)
         self._folders: list[_Folder] = []
         self._at = _NOWHERE  # the last of the folders
@@ -236,6 +239,7 @@ class Walk:
         self._candidates = []
         looking = [self._workers.submit(self._look, group) for group in groups]
         try:
+            self._pace.wait(looking, "compare")
             for group, future in zip(groups, looking, strict=True):
                 for one, there in zip(group, future.result(), strict=True):
                     if there is not True:

@@ -10,6 +10,7 @@ import errno
 import os
 import resource
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -78,26 +79,26 @@ class FrameWriter:
     def __init__(self, store: Store, site: Site) -> None:
         self._store, self._site = store, site
         self._small = SmallWriter(site)
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def stop(self) -> None:
         """Ask all calls to end after what they have at hand."""
-        self._stopped = True
+        self._stopped.set()
 
     def write_stretch(self, stretch: Stretch, frames: dict[int, FrameWork]) -> None:
         """Read the frames and write all that needs them. Raises BackendError when nothing can be read any more."""
         left = list(stretch.numbers)
-        while left and not self._stopped:
+        while left and not self._stopped.is_set():
             try:
                 for number, plain in self._store.read_frames(stretch.pack, left):
                     self._write_frame(frames.pop(number), plain)
-                    if self._stopped:
+                    if self._stopped.is_set():
                         break
                 return
             except Corrupt as error:
                 left = [number for number in left if number in frames]
                 bad = [error.frame] if error.frame in left else left
-                self._fail_frames([frames.pop(number) for number in bad if number is not None], str(error))
+                self._fail_frames([frames.pop(number) for number in bad], str(error))
                 left = [number for number in left if number in frames]
             except (ObjectMissing, BackendError) as error:
                 check_store(self._store, error)
@@ -126,7 +127,7 @@ class FrameWriter:
         """Copy what stays the same from the files that stand there."""
         buffer = memoryview(bytearray(COPY_PIECE))
         for copy in copies:
-            if self._stopped:
+            if self._stopped.is_set():
                 return
             try:
                 self._copy_range(copy, buffer)

@@ -102,7 +102,7 @@ class Census:
                 self._log.lose("index/", [key])
         for number, count in wrong.items():
             pack = pack_object(self.packs.names[number])
-            self._log.add("index/", f"{count} entries name places in {pack} where their chunks are not")
+            self._log.add("index/", f"it names places in {pack} where {count} of its chunks are not")
 
     def footers(self, numbers: list[int]) -> Iterator[tuple[int, Footer]]:
         """The footers of those packs that have a readable one; the others are noted, and `unusable` from then on."""

@@ -12,16 +12,14 @@ from siltstone.store import (
     Corrupt,
     Footer,
     ObjectMissing,
-    PackName,
     Place,
     Store,
     footer_keys,
     pack_object,
-    raise_if_away,
 )
 
 from .verify_census import Census
-from .verify_damage import DamageLog, Key
+from .verify_damage import DamageLog, Key, frame_opens
 from .verify_manifests import key_of
 
 
@@ -65,17 +63,5 @@ def _prove(store: Store, log: DamageLog, footer: Footer, hits: set[Key]) -> None
     for number, frame in enumerate(footer.frames):
         held = [(slot, key_of(chunk)) for slot, chunk in enumerate(frame.ids)]
         wanted = [(slot, key) for slot, key in held if key in hits and key not in log.copies]
-        if wanted and number not in bad and _opens(store, log, footer.pack, number):
+        if wanted and number not in bad and frame_opens(store, log, footer.pack, number):
             log.copies |= {key: Place(footer.pack, number, slot) for slot, key in wanted}
-
-
-def _opens(store: Store, log: DamageLog, pack: PackName, frame: int) -> bool:
-    try:
-        for _ in store.read_frames(pack, [frame]):
-            pass
-    except (Corrupt, ObjectMissing, BackendError) as error:
-        if isinstance(error, BackendError):
-            raise_if_away(store.backend)
-        log.lose_frames(pack, [frame], f"frame {frame} does not open: {error}")
-        return False
-    return True

@@ -6,7 +6,7 @@ must not keep it to itself. Memory grows with the damage, never with the store.
 
 from collections.abc import Iterable
 
-from siltstone.store import PackName, Place, pack_object
+from siltstone.store import BackendError, Corrupt, ObjectMissing, PackName, Place, Store, pack_object, raise_if_away
 
 from .events import Report, Warned
 from .verify_result import Damage
@@ -61,3 +61,19 @@ class DamageLog:
             if damage.copies and not damage.chunks:
                 damage.error += "; nothing is lost: there is another copy of every chunk"
         return found
+
+
+def frame_opens(store: Store, log: DamageLog, pack: PackName, frame: int) -> bool:
+    """Whether a frame opens; enters it into the log where it does not. Raises BackendError when the storage is away."""
+    try:
+        for _ in store.read_frames(pack, [frame]):
+            pass
+    except (Corrupt, BackendError) as error:
+        if isinstance(error, BackendError):
+            raise_if_away(store.backend)
+        verb = "cannot be read" if isinstance(error, BackendError) else "does not open"
+        log.lose_frames(pack, [frame], f"frame {frame} {verb}")
+        return False
+    except (ObjectMissing, IndexError):  # the pack is gone, or the index names a frame that it does not have
+        return False
+    return True

@@ -16,7 +16,7 @@ from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, Place
 
 from .entry import EXTENT, HEAD, PATH_AT, parse_row
 from .levels import Level
-from .verify_damage import DamageLog, Key
+from .verify_damage import DamageLog, Key, frame_opens
 
 if TYPE_CHECKING:
     import numpy
@@ -182,14 +182,13 @@ class Manifests:
 
     def _note(self, chunk: ChunkId, error: Corrupt | ObjectMissing | BackendError) -> None:
         self.unreadable[key_of(chunk)] = str(error)
-        if isinstance(error, ObjectMissing):
-            return  # which pack or chunk is missing is seen from the index
         if isinstance(error, BackendError):
             raise_if_away(self._store.backend)
+        if isinstance(error, ObjectMissing) or (isinstance(error, Corrupt) and error.frame is None):
+            return  # missing packs and chunks, and damaged footers, are seen from the index
         place = self._store.find(chunk)
-        if place is not None and (isinstance(error, BackendError) or error.frame is not None):
-            verb = "cannot be read" if isinstance(error, BackendError) else "does not open"
-            self._log.lose_frames(place.pack, [place.frame], f"frame {place.frame} {verb}")
+        if place is not None:
+            frame_opens(self._store, self._log, place.pack, place.frame)
 
 
 def list_chunks(lists: Sequence[bytes]) -> Iterator[ChunkId]:

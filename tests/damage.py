@@ -61,7 +61,7 @@ def make_tree(root: Path) -> None:
     """Small files enough for several manifest chunks, large ones for several frames, and names of the same content."""
     rng = random.Random(4)
     (root / "small").mkdir(parents=True)
-    for number in range(1200):
+    for number in range(4000):
         (root / "small" / f"{number:04}").write_bytes(rng.randbytes(rng.randrange(200)))
     (root / "large").mkdir()
     for number in range(3):

@@ -28,11 +28,12 @@ def put_back(store: Store, level: Level, target: Path | None, *patterns: Path | 
     """Restore a level below a folder (None: in place), owners by number."""
     selection = Selection(tuple(map(os.fsencode, patterns)), options.pop("set_name", None))
     folder = None if target is None else os.fsencode(target)
-    options = {"numeric_ids": True, "report": ignore} | options
     base = options.pop("base", None)
-    return restore(
-        store, level, target=folder, selection=selection, base=None if base is None else os.fsencode(base), **options
-    )
+    options.setdefault("numeric_ids", True)
+    options.setdefault("report", ignore)
+    if base is not None:
+        options["base"] = os.fsencode(base)
+    return restore(store, level, target=folder, selection=selection, **options)
 
 
 def below(target: Path, path: Path) -> Path:
@@ -77,7 +78,7 @@ def commit_rows(
             manifest.add(entry.path, make_row(entry.path, head, pack_extents(entry.extents), more))
         index = tuple(manifest.finish())
         ref = LevelRef("hand", 0, len(list_levels(store)))
-        files = SetInfo("files", roots, index, len(listed), len(listed), 0)  # type: ignore[arg-type]  # ids are bytes
+        files = SetInfo("files", roots, index, len(listed), len(listed), 0)
         level = Level(ref, "full", None, 0, 0, "host", "", "", (files,), {}, (), {}, {})
         writer.commit(ref.name, to_root(level))
     return list_levels(store)[-1]

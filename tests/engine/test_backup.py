@@ -11,8 +11,7 @@ import pytest
 
 from siltstone.engine import Deployment, FileSet, Noted, Progress, SourceError, back_up
 from siltstone.engine import backup as module
-from siltstone.engine import content, scan
-from siltstone.engine.files_plain import STAT
+from siltstone.engine.files import STAT, read_files, scan_directory, stat_of, stat_path
 from tests.backing_up import Place, calm_down, picture, recorded
 
 
@@ -82,16 +81,29 @@ def test_what_a_level_says_of_itself(place: Place) -> None:
     assert (again["new"], again["changed"], again["unchanged"], again["gone"]) == (0, 1, 3, 2)
 
 
+def change_content(path: Path) -> None:
+    """And set the mtime back."""
+    path.write_bytes(b"A" * 1000)
+    os.utime(path, ns=(0, 10**18))
+
+
+def replace_file(path: Path) -> None:
+    """By another one of the same size and mtime."""
+    change_content(path.with_name("other"))
+    path.with_name("other").rename(path)
+
+
+def shorten(path: Path) -> None:
+    os.truncate(path, 999)
+    os.utime(path, ns=(0, 10**18))
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
-    "content, and the mtime set back": lambda path: (path.write_bytes(b"A" * 1000), os.utime(path, ns=(0, 10**18))),
-    "another file of the same size and mtime": lambda path: (
-        path.with_name("other").write_bytes(b"A" * 1000),
-        os.utime(path.with_name("other"), ns=(0, 10**18)),
-        path.with_name("other").rename(path),
-    ),
+    "content": change_content,
+    "another file": replace_file,
     "mtime": lambda path: os.utime(path, ns=(0, 10**18 + 1)),
     "mode": lambda path: path.chmod(0o600),
-    "size": lambda path: (os.truncate(path, 999), os.utime(path, ns=(0, 10**18))),
+    "size": shorten,
     "xattr": lambda path: os.setxattr(path, "user.note", b"x"),
     "another name": lambda path: os.link(path, path.with_name("also")),
 }
@@ -128,17 +140,16 @@ def test_what_is_not_opened(place: Place, monkeypatch: pytest.MonkeyPatch) -> No
 
 def as_before(monkeypatch: pytest.MonkeyPatch, path: Path, stat: bytes) -> None:
     """The file system says that the file is as it was, down to its ctime and inode."""
-    real = scan.scan_directory
-    monkeypatch.setattr(
-        scan,
-        "scan_directory",
-        lambda folder: [(name, stat if name == path.name.encode() else found) for name, found in real(folder)],
-    )
+
+    def listing(folder: bytes) -> list[tuple[bytes, bytes]]:
+        return [(name, stat if name == path.name.encode() else found) for name, found in scan_directory(folder)]
+
+    monkeypatch.setattr("siltstone.engine.scan.scan_directory", listing)
 
 
 def test_a_full_backup_reads_what_looks_unchanged(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     path = place.tree / "b"
-    before = scan.stat_path(os.fsencode(path))
+    before = stat_path(os.fsencode(path))
     place.level()
     path.write_bytes(b"X" * 1000)
     as_before(monkeypatch, path, before)
@@ -160,10 +171,13 @@ def test_a_change_within_a_tick_of_the_clock_is_noticed(
         fields[5:7] = [time_ns - time_ns % clock for time_ns in fields[5:7]]
         return STAT.pack(*fields)
 
-    listed, opened, read = scan.scan_directory, content.stat_of, content.read_files
-    monkeypatch.setattr(scan, "scan_directory", lambda folder: [(n, coarse(s)) for n, s in listed(folder)])
-    monkeypatch.setattr(content, "stat_of", lambda fd: coarse(opened(fd)))
-    monkeypatch.setattr(content, "read_files", lambda *a: [(*r[:3], coarse(r[3]), *r[4:]) for r in read(*a)])
+    coarsened = {
+        "scan.scan_directory": lambda folder: [(name, coarse(stat)) for name, stat in scan_directory(folder)],
+        "content.stat_of": lambda fd: coarse(stat_of(fd)),
+        "content.read_files": lambda *given: [(*r[:3], coarse(r[3]), *r[4:]) for r in read_files(*given)],
+    }
+    for name, function in coarsened.items():
+        monkeypatch.setattr(f"siltstone.engine.{name}", function)
     path = place.tree / "a"
     while time.time_ns() % clock > clock // 4:  # a moment that leaves time before the next tick
         time.sleep(0.0005)

@@ -16,6 +16,7 @@ from siltstone.engine.metadata import MetadataError
 from siltstone.engine.restore import restore
 from siltstone.engine.workers import BUFFER
 from tests.backing_up import Place, picture, recorded
+from tests.moments import before_small_files_are_read
 from tests.trees import difference, make_tree, remove_tree
 from tests.unprivileged import needs_root
 
@@ -101,8 +102,8 @@ def test_what_lies_deeper_than_a_path_may_be_long(place: Place, deep: int) -> No
     assert not place.warned
     found = {os.path.basename(entry.path): entry for entry in entries(place.open(), level)}
     assert found[b"link"].target == b"large"
-    for name in (b"small", b"large", b"sparse", b"small too"):
-        assert found[name].xattrs == {b"user.note": name.split()[0]}
+    for kept in (b"small", b"large", b"sparse", b"small too"):
+        assert found[kept].xattrs == {b"user.note": kept.split()[0]}
     assert found[b"folder"].xattrs == {b"user.note": b"f"}
     assert difference(place.tree, restored(place, 0)) == []
     file = make_below(deep, "large", b"changed")
@@ -163,24 +164,22 @@ def test_what_proc_says_has_no_size(place: Place) -> None:
     assert not restore(place.open(), level, target=os.fsencode(out), report=lambda event: None).failures
 
 
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
 def test_warnings_stand_in_the_root_and_are_capped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_WARNINGS", 5)
-    real = content.read_files
-
-    def vanishing(paths: list[bytes], sizes: list[int], buffer: memoryview) -> object:
-        for path in paths:
-            os.unlink(path)
-        return real(paths, sizes, buffer)
-
-    monkeypatch.setattr(content, "read_files", vanishing)
     for number in range(9):
         (place.tree / f"{number}").write_bytes(b"x")
+    before_small_files_are_read(monkeypatch, lambda: empty(place.tree))
     made = place.back_up()
     assert made.level is not None
     assert (made.warnings, made.level.stats["warnings"], made.stats["warnings"]) == (9, 9, 9)
     (level,) = list_levels(place.open())
-    expected = [("vanished", place.path(str(n)), "it vanished, or became something else, before it was read") for n in range(5)]
-    assert list(level.warnings) == expected
+    said = "it vanished, or became something else, before it was read"
+    assert list(level.warnings) == [("vanished", place.path(str(number)), said) for number in range(5)]
     assert (level.sets[0].files, level.sets[0].bytes, level.sets[0].entries) == (0, 0, 1)
 
 

@@ -5,18 +5,19 @@ The change is made by the test at the very moment: it wraps the call by which th
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from siltstone.engine import Level, content, entries
+from siltstone.engine import Level, entries
 from siltstone.engine.restore import restore
 from siltstone.engine.workers import BUFFER
 from siltstone.store import Store
 from tests.backing_up import Place, content_of, picture, recorded
+from tests.moments import before_small_files_are_read, while_it_is_read
 from tests.unprivileged import folder_of_nobody, unprivileged
 
 LARGE = 2 * BUFFER + 1000
@@ -30,32 +31,6 @@ def place(tmp_path: Path) -> Place:
     (place.tree / "a").write_bytes(b"before it")
     (place.tree / "z").write_bytes(b"behind it")
     return place
-
-
-def before_small_files_are_read(patch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
-    """Make a change between the scan and the reading of a batch, once."""
-    real, left = content.read_files, [change]
-
-    def read_files(paths: Sequence[bytes], sizes: Sequence[int], buffer: memoryview) -> Any:
-        while left:
-            left.pop()()
-        return real(paths, sizes, buffer)
-
-    patch.setattr(content, "read_files", read_files)
-
-
-def while_it_is_read(patch: pytest.MonkeyPatch, path: Path, change: Callable[[], object], *, after: int = 1) -> None:
-    """Make a change once so many reads of a large file were made."""
-    real, seen = os.preadv, [0]
-
-    def preadv(fd: int, buffers: Any, offset: int) -> int:
-        if os.readlink(f"/proc/self/fd/{fd}").startswith(str(path)):
-            seen[0] += 1
-            if seen[0] == after + 1:
-                change()
-        return real(fd, buffers, offset)
-
-    patch.setattr(os, "preadv", preadv)
 
 
 def held(store: Store, level: Level, path: Path) -> bytes | None:
@@ -75,6 +50,11 @@ def check_the_rest(place: Place, level: Level, *but: str) -> None:
     assert result.files == sum(files.files for files in level.sets)
 
 
+def become(path: Path, make: Change) -> None:
+    path.unlink()
+    make(path)
+
+
 SMALL: dict[str, tuple[Change, bytes | None]] = {
     "grows": (lambda path: path.write_bytes(b"much longer than before"), b"much longer than before"),
     "shrinks": (lambda path: path.write_bytes(b"-"), b"-"),
@@ -84,9 +64,9 @@ SMALL: dict[str, tuple[Change, bytes | None]] = {
     "gets another name": (lambda path: os.link(path, path.with_name("n2")), b"first"),
     "grows large": (lambda path: path.write_bytes(b"x" * LARGE), b"x" * LARGE),
     "vanishes": (Path.unlink, None),
-    "becomes a folder": (lambda path: (path.unlink(), path.mkdir()), None),
-    "becomes a link": (lambda path: (path.unlink(), path.symlink_to("a")), None),
-    "becomes a FIFO": (lambda path: (path.unlink(), os.mkfifo(path)), None),
+    "becomes a folder": (lambda path: become(path, Path.mkdir), None),
+    "becomes a link": (lambda path: become(path, lambda path: path.symlink_to("a")), None),
+    "becomes a FIFO": (lambda path: become(path, os.mkfifo), None),
 }
 
 
@@ -100,9 +80,8 @@ def test_a_small_file_that_changes_before_it_is_read(place: Place, monkeypatch: 
         before_small_files_are_read(patch, lambda: change(path))
         level = place.level()
     assert held(place.open(), level, path) == expected
-    assert place.warned == ([("vanished", str(path))] if expected is None else [] if how != "is replaced" else [
-        ("vanished", place.path("z"))
-    ])
+    vanished = ["file"] if expected is None else ["z"] if how == "is replaced" else []
+    assert place.warned == [("vanished", place.path(name)) for name in vanished]
     check_the_rest(place, level, "file", "n2", "z" if how == "is replaced" else "file")
     again = place.level()
     assert not place.warned

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import Entry, Level, entries, extents_of, extent_list
+from siltstone.engine import Entry, Level, entries, extent_list, extents_of
 from siltstone.engine.content import BATCH_FILES
 from siltstone.engine.cut import MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
 from siltstone.engine.restore import restore
@@ -111,7 +111,7 @@ def write_sparse(path: Path, size: int, *data: tuple[int, int]) -> None:
         file.truncate(size)
 
 
-SPARSE = {
+SPARSE: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {
     "only a hole": (3 << 20, ()),
     "a large hole": (20 << 20, ()),
     "first": (8 << 20, ((6 << 20, 2 << 20),)),
@@ -134,8 +134,8 @@ def test_holes_stay_holes(place: Place) -> None:
     for name in SPARSE:
         path = place.tree / name
         found = list(extents_of(store, entry(store, made.level, path)))
-        data = sum(extent.length for extent in found if extent.id is not None)
-        assert data <= path.stat().st_blocks * 512
+        stored = sum(extent.length for extent in found if extent.id is not None)
+        assert stored <= path.stat().st_blocks * 512
     assert made.stats["read_bytes"] <= sum((place.tree / name).stat().st_blocks for name in SPARSE) * 512
     check_restored(place, made.level)
 

@@ -1,7 +1,6 @@
 """Hard links: every name is an entry with the whole content, read once, and the names belong together again."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 from siltstone.engine import Deployment, Entry, FileSet, Level, Warned, back_up, content, entries
 from siltstone.engine import walk as module
 from siltstone.engine.restore import restore
-from siltstone.engine.scan import Found, Scan
 from siltstone.engine.workers import BUFFER
 from tests.backing_up import Place, calm_down, picture, recorded
+from tests.moments import before_small_files_are_read, once_it_is_scanned
 from tests.trees import difference
 
 
@@ -150,22 +149,11 @@ def test_many_further_names_wait_for_no_more_than_others_do(place: Place, monkey
     assert 0 < longest[0] <= 20
 
 
-def before_reading(patch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
-    real, left = content.read_files, [change]
-
-    def read_files(paths: Sequence[bytes], sizes: Sequence[int], buffer: memoryview) -> Any:
-        while left:
-            left.pop()()
-        return real(paths, sizes, buffer)
-
-    patch.setattr(content, "read_files", read_files)
-
-
 def test_a_name_whose_first_name_vanished_is_read_itself(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (place.tree / "a").write_bytes(b"content")
     link(place.tree / "a", place.tree / "b", place.tree / "c")
     with monkeypatch.context() as patch:
-        before_reading(patch, (place.tree / "a").unlink)
+        before_small_files_are_read(patch, (place.tree / "a").unlink)
         level = place.level()
     assert place.warned == [("vanished", place.path("a"))]
     found = {entry.path: entry for entry in entries(place.open(), level)}
@@ -174,19 +162,6 @@ def test_a_name_whose_first_name_vanished_is_read_itself(place: Place, monkeypat
     assert [recorded(place.open(), level)[name].content for name in names] == [b"content"] * 2
     assert found[names[0]].link == found[names[1]].link is not None
     check(place, place.level())
-
-
-def during_the_scan(patch: pytest.MonkeyPatch, name: str, change: Callable[[], object]) -> None:
-    """Make a change just before the scan goes on to the entry of this name."""
-    real = Scan.__iter__
-
-    def scan(self: Scan) -> Iterator[Found]:
-        for found in real(self):
-            yield found
-            if found.path.endswith(b"/" + name.encode()):
-                change()
-
-    patch.setattr(Scan, "__iter__", scan)
 
 
 def test_a_file_that_gets_the_inode_of_one_that_was_scanned(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +187,7 @@ def test_a_file_that_gets_the_inode_of_one_that_was_scanned(place: Place, monkey
         link(late, late.with_name("late too"))
 
     with monkeypatch.context() as patch:
-        during_the_scan(patch, "z", exchange)
+        once_it_is_scanned(patch, "z", exchange)
         level = place.level()
     found = {entry.path: entry for entry in entries(place.open(), level)}
     seen = recorded(place.open(), level)
@@ -230,7 +205,7 @@ def test_a_file_that_changes_between_the_scan_of_its_names(place: Place, monkeyp
     first.write_bytes(b"before")
     link(first, second)
     with monkeypatch.context() as patch:
-        during_the_scan(patch, "z", lambda: first.write_bytes(b"and after"))
+        once_it_is_scanned(patch, "z", lambda: first.write_bytes(b"and after"))
         level = place.level()
     assert not [event for event in place.events if isinstance(event, Warned) and event.kind != "changed"]
     found: dict[bytes, Entry] = {entry.path: entry for entry in entries(place.open(), level)}

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from siltstone.engine import Event, LevelRef, Warned, back_up, list_levels, quick_deployment
 from siltstone.engine.restore import restore
@@ -193,12 +200,11 @@ class History(RuleBasedStateMachine):
         shutil.rmtree(out, ignore_errors=True)
         result = restore(self.store, level, target=out, report=lambda event: None)
         assert not result.failures
-        strip = {path.removeprefix(out): seen for path, seen in picture(out + self.top).items()}
-        names = {path: seen._replace(names=tuple(n.removeprefix(out) for n in seen.names)) for path, seen in strip.items()}
-        wanted = {
-            path: seen._replace(names=seen.names if len(seen.names) > 1 else ()) for path, seen in self.then[ref].items()
-        }
-        assert names == wanted
+        restored = {}
+        for path, seen in picture(out + self.top).items():
+            names = tuple(name.removeprefix(out) for name in seen.names)
+            restored[path.removeprefix(out)] = seen._replace(names=names)
+        assert restored == self.then[ref]
 
     @invariant()
     def the_newest_level_is_the_tree(self) -> None:

@@ -248,7 +248,14 @@ def test_killed_at_any_moment_and_run_again(tmp_path: Path, store: Store, seed: 
     killed = 0
     for _ in range(12):
         calls, seconds = rng.choice([(rng.randrange(1, 400), 9), (0, rng.uniform(0, 0.1))])
-        arguments = [tmp_path / "store", tmp_path / "out", tree, KEY.data.hex(), str(calls), str(seconds)]
+        arguments = [
+            str(tmp_path / "store"),
+            str(tmp_path / "out"),
+            str(tree),
+            KEY.data.hex(),
+            str(calls),
+            str(seconds),
+        ]
         done = subprocess.run([sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], capture_output=True)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         killed += done.returncode != 0

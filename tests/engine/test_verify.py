@@ -12,6 +12,7 @@ from siltstone.engine import Event, Progress, Stretch, Warned, verify, verify_ce
 from siltstone.engine.levels import LevelRef
 from siltstone.engine.verify_result import ALL_DATA, NO_DATA
 from siltstone.engine.verify_roots import missing_levels
+from siltstone.store import list_packs
 from tests.backed_up import back_up, copied, delete, flip, ignore, label, new_store, objects, reopened
 from tests.damage import WAYS, Sample, sample, verified
 from tests.store.backends import MemoryBackend
@@ -154,6 +155,29 @@ def test_every_flip_in_an_index_segment(sample: Sample) -> None:
         (damage,) = verified(backend, data=False).damaged
         assert (damage.object, damage.levels) == (segment, {}), f"at {at}"
         flip(backend, segment, at)
+
+
+@pytest.mark.parametrize("frame", [1, 7777])
+@pytest.mark.parametrize("what", ["content", "manifest"])
+def test_an_index_that_leads_astray(sample: Sample, what: str, frame: int) -> None:
+    """An entry that names another frame than the chunk's: a fault of whoever wrote it, which loses nothing."""
+    backend = copied(sample.backend)
+    store = reopened(backend)
+    chunk = next(iter(sample.manifests if what == "manifest" else sample.needs))
+    place = store.find(chunk)
+    assert place is not None
+    for segment in objects(backend, "index/"):
+        delete(backend, segment)
+    store = reopened(backend)
+    for pack in list_packs(store.opened):
+        for number, info in enumerate(store.footer(pack).frames):
+            store.index.add_frame(pack, number, info.ids)
+    store.index.add_frame(place.pack, place.frame + frame, [chunk])
+    store.index.flush("astray")
+    for data in (False, True):
+        (damage,) = verified(backend, data=data).damaged
+        assert (damage.object, damage.chunks, damage.copies, damage.levels) == ("index/", 0, 1, {})
+        assert "names places" in damage.error
 
 
 def test_all_of_the_index_is_gone(sample: Sample) -> None:

@@ -1,7 +1,8 @@
 """From words to a deployment: a deployment file with variables, or paths on the command line.
 
-Rule: one of the two, never both; without either, the deployment file of the settings. What a deployment means, and
-whether it holds together, is the engine's word (`silt config check` asks for it).
+Rule: one of the two, never both; without either, the deployment file of the settings. Only who looks at a file, and
+backs nothing up, gets the one in the current folder unasked. What a deployment means, and whether it holds together, is
+the engine's word (`silt config check` asks for it).
 """
 
 import os
@@ -13,6 +14,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from siltstone.engine import Deployment
+
+HERE = "deployment.toml"  # what `silt config` writes and looks at where no file is named
 
 
 def parse_definitions(definitions: Sequence[str]) -> dict[str, str]:
@@ -35,6 +38,19 @@ def deployment_from_file(file: str | None, definitions: Sequence[str], settings:
         raise Mistake(
             "nothing says what to back up",
             hint="give paths, or -c FILE ('silt config new' writes one), or 'deployment' in the settings file",
+        )
+    return load_deployment(path, parse_definitions(definitions))
+
+
+def deployment_to_look_at(file: str | None, definitions: Sequence[str], settings: Settings) -> "Deployment":
+    """The deployment that a file describes, by default HERE, else that of the settings. ConfigError, Mistake."""
+    from siltstone.engine import load_deployment
+
+    path = file or (HERE if os.path.lexists(HERE) else settings.get("deployment"))
+    if not path:
+        raise Mistake(
+            f"no deployment file was named, and there is no {HERE} here",
+            hint="name FILE; 'silt config new' writes one",
         )
     return load_deployment(path, parse_definitions(definitions))
 

@@ -30,6 +30,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """1 pack, 12,345 packs; a plural is given where it takes more than an s."""
+    return f"{count(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
 def share(part: float, whole: float) -> str:
     """Part of a whole in per cent: 45 %; of nothing it is 100 %."""
     return f"{100 * part / whole if whole else 100:.0f} %"

@@ -14,6 +14,12 @@ def shown(path: bytes | str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
+def about(path: bytes | str, message: str) -> str:
+    """A message with the path that it is about, which stands there once: errors of the store begin with it."""
+    place, said = shown(path), shown(message)
+    return said if not place or said.startswith((f"{place}: ", f"{place}, ")) else f"{place}: {said}"
+
+
 def path_record(path: bytes | str, name: str = "path") -> dict[str, str]:
     """{"path": text}, and {"path_hex": hex of the bytes} too where the path is not UTF-8."""
     raw = as_bytes(path)

@@ -20,16 +20,17 @@ from typing import Protocol, Self, TextIO
 
 from siltstone.engine import Event, Noted, Progress, Warned
 
-from .figures import count, rate, size, time_left
+from .figures import count, counted, rate, size, time_left
 from .options import Options
 from .pace import Pace
-from .paths import shown
+from .paths import about, shown
 from .records import event_record
 
 LINE_SECONDS = 5.0  # a log of a night's backup stays readable
 JSON_SECONDS = 1.0
 KEPT_WARNINGS = 20
-COUNTED = {"structure": "packs", "packs": "packs", "levels": "entries"}  # what the phases of a verification count
+# What the phases of a verification count; all others count files.
+COUNTED = {"structure": ("pack", ""), "packs": ("pack", ""), "levels": ("entry", "entries")}
 
 
 class Display(Protocol):
@@ -107,15 +108,13 @@ def make_reporter(options: Options, *, out: TextIO | None = None, at_once: bool 
 
 def warning_line(warned: Warned) -> str:
     """A warning for people."""
-    return f"warning: {shown(warned.path)}: {warned.message}" if warned.path else f"warning: {warned.message}"
+    return f"warning: {about(warned.path, warned.message)}"
 
 
 def progress_words(now: Progress, pace: Pace) -> list[str]:
     """What a progress event says, in parts: files, bytes read, new bytes, rate, time left; what is 0 is left out."""
-    unit = COUNTED.get(now.phase, "files")
-    words = [
-        f"{count(now.files)} of {count(now.total_files)} {unit}" if now.total_files else f"{count(now.files)} {unit}"
-    ]
+    amount = counted(now.total_files or now.files, *COUNTED.get(now.phase, ("file", "")))
+    words = [f"{count(now.files)} of {amount}" if now.total_files else amount]
     if now.total_bytes:
         words.append(f"{size(now.bytes)} of {size(now.total_bytes)}")
     elif now.bytes:

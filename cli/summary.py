@@ -16,13 +16,13 @@ def summary(stats: Mapping[str, int], *, stored: bool = True) -> list[tuple[str,
     seconds = stats.get("duration_ns", 0) / 1e9
     read, new, added, skipped = (stats.get(n, 0) for n in ("read_bytes", "new_bytes", "stored_bytes", "skipped"))
     speed = f", {rate(read / seconds)}" if read and seconds > 0 else ""
-    packed = f", {new / added:.1f} to 1" if new and added else ""
+    packed = f", {new / added:.1f} to 1" if 0 < added < new else ""
     return [
         ("files", f"{count(stats.get('files', 0))}, {size(stats.get('bytes', 0))}"),
         ("entries", ", ".join(f"{count(stats.get(name, 0))} {name}" for name in ENTRIES)),
         ("read", f"{size(read)} in {duration(seconds)}{speed}"),
         ("new", f"{size(new)} that the store did not have"),
         ("added", f"{size(added)} to the store{packed}" if stored else ""),
-        ("skipped", f"{count(skipped)} (sockets, files still being written)" if skipped else ""),
+        ("skipped", f"{count(skipped)} (sockets, caches, files still being written)" if skipped else ""),
         ("warnings", count(stats["warnings"]) if stats.get("warnings") else ""),
     ]

@@ -5,8 +5,9 @@
 
 A record is written only for what the ustar block cannot say: nanoseconds, long or non-ASCII names, large numbers,
 extended attributes (SCHILY.xattr.NAME, as GNU tar and star write them) and ACLs once more as text (SCHILY.acl.*, which
-GNU tar's --acls takes). Names that are not UTF-8 stand as they are, announced by hdrcharset=BINARY. Rule: the same
-entry gives the same bytes. File flags have no keyword that GNU tar knows, and are not in the archive.
+GNU tar's --acls takes). Names that are not UTF-8 stand as they are, announced by hdrcharset=BINARY, which GNU tar says
+that it ignores, and then does right. Rule: the same entry gives the same bytes. File flags have no keyword that GNU tar
+knows, and are not in the archive.
 """
 
 import stat

@@ -67,11 +67,12 @@ def back_up(
     if kind in ("incr", "diff") and plan.kind == "full":
         report(Noted(f"{deployment.name} has no full backup in this store yet: this becomes one"))
     if dry_run:
-        run = _Run(store, DryWriter(store.index, store.ring.id_key), base, expected, warned)
+        sink = store.dry_writer()
+        run = _Run(store, sink, _trusted(store, base, warned), expected, warned)
         run.walk(sets)
         return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
     with store.writer(compression) as writer:
-        run = _Run(store, writer, base, expected, warned)
+        run = _Run(store, writer, _trusted(store, base, warned), expected, warned)
         run.walk(sets)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
@@ -122,6 +123,17 @@ def _read_base(store: Store, plan: Plan, report: Report) -> Level | None:
     except (Corrupt, ObjectMissing) as error:
         report(Warned("damaged", plan.base.name, f"{error}; every file is read"))
         return None
+
+
+def _trusted(store: Store, base: Level | None, report: Report) -> Level | None:
+    """The base level, unless packs are lost: then every file is read, and what was lost is stored again."""
+    if base is None or not store.index.lost:
+        return base
+    lost = (
+        f"{len(store.index.lost)} packs are missing from the store; every file is read, to store again what they held"
+    )
+    report(Warned("damaged", base.name, lost))
+    return None
 
 
 def _expected(store: Store, plan: Plan, base: Level | None) -> tuple[int | None, int | None]:

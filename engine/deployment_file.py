@@ -36,7 +36,7 @@ def load_deployment(path: str | os.PathLike[str], variables: Mapping[str, str] |
     try:
         text = source.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        hint = "`silt config` writes one to start from" if isinstance(error, FileNotFoundError) else ""
+        hint = "'silt config new' writes one to start from" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot be read: {error.strerror}", file=source, hint=hint) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1

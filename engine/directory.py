@@ -37,6 +37,11 @@ _IN_WORDS = {
 }
 
 
+def in_words(mode: int) -> str:
+    """What a mode (st_mode) is of: a file, a symlink, ..."""
+    return _IN_WORDS.get(stat.S_IFMT(mode), "something")
+
+
 def refused(path: bytes, what: str, *, hint: str = "") -> TargetError:
     """The error for a path below the target under which nothing may be written."""
     return TargetError(f"{show_path(path)}: {what}", hint=hint)
@@ -224,6 +229,6 @@ class Directory:
             hint = "a restore follows no symlink: restore --to the folder that it leads to, or move it away"
         return refused(
             self.path_of(name),
-            f"{_IN_WORDS.get(stat.S_IFMT(mode), 'something')} stands where {wanted} must be",
+            f"{in_words(mode)} stands where {wanted} must be",
             hint=hint,
         )

@@ -187,24 +187,19 @@ def resolve_ref(refs: Sequence[LevelRef], spec: str) -> LevelRef:
     if not mine:
         what = f"deployment '{deployment}' has no backup in this store" if deployment else "the store holds no backup"
         raise LevelNotFound(what, hint=f"it holds: {', '.join(names)}" if names else "run 'silt backup' first")
-    if which != "latest" and not deployment and len(names) > 1:
+    if which != "latest":
+        group, _, level = which.partition("/")
+        if not (group.isdecimal() and level.isdecimal()):
+            raise LevelNotFound(f"'{spec}' names no level", hint="write group/level as in 0/1, or latest")
+        mine = [ref for ref in mine if (ref.group, ref.level) == (int(group), int(level))]
+    if not mine:
+        raise LevelNotFound(f"there is no level {spec}", hint="'silt list' shows what there is")
+    if not deployment and len(names) > 1:
         raise LevelNotFound(
-            f"'{spec}' is ambiguous: the store holds several deployments", hint=f"write for example {names[0]}:{spec}"
+            f"'{spec}' is ambiguous: the store holds several deployments",
+            hint=f"write for example {min(mine).deployment}:{which}",
         )
-    if which == "latest":
-        if len({ref.deployment for ref in mine}) > 1:
-            raise LevelNotFound(
-                "'latest' is ambiguous: the store holds several deployments",
-                hint=f"write for example {names[0]}:latest",
-            )
-        return max(mine)
-    group, _, level = which.partition("/")
-    if not (group.isdecimal() and level.isdecimal()):
-        raise LevelNotFound(f"'{spec}' names no level", hint="write group/level as in 0/1, or latest")
-    for ref in mine:
-        if (ref.group, ref.level) == (int(group), int(level)):
-            return ref
-    raise LevelNotFound(f"there is no level {spec}", hint="'silt list' shows what there is")
+    return max(mine)
 
 
 def resolve(store: Store, spec: str) -> Level:

@@ -73,8 +73,8 @@ _PLAIN = f"""\
 # resolves to.
 
 name = "my-deployment"      # letters, digits, '.', '_' and '-'; levels are listed under it
-# version = "1.0"           # of the product that is backed up; a restore compares it
-# privilege = "privileged"  # or "unprivileged", for products that come in both classes
+# version = "1.0"           # of the product that is backed up; recorded with each level
+# privilege = "privileged"  # or "unprivileged"; recorded with each level, too
 # preset = "phantom"        # brings the file sets of a known product
 
 # Used as $NAME or ${{NAME}} in paths and rules ($$ is a plain dollar sign); `silt ... -D NAME=VALUE` replaces them.
@@ -97,8 +97,8 @@ _PHANTOM = f"""\
 # A phantom deployment. `silt config check` checks this file, `silt config show` shows what it resolves to.
 
 name = "phantom"            # letters, digits, '.', '_' and '-'; levels are listed under it
-version = "4.10.7"          # of the product; a restore compares it
-privilege = "privileged"    # or "unprivileged"; a restore never crosses from one to the other
+version = "4.10.7"          # of the product; recorded with each level
+privilege = "privileged"    # or "unprivileged"; recorded with each level, too
 
 # Brings nine file sets: misc_files, apps, ssl, certs, playbooks, nginx_keys, vault, app_states, playbook_states.
 preset = "phantom"

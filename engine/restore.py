@@ -13,6 +13,7 @@ It does not sync, and does not keep others from changing the target meanwhile.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from siltstone.store import Store
@@ -22,7 +23,7 @@ from .events import Noted, Report, Warned, show_path
 from .levels import Level
 from .owners import OwnerMap
 from .restore_assembly import Site
-from .restore_check import WORKERS, Pace, preview, read_back
+from .restore_check import WORKERS, Pace, Way, preview, read_back
 from .restore_inplace import Comparer
 from .restore_plan import Planner, Window
 from .restore_rows import LevelRows
@@ -61,14 +62,15 @@ def restore(
     assert target is not None or base is None, "a base has no meaning in place"
     base = base.rstrip(b"/") if base else None
     tally = Tally()
-    rows = LevelRows(store, level, selection, base=base or None, lost=tally.fail)
+    rows = LevelRows(store, level, selection, base=base or None, lost=partial(tally.fail, damaged=True))
     if selection.everything and not base:
         tally.total_files = sum(files.files for files in level.sets)
         tally.total_bytes = sum(files.bytes for files in level.sets)
     _check_selected(level, selection, rows, tally)
     pace = Pace(tally, report)
     if dry_run:
-        preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), base or b"", tally, pace)
+        way = Way(target or b"/", _roots(rows, base or b"", in_place=target is None), replace=target is None)
+        preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), way, base or b"", tally, pace)
     else:
         owners = OwnerMap(not numeric_ids, level.owners, level.groups)
         _Run(store, rows, owners, tally, pace, verify=verify).restore(target, base or b"")
@@ -94,6 +96,16 @@ def _tell_of_level(level: Level, rows: LevelRows, tally: Tally, report: Report) 
         report(Noted(f"{changed} files of the level changed while they were backed up: they are as they were read"))
 
 
+def _roots(rows: LevelRows, base: bytes, *, in_place: bool) -> list[bytes]:
+    """The paths below the target that are the restore's own.
+
+    In place, what leads to the selected paths is the host's; below another folder it is not, and nobody else sees into
+    a folder that was made there before it has its own mode.
+    """
+    roots = rows.roots if in_place else rows.walked
+    return [root[len(base) :] or b"/" if is_within(root, base or b"/") else b"/" for root in roots]
+
+
 class _Run:
     """One restore that writes."""
 
@@ -106,10 +118,10 @@ class _Run:
 
     def restore(self, folder: bytes | None, base: bytes) -> None:
         """Do it, below the folder or in place."""
-        roots = [root[len(base) :] or b"/" if is_within(root, base or b"/") else b"/" for root in self._rows.roots]
+        in_place = folder is None
         with (
             ThreadPoolExecutor(self._workers, "silt-restore") as pool,
-            Target(folder or b"/", roots=roots, replace=folder is None) as target,
+            Target(folder or b"/", roots=_roots(self._rows, base, in_place=in_place), replace=in_place) as target,
         ):
             site = Site(target, self._owners, self._tally, base)
             comparer = Comparer(self._rows, self._store.ring.id_key, target)

@@ -104,9 +104,9 @@ class Assembly:
         self._site.assemblies.discard(self)
         self._site.tally.restored(1, self.entry.size, self._written, self.path)
 
-    def fail(self, reason: str) -> None:
-        """Give the file up."""
-        self._site.tally.fail(self.entry.path, reason)
+    def fail(self, reason: str, *, damaged: bool = False) -> None:
+        """Give the file up. See Tally.fail."""
+        self._site.tally.fail(self.entry.path, reason, damaged=damaged)
         self.abandon()
 
     def abandon(self) -> None:

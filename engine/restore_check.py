@@ -6,18 +6,21 @@ What is read back comes from the page cache where it is still there: this proves
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from .entry import parse_row
-from .events import Report
+from .directory import in_words
+from .entry import parse_row, row_path
+from .events import Report, show_path
 from .restore_assembly import Site
-from .restore_inplace import Comparer, Found, batches
+from .restore_inplace import NOTHING, Comparer, Found, batches
 from .restore_plan import Placed
 from .restore_rows import LevelRows, row_mode, row_size
 from .restore_tally import Tally
+from .selection import is_within
 
 WORKERS = max(2, os.cpu_count() or 2)
 
@@ -58,13 +61,42 @@ def read_back(rows: LevelRows, comparer: Comparer, site: Site, pool: ThreadPoolE
     _each(check, batches(placed), pool, pace, "verify")
 
 
-def preview(rows: LevelRows, comparer: Comparer, base: bytes, tally: Tally, pace: Pace) -> None:
-    """Count what would be written, and what is there already."""
+class Way:
+    """What stands in the way of a restore that is only looked at: folders that a `Target` would refuse or replace."""
+
+    def __init__(self, root: bytes, roots: Sequence[bytes], *, replace: bool) -> None:
+        """As `Target` takes them."""
+        self._root, self._roots, self._replace = root.rstrip(b"/"), roots, replace
+        self.obstacle = lru_cache(maxsize=1024)(self._obstacle)  # files of one folder come together
+
+    def _obstacle(self, folder: bytes) -> str | None:
+        """Why nothing can be written into a folder below the target; "" if what is there gives way; None: nothing."""
+        names = folder.split(b"/")[1:] if folder else []
+        for count in range(1, len(names) + 1):
+            path = b"/" + b"/".join(names[:count])
+            try:
+                mode = os.lstat(self._root + path).st_mode
+            except (OSError, ValueError):
+                return None  # it would be made; or whoever writes there will say why not
+            if not stat.S_ISDIR(mode):
+                if self._replace and any(is_within(path, root) for root in self._roots):
+                    return ""
+                return f"{show_path(path)}: {in_words(mode)} stands where a directory must be"
+        return None
+
+
+def preview(rows: LevelRows, comparer: Comparer, way: Way, base: bytes, tally: Tally, pace: Pace) -> None:
+    """Count what would be written, and what is there already; what would be refused fails."""
     counted: set[tuple[int, int]] = set()
 
     def check(group: list[Placed]) -> None:
         for one, found in zip(group, comparer.look(group), strict=True):
-            if found.right:
+            obstacle = way.obstacle(one.path.rpartition(b"/")[0])
+            if obstacle:
+                tally.fail(row_path(one.row), obstacle)
+            elif obstacle is not None:  # what was compared lies behind it, and not here
+                tally.restored(1, row_size(one.row), missing(one, NOTHING), one.path)
+            elif found.right:
                 tally.kept(row_size(one.row))
             else:
                 tally.restored(1, row_size(one.row), missing(one, found), one.path)

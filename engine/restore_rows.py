@@ -18,7 +18,7 @@ from .errors import NothingSelected
 from .events import show_path
 from .levels import Level, SetInfo
 from .manifest import ManifestReader, extents_of
-from .selection import Selection
+from .selection import Matcher, Selection
 
 DIRECTORY = 0x40  # second byte of the mode that a row's head begins with
 
@@ -69,9 +69,14 @@ class LevelRows:
             raise NothingSelected(f"level {level.ref} has no file set '{selection.set_name}'", hint=f"it has: {names}")
 
     @property
+    def walked(self) -> tuple[bytes, ...]:
+        """The paths from which the file sets were walked, but for those that lie below others."""
+        return Matcher(()).roots(root for files in self.sets for root in files.roots)
+
+    @property
     def roots(self) -> tuple[bytes, ...]:
-        """The topmost paths that can come."""
-        return self._matcher.roots(root for files in self.sets for root in files.roots)
+        """The topmost paths that can be selected."""
+        return self._matcher.roots(self.walked)
 
     def unmatched(self) -> tuple[bytes, ...]:
         """Patterns that have matched nothing so far."""
@@ -85,6 +90,8 @@ class LevelRows:
         self.left_out = 0
         for files in self.sets:
             above: list[tuple[bytes, Row]] = []  # folders that lead here, with their paths as prefixes; not yet yielded
+            if self._base is not None and not self._matcher.patterns:
+                self.left_out += files.entries
             for part in self._parts(files):
                 if not self._matcher.patterns:
                     yield from part if self._base is None else self._inside_base(part)
@@ -94,7 +101,7 @@ class LevelRows:
 
     def _inside_base(self, part: list[Row]) -> list[Row]:
         inside = [row for row in part if self._below_base(row.path)]
-        self.left_out += len(part) - len(inside)
+        self.left_out -= len(inside)
         return inside
 
     def _selected(self, row: Row, above: list[tuple[bytes, Row]]) -> Iterator[Row]:
@@ -142,7 +149,8 @@ class LevelRows:
 
     def _holds_selected(self, start: bytes, stop: bytes | None) -> bool:
         """Whether a manifest chunk of these order keys can hold something selected, or a folder above that."""
-        for prefix in self._matcher.prefixes:
+        prefixes = self._matcher.prefixes if self._matcher.patterns or self._base is None else (self._base,)
+        for prefix in prefixes:
             if prefix == b"/":
                 return True
             key = order_key(prefix)

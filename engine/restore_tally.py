@@ -21,8 +21,9 @@ class RestoreResult:
 
     `files`: regular files that are in place, each name counted, with `bytes` of content; `unchanged_files` of them
     were there already and were left alone. `written_bytes`: content that had to be written. `skipped`: entries selected
-    that do not lie below the base. `failures`: what is not in place. `problems`: what could not be
-    put back of entries that are. `warnings`: how many of all these were reported.
+    that do not lie below the base. `failures`: what is not in place; `damaged`: some of it because what the store holds
+    of it is damaged or missing. `problems`: what could not be put back of entries that are. `warnings`: how many of all
+    these were reported.
     """
 
     files: int
@@ -31,6 +32,7 @@ class RestoreResult:
     unchanged_files: int
     skipped: int
     failures: tuple[Failure, ...]
+    damaged: bool
     problems: tuple[Problem, ...]
     warnings: int
     dry_run: bool
@@ -45,6 +47,7 @@ class Tally:
         self._failed: dict[bytes, str] = {}
         self.files = self.bytes = self.written = self.unchanged = 0
         self.other_warnings = 0
+        self.damaged = False
         self.current = b""
         self.total_files: int | None = None
         self.total_bytes: int | None = None
@@ -71,10 +74,11 @@ class Tally:
             self.bytes -= size
             self._failed[path] = reason
 
-    def fail(self, path: bytes, reason: str) -> None:
-        """An entry that is not in place, and will not be."""
+    def fail(self, path: bytes, reason: str, *, damaged: bool = False) -> None:
+        """An entry that is not in place, and will not be; `damaged`: because the store does not have it whole."""
         with self._lock:
             self._failed.setdefault(path, reason)
+            self.damaged |= damaged
 
     @property
     def any_failed(self) -> bool:
@@ -106,6 +110,7 @@ class Tally:
             unchanged_files=self.unchanged,
             skipped=skipped,
             failures=tuple(failures),
+            damaged=self.damaged,
             problems=tuple(problems),
             warnings=len(failures) + len(problems) + self.other_warnings,
             dry_run=dry_run,

@@ -21,7 +21,7 @@ from .problems import reason_of
 from .restore_assembly import Assembly, Site
 from .restore_check import Pace
 from .restore_inplace import Comparer, batches
-from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
+from .restore_plan import Lost, Placed, Planner, Window
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
 from .selection import is_within
 
@@ -78,10 +78,10 @@ class Walk:
                 elif (large := self._take(row)) is not None:
                     yield from large
             except Lost as error:
-                self._site.tally.fail(row.path, str(error))
+                self._site.tally.fail(row.path, str(error), damaged=True)
             except (OSError, TargetError) as error:
                 self._site.refused(row.path, error)
-            if self._planner.full or len(self._candidates) >= WINDOW_FILES:
+            if self._planner.full or len(self._candidates) >= self._planner.most_files:
                 yield from self._pass_on(last=False)
         self._leave(b"")
         yield from self._pass_on(last=True)
@@ -225,7 +225,7 @@ class Walk:
                 entry.size = sum(extent.length for extent in self._rows.extents(entry))
         except (Lost, Corrupt, ObjectMissing) as error:
             entry = parse_row(one.row)
-            self._site.tally.fail(entry.path, str(error))
+            self._site.tally.fail(entry.path, str(error), damaged=True)
             return None
         return self._assemble(one.path, entry, there)
 

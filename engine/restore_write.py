@@ -115,9 +115,9 @@ class FrameWriter:
     def _fail_frames(self, works: Sequence[FrameWork], reason: str) -> None:
         for work in works:
             for row in (row for batch in work.small for row in batch.rows):
-                self._site.tally.fail(row_path(row), reason)
+                self._site.tally.fail(row_path(row), reason, damaged=True)
             for piece in work.pieces:
-                piece.file.fail(reason)
+                piece.file.fail(reason, damaged=True)
 
     def write_empty(self, batch: Batch) -> None:
         """Write files without content."""

@@ -1,7 +1,7 @@
 """What a backup tells of its progress while it runs.
 
-Rule: it counts what has been seen and what has really been read, across file sets, and speaks at most ten times a second.
-Totals are those of the newest level there is: an estimate, and nothing depends on it.
+Rule: it counts what has been seen and what has really been read, across file sets, and speaks at most ten times a
+second. Totals are those of the newest level there is: an estimate, and nothing depends on it.
 """
 
 import time

@@ -2,7 +2,7 @@
 
 Rule: packs that were damaged when they were last read are read again whatever the budget, so that damage is named until
 it is healed. What was read is noted every NOTE_SECONDS, and when the work ends by whatever means: an interrupted
-verification goes on where it was. That a note cannot be kept (a store mounted read-only) is a warning.
+verification goes on where it was. That a note cannot be kept (a store mounted read-only) is only noted.
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from siltstone.store import PackReport, PackScrubber, Store, StoreError, VerifiedNotes, in_parallel
 
-from .events import Report, Warned
+from .events import Noted, Report
 from .verify_census import Census
 from .verify_damage import DamageLog
 from .verify_result import Budget
@@ -103,5 +103,5 @@ class _Pad:
         try:
             self._notes.remember(self._at, self._intact, self._damaged)
         except StoreError as error:
-            self._report(Warned("note", "verified/", f"what was read cannot be remembered: {error}"))
+            self._report(Noted(f"{error}; this reading is not remembered"))
         self._begin()

@@ -12,7 +12,20 @@ from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
 from .content import Batch, Contents, Pending, capture_anywhere, link_of
 from .deployment import ResolvedSet
-from .entry import EXTENT, HEAD, HEAD_AT, HEAD_END, PATH_AT, extra, make_row, order_key, row_changed, size_of
+from .entry import (
+    EXTENT,
+    HEAD,
+    HEAD_AT,
+    HEAD_END,
+    PATH_AT,
+    extra,
+    make_row,
+    order_key,
+    pack_extents,
+    parse_row,
+    row_changed,
+    size_of,
+)
 from .events import Report, Warned, show_path
 from .files import short_path, stat_path
 from .levels import SetInfo
@@ -76,7 +89,8 @@ class SetWalk:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
                 if row is not None and row[HEAD_AT:HEAD_END] == stat[: HEAD.size] and self._is_proved(row, stat):
                     stats["unchanged"] += 1
-                    self._emit(path, row)
+                    one_name = kind == DIRECTORY or stat[12:16] == b"\1\0\0\0"
+                    self._emit(path, row if one_name else _linked(row, link_of(stat)))
                 else:
                     stats["changed" if row is not None else "new"] += 1
                     self._take(found, kind)
@@ -240,6 +254,15 @@ def _renamed(row: bytes, old: bytes, new: bytes) -> bytes:
     rest = row[PATH_AT + len(old) :]
     size = int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little") * EXTENT.size
     return make_row(new, row[HEAD_AT:HEAD_END], rest[:size], rest[size:])
+
+
+def _linked(row: bytes, link: tuple[int, int] | None) -> bytes:
+    """The row with the link of today: a device may have another number since, and another device have this one."""
+    entry = parse_row(row)
+    if entry.link == link:
+        return row
+    more = extra(target=entry.target, xattrs=entry.xattrs, flags=entry.flags, link=link, indirect=entry.indirect)
+    return make_row(entry.path, row[HEAD_AT:HEAD_END], pack_extents(entry.extents), more)
 
 
 def _leads_to(path: bytes, link: tuple[int, int]) -> bool:

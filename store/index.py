@@ -45,6 +45,9 @@ class Index:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self.damaged: dict[str, Corrupt] = {}
+        self.all_named = False  # whether a look through all packs found each named by a sound segment, or readable
+        self.suspect: frozenset[PackName] = frozenset()  # packs that a verification found damaged
+        self.lost: frozenset[PackName] = frozenset()  # packs that are named and gone: what they held is not there
 
     def load(self) -> None:
         """Open every segment of the store that no other stands for."""
@@ -77,17 +80,23 @@ class Index:
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it."""
         recent = self._recent.get(chunk)
-        if recent is not None:
+        if recent is not None and recent[0] not in self.suspect:
             return Place(*recent)
+        suspect = Place(*recent) if recent is not None else None
         for segment in self._segments:
-            if segment.maybe(chunk):
-                row = self._row(segment, chunk)
-                if row is not None:
-                    return segment.place(row)
-        return None
+            row = self._row(segment, chunk) if segment.maybe(chunk) else None
+            place = segment.place(row) if row is not None else None
+            if place is None or place.pack in self.lost:
+                continue
+            if place.pack not in self.suspect:
+                return place
+            suspect = suspect or place
+        return suspect
 
     def __contains__(self, chunk: ChunkId) -> bool:
-        return self.find(chunk) is not None
+        """Whether the chunk is surely there: not when all that holds it is a pack that was found damaged."""
+        place = self.find(chunk)
+        return place is not None and place.pack not in self.suspect
 
     def _row(self, segment: Segment, chunk: ChunkId) -> bytes | None:
         number = segment.block_of(chunk)
@@ -133,6 +142,30 @@ class Index:
         named = {pack for segment in self._segments if segment.name not in self.damaged for pack in segment.packs()}
         return named | {pack for pack, _, _ in list(self._recent.values())}  # a copy: others may be adding
 
+    def forget_damaged(self) -> None:
+        """Delete the damaged segments. Only for when every pack is named by a sound one: they say nothing more."""
+        with self._lock:
+            self._segments = [segment for segment in self._segments if segment.name not in self.damaged]
+            gone, self.damaged = self.damaged, {}
+        for name in gone:
+            self._delete(name)
+
+    def drop_lost(self, session: str) -> None:
+        """Write the segments that name lost packs anew without them; for when a new level no longer needs those."""
+        with self._flushing:
+            for old in [s for s in self._segments if not self.lost.isdisjoint(s.packs())]:
+                new = [self._write({}, [old], session)]
+                with self._lock:
+                    self._segments = [s for s in self._segments if s is not old] + new
+                self._delete(old.name)
+            self.lost = frozenset()
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._backend.delete(name)
+        except ObjectMissing:
+            pass  # another writer did
+
     def chunk_count(self) -> int:
         """Entries in all, a chunk that two segments hold counted twice."""
         return sum(segment.entries for segment in self._segments) + len(self._recent)
@@ -149,10 +182,7 @@ class Index:
             for chunk in taken:
                 del self._recent[chunk]
         for old in merged:
-            try:
-                self._backend.delete(old.name)
-            except ObjectMissing:
-                pass  # another writer merged it too
+            self._delete(old.name)
 
     def _write_merged(
         self, recent: dict[ChunkId, tuple[PackName, int, int]], session: str
@@ -184,7 +214,7 @@ class Index:
 
     def _write(self, recent: dict[ChunkId, tuple[PackName, int, int]], merged: list[Segment], session: str) -> Segment:
         numbers: dict[PackName, int] = {}
-        rows = [_sorted_entries(recent, numbers), *(_renumbered(segment, numbers) for segment in merged)]
+        rows = [_sorted_entries(recent, numbers), *(_renumbered(s, numbers, self.lost) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
         # The pack table is complete only once every row was seen, and it is asked for after the last row.
         replaces = [segment.name for segment in merged]
@@ -209,9 +239,12 @@ def _sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: d
     )
 
 
-def _renumbered(segment: Segment, numbers: dict[PackName, int]) -> Iterator[bytes]:
-    """The rows of a segment with its packs numbered as in the segment that is being written."""
-    mapping = [numbers.setdefault(pack, len(numbers)).to_bytes(4, "big") for pack in segment.packs()]
+def _renumbered(segment: Segment, numbers: dict[PackName, int], lost: frozenset[PackName]) -> Iterator[bytes]:
+    """The rows of a segment with its packs numbered as in the segment that is being written; those of lost packs not."""
+    mapping = [
+        b"" if pack in lost else numbers.setdefault(pack, len(numbers)).to_bytes(4, "big") for pack in segment.packs()
+    ]
     for row in segment.rows():
-        number = int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")
-        yield row[:KEY_SIZE] + mapping[number] + row[KEY_SIZE + 4 :]
+        number = mapping[int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")]
+        if number:
+            yield row[:KEY_SIZE] + number + row[KEY_SIZE + 4 :]

@@ -18,6 +18,9 @@ from .keys import KeyRing, Secret, key_id, unwrap, wrap
 
 KEYS = "keys/"
 
+# Not to verify, as of other objects: that needs a key that opens the store.
+_DAMAGED_KEY = "put keys/ back from a copy of the store, or use another key"
+
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
@@ -106,9 +109,10 @@ def _unlock(backend: Backend, config: Config, secret: Secret) -> KeyRing:
             tried += 1
             continue
         except (Corrupt, NewerFormat) as error:
-            unusable = (
-                Corrupt(info.name, str(error)) if isinstance(error, Corrupt) and info.name != error.name else error
-            )
+            unusable = error
+            if isinstance(error, Corrupt):
+                said = str(error).removeprefix(f"{info.name}: ")
+                unusable = Corrupt(info.name, said, hint=_DAMAGED_KEY)
             continue
         tried += 1
         if ring.store_id == config.store_id:  # a key of an init that was cut off, or put there by somebody, is none
@@ -118,6 +122,6 @@ def _unlock(backend: Backend, config: Config, secret: Secret) -> KeyRing:
     if not tried:
         raise Corrupt(KEYS, "the store has no key object left", hint="restore keys/ from a copy of the store")
     raise WrongKey(
-        f"{backend.location}: the passphrase or key file opens none of its {tried} keys",
+        f"{backend.location}: the passphrase or key file opens none of its {f'{tried} keys' if tried > 1 else 'keys'}",
         hint="check the passphrase (SILT_PASSPHRASE) and that this is the store you mean",
     )

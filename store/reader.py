@@ -119,22 +119,26 @@ class PackReader:
         """Make the chunks of packs that no sound index segment names findable again; each pack as it is done, so that
         the caller can bound what the index holds. Raises BackendError when the storage is away.
 
-        A pack whose footer cannot be read is left alone: `verify` names it.
+        A pack whose footer cannot be read is left alone (`verify` names it), and so are damaged segments then: they may
+        be all that is known of it. Packs that are named and not there any more become `index.lost`.
         """
-        known = index.packs()
+        named, unreadable = index.packs(), False
         for pack in list_packs(self._store):
-            if pack in known:
+            if pack in named:
+                named.discard(pack)
                 continue
             try:
                 footer = self.footer(pack)
-            except BackendError:
-                raise_if_away(self._store.backend)
-                continue
-            except StoreError:
+            except StoreError as error:
+                if isinstance(error, BackendError):
+                    raise_if_away(self._store.backend)
+                unreadable = True
                 continue
             for number, frame in enumerate(footer.frames):
                 index.adopt_frame(pack, number, frame.ids)
             yield pack
+        index.lost = frozenset(named)
+        index.all_named = not unreadable
 
 
 def list_packs(store: OpenStore) -> Iterator[PackName]:

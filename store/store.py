@@ -20,6 +20,7 @@ from .opening import OpenStore, init_store, open_store
 from .pack import Footer
 from .reader import PackReader
 from .root import read_root, root_names
+from .verified import noted_damage
 from .writer import Writer
 
 # Frames kept open by read_chunk: enough to read a manifest or a file whose chunks share frames once a frame.
@@ -34,6 +35,7 @@ class Store:
         self.reader = PackReader(opened)
         self.index = Index(opened.backend, opened.ring.index_key if opened.config.encrypted else b"")
         self.index.load()
+        self.index.suspect = noted_damage(opened)
         self._adopting = threading.Lock()
         self._adopted = -1  # how many segments were known to be damaged when packs were last looked through
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()

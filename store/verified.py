@@ -43,7 +43,6 @@ class VerifiedNotes:
     def __init__(self, store: OpenStore, packs: PackList) -> None:
         """`packs` are those whose notes matter; all numbers here are theirs."""
         self._store, self._packs = store, packs
-        self._key = store.ring.derive("verified") if store.config.encrypted else b""
         self._notes: list[str] = []
         self.faults: list[Fault] = []
         self.times = array("q", bytes(8 * len(packs)))  # when each was last read whole; 0 for never
@@ -54,7 +53,7 @@ class VerifiedNotes:
         self._notes, self.faults = [], []
         for info in self._store.backend.list(VERIFIED):
             try:
-                rows = self._read(info.name)
+                rows = _read_note(self._store, info.name)
             except (ObjectMissing, NewerFormat):
                 continue  # merged meanwhile; or a newer silt's, which is left alone
             except StoreError as error:
@@ -82,7 +81,7 @@ class VerifiedNotes:
         else:
             rows = [[at_ns, self._packed(intact), self._packed(damaged)]]
         name = VERIFIED + os.urandom(16).hex()
-        sealed = seal(self._sealer(name), msgpack.packb(rows), _AAD + name.encode())
+        sealed = seal(_sealer(self._store, name), msgpack.packb(rows), _AAD + name.encode())
         self._store.backend.put(name, [enclose(ObjectKind.VERIFIED, sealed)])
         for old in replaced:
             try:
@@ -93,8 +92,6 @@ class VerifiedNotes:
         self.faults = []
 
     def _take(self, at: int, numbers: Iterable[int], *, damaged: bool) -> None:
-        if at > time.time_ns() + SKEW:
-            return
         for number in numbers:
             if at >= self.times[number]:
                 self.times[number] = at
@@ -111,21 +108,46 @@ class VerifiedNotes:
     def _packed(self, numbers: Iterable[int]) -> bytes:
         return b"".join(bytes.fromhex(self._packs.names[number]) for number in numbers)
 
-    def _read(self, name: str) -> list[tuple[int, bytes, bytes]]:
-        sealed = disclose(ObjectKind.VERIFIED, name, self._store.backend.get(name))
-        try:
-            content = msgpack.unpackb(unseal(self._sealer(name), sealed, _AAD + name.encode()))
-        except Tampered:
-            raise Corrupt(name, "it is not the note that was written under this name") from None
-        return [(at, intact, damaged) for at, intact, damaged in content]
 
-    def _sealer(self, name: str) -> Sealer:
-        return sealer_for(blake3(name.encode(), key=self._key).digest() if self._key else b"")
+def noted_damage(store: OpenStore) -> frozenset[PackName]:
+    """The packs that were damaged when they were last read whole. A note that cannot be read is passed over."""
+    rows: list[tuple[int, bytes, bytes]] = []
+    for info in store.backend.list(VERIFIED):
+        try:
+            rows += _read_note(store, info.name)
+        except StoreError:
+            continue  # `verify` names it
+    if not any(damaged for _, _, damaged in rows):
+        return frozenset()
+    found: set[bytes] = set()
+    for _, intact, damaged in sorted(rows):
+        found.difference_update(_split(intact))
+        found.update(_split(damaged))
+    return frozenset(PackName(name.hex()) for name in found)
+
+
+def _read_note(store: OpenStore, name: str) -> list[tuple[int, bytes, bytes]]:
+    sealed = disclose(ObjectKind.VERIFIED, name, store.backend.get(name))
+    try:
+        content = msgpack.unpackb(unseal(_sealer(store, name), sealed, _AAD + name.encode()))
+    except Tampered:
+        raise Corrupt(name, "it is not the note that was written under this name") from None
+    latest = time.time_ns() + SKEW
+    return [(at, intact, damaged) for at, intact, damaged in content if at <= latest]
+
+
+def _sealer(store: OpenStore, name: str) -> Sealer:
+    key = store.ring.derive("verified") if store.config.encrypted else b""
+    return sealer_for(blake3(name.encode(), key=key).digest() if key else b"")
+
+
+def _split(names: bytes) -> Iterator[bytes]:
+    return (names[start : start + _NAME] for start in range(0, len(names), _NAME))
 
 
 def _numbers(packs: PackList, names: bytes) -> Iterator[int]:
     """The numbers of those packs of a note that are in the list."""
-    for start in range(0, len(names), _NAME):
-        number = packs.number(PackName(names[start : start + _NAME].hex()))
+    for name in _split(names):
+        number = packs.number(PackName(name.hex()))
         if number is not None:
             yield number

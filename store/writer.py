@@ -46,8 +46,7 @@ class Writer:
         others = leases(self._store.backend, lease_key)
         self._lease = HeldLease(self._store.backend, self._session, lease_key)
         try:
-            if others or self._index.damaged:
-                self._adopt()
+            self._adopt()
             for lease in others:
                 if lease.dead:
                     self._forget(lease.name)
@@ -58,10 +57,13 @@ class Writer:
         return self
 
     def _adopt(self) -> None:
+        """Know of every pack, and of those that are gone: what a crash left is reused, what was lost is stored again."""
         for _ in self._reader.adopt_unindexed(self._index):
             if self._index.recent >= SEGMENT_ENTRIES:
                 self._index.flush(self._session)
         self._index.flush(self._session)
+        if self._index.damaged and self._index.all_named:
+            self._index.forget_damaged()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -145,6 +147,8 @@ class Writer:
         self.flush()
         assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
         write_root(self._store, name, content, self._key, self._sealer)
+        if self._index.lost:
+            self._index.drop_lost(self._session)
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

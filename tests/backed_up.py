@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from siltstone.engine import Event, Level, Progress, entries, extents_of, list_levels, quick_deployment
+from siltstone.engine import Event, Level, Progress, Report, entries, extents_of, list_levels, quick_deployment
 from siltstone.engine import back_up as back_up_deployment
 from siltstone.store import Backend, ChunkId, KeyFile, Store
 from tests.store.backends import MemoryBackend
@@ -34,18 +34,22 @@ def copied(backend: Backend) -> MemoryBackend:
     return copy
 
 
+def ignore(_: Event) -> None:
+    """A report that nobody reads."""
+
+
 def back_up(
-    store: Store, *paths: Path, name: str = "t", kind: Literal["auto", "full", "incr", "diff"] = "auto"
+    store: Store,
+    *paths: Path,
+    name: str = "t",
+    kind: Literal["auto", "full", "incr", "diff"] = "auto",
+    report: Report = ignore,
 ) -> Level:
     """Back paths up as one file set; the level."""
     deployment = quick_deployment([str(path) for path in paths], name)
-    level = back_up_deployment(store, deployment, kind=kind, report=ignore).level
+    level = back_up_deployment(store, deployment, kind=kind, report=report).level
     assert level is not None
     return level
-
-
-def ignore(_: Event) -> None:
-    """A report that nobody reads."""
 
 
 def warnings_into(events: list[Event]) -> Callable[[Event], None]:

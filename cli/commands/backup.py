@@ -13,9 +13,10 @@ import click
 
 from ..answer import answer
 from ..columns import facts
+from ..compression import IN_WORDS, check_compression
 from ..deploying import deployment_from_file, deployment_from_paths
 from ..exits import Exit
-from ..figures import count
+from ..figures import counted
 from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     help="full opens a group; incr adds a level, diff one relative to level 0; auto: incr, or full if there is none.",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Read, and tell what would be stored; store nothing.")
+@click.option("--compression", metavar="NAME", help=f"Of what this backup adds, instead of the store's: {IN_WORDS}.")
 @click.option("--name", metavar="NAME", help="With PATHs: the deployment's name instead of the host's.")
 @click.option("--exclude", multiple=True, metavar="RULE", help="With PATHs: leave out, as in a .gitignore; repeat.")
 def command(
@@ -56,6 +58,7 @@ def command(
     definitions: tuple[str, ...],
     kind: Literal["auto", "full", "incr", "diff"],
     dry_run: bool,
+    compression: str | None,
     name: str | None,
     exclude: tuple[str, ...],
 ) -> int:
@@ -65,13 +68,14 @@ def command(
     files, directories, others, bytes; new, changed, unchanged, gone (entries); read_bytes, new_bytes (not known to the
     store before), stored_bytes (what that became in the store).
     """
+    check_compression(compression)
     if paths:
         _refuse({"-c": file, "-D": definitions}, "with paths")
         deployment = deployment_from_paths(paths, name, exclude)
     else:
         _refuse({"--name": name, "--exclude": exclude}, "without paths")
         deployment = deployment_from_file(file, definitions, load_settings(os.environ))
-    return _back_up(options, deployment, kind, dry_run=dry_run)
+    return _back_up(options, deployment, kind, dry_run=dry_run, compression=compression)
 
 
 def _refuse(given: dict[str, object], where: str) -> None:
@@ -81,7 +85,12 @@ def _refuse(given: dict[str, object], where: str) -> None:
 
 
 def _back_up(
-    options: Options, deployment: "Deployment", kind: Literal["auto", "full", "incr", "diff"], *, dry_run: bool
+    options: Options,
+    deployment: "Deployment",
+    kind: Literal["auto", "full", "incr", "diff"],
+    *,
+    dry_run: bool,
+    compression: str | None,
 ) -> int:
     from siltstone.engine import back_up
 
@@ -89,7 +98,7 @@ def _back_up(
 
     store = open_store(options)
     with make_reporter(options) as reporter:
-        result = back_up(store, deployment, kind=kind, dry_run=dry_run, report=reporter.report)
+        result = back_up(store, deployment, kind=kind, dry_run=dry_run, compression=compression, report=reporter.report)
     answer(options, _record(result), _lines(result))
     return int(Exit.WARNINGS if result.warnings else Exit.DONE)
 
@@ -107,4 +116,4 @@ def _lines(result: "BackupResult") -> Iterator[str]:
     yield f"{result.ref.deployment}:{result.ref} {kind} {result.ref.tar_name}"
     yield from facts(summary(result.stats, stored=not result.dry_run))
     if result.warnings:
-        yield f"done with {count(result.warnings)} warning{'s' * (result.warnings != 1)}"
+        yield f"done with {counted(result.warnings, 'warning')}"

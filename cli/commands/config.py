@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..answer import answer
-from ..deploying import deployment_from_file
+from ..deploying import HERE, deployment_to_look_at
+from ..figures import counted, duration
 from ..mistake import Mistake
 from ..options import Options, examples_text, make_command
 from ..paths import path_record, shown
 from ..settings import load_settings
 
 if TYPE_CHECKING:
-    from siltstone.engine import Deployment, ResolvedSet
+    from siltstone.engine import Deployment, FileSet, ResolvedSet
 
 PRESETS = ("phantom",)
 EXAMPLES = """
@@ -34,7 +35,8 @@ def command() -> None:
     """Deployment files: what is backed up together.
 
     Defaults of your own stand in another file, ~/.config/silt/config.toml (or SILT_CONFIG): store, key_file,
-    passphrase_command, compression (for 'silt init'), deployment (for 'silt backup'), each a text.
+    passphrase_command, compression (for 'silt init'), deployment (for 'silt backup', and for these), each
+    a text.
     """
 
 
@@ -53,7 +55,7 @@ _definitions = click.option(
     silt config new --preset phantom -             # to stdout
     """,
 )
-@click.argument("file", default="deployment.toml")
+@click.argument("file", default=HERE)
 @click.option("--preset", type=click.Choice(PRESETS), help="Begin with the file sets of a known product.")
 def new_file(options: Options, file: str, preset: str | None) -> int:
     """Write a deployment file to start from.
@@ -82,12 +84,12 @@ def new_file(options: Options, file: str, preset: str | None) -> int:
 def check_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
     """Check a deployment file.
 
-    Every mistake is named by line and key. The disk is not looked at. With --json: as 'silt config show', but for
-    "found", "missing" and "unmatched".
+    Without FILE: deployment.toml here, else the one that the settings name. Every mistake is named by line and key. The
+    disk is not looked at. With --json: as 'silt config show', but for "found", "missing" and "unmatched".
     """
-    deployment = deployment_from_file(file, definitions, load_settings(os.environ))
-    sets = len(deployment.file_sets)
-    said = f"{shown(str(deployment.source))}: right; deployment {deployment.name}, {sets} file set{'s' * (sets != 1)}"
+    deployment = deployment_to_look_at(file, definitions, load_settings(os.environ))
+    sets = counted(len(deployment.file_sets), "file set")
+    said = f"{shown(str(deployment.source))}: right; deployment {deployment.name}, {sets}"
     answer(options, _deployment_record(deployment), [said])
     return 0
 
@@ -105,14 +107,16 @@ def check_file(options: Options, file: str | None, definitions: tuple[str, ...])
 def show_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
     """Show what a deployment file stands for.
 
-    Its variables, its file sets, and which of their paths are on this disk now.
+    Its variables, its file sets with their rules, and which of their paths are on this disk now. Without FILE:
+    deployment.toml here, else the one that the settings name.
 
-    With --json: {"name", "version", "privilege", "variables", "file_sets": [{"name", "exclude", "paths", "found",
-    "missing", "unmatched"}]}, each of the last four a list of {"path"}.
+    With --json: {"name", "version", "privilege", "variables", "file_sets": [{"name", "exclude", "one_file_system",
+    "skip": {"sockets", "caches", "changed_within" (seconds), "patterns"}, "paths", "found", "missing", "unmatched"}]},
+    each of the last four a list of {"path"}.
     """
     from siltstone.engine import resolve_deployment
 
-    deployment = deployment_from_file(file, definitions, load_settings(os.environ))
+    deployment = deployment_to_look_at(file, definitions, load_settings(os.environ))
     resolved = resolve_deployment(deployment)
     record = _deployment_record(deployment)
     for row, each in zip(record["file_sets"], resolved, strict=True):
@@ -123,13 +127,28 @@ def show_file(options: Options, file: str | None, definitions: tuple[str, ...]) 
 
 
 def _deployment_record(deployment: "Deployment") -> dict[str, Any]:
-    sets = [{"name": each.name, "exclude": each.exclude, "paths": _paths(each.paths)} for each in deployment.file_sets]
     return {
         "name": deployment.name,
         "version": deployment.version,
         "privilege": deployment.privilege,
         "variables": dict(deployment.variables),
-        "file_sets": sets,
+        "file_sets": [_set_record(each) for each in deployment.file_sets],
+    }
+
+
+def _set_record(file_set: "FileSet") -> dict[str, Any]:
+    skip = file_set.skip
+    return {
+        "name": file_set.name,
+        "exclude": file_set.exclude,
+        "one_file_system": skip.one_file_system,
+        "skip": {
+            "sockets": skip.sockets,
+            "caches": skip.caches,
+            "changed_within": skip.changed_within_ns / 1e9,
+            "patterns": skip.patterns,
+        },
+        "paths": _paths(file_set.paths),
     }
 
 
@@ -148,6 +167,21 @@ def _lines(deployment: "Deployment", resolved: "tuple[ResolvedSet, ...]") -> Ite
         yield from (f"  {shown(path)}  (not there)" for path in each.roots.missing)
         yield from (f"  {shown(path)}  (matches nothing)" for path in each.roots.unmatched)
         yield from (f"  without {shown(rule)}" for rule in each.file_set.exclude)
+        yield from (f"  {line}" for line in _rule_lines(each.file_set))
+
+
+def _rule_lines(file_set: "FileSet") -> Iterator[str]:
+    skip = file_set.skip
+    if skip.one_file_system:
+        yield "one file system: what is mounted below is not entered"
+    skipped = [
+        "sockets" if skip.sockets else "",
+        "caches" if skip.caches else "",
+        f"files changed within {duration(skip.changed_within_ns / 1e9)}" if skip.changed_within_ns else "",
+        f"files named {' '.join(map(shown, skip.patterns))}" if skip.patterns else "",
+    ]
+    if any(skipped):
+        yield f"skips {', '.join(filter(None, skipped))}"
 
 
 command.add_command(new_file)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..answer import answer
+from ..compression import IN_WORDS, check_compression
 from ..mistake import Mistake
 from ..opening import store_place
 from ..options import Options, make_command
@@ -37,7 +38,7 @@ LABEL_LIMIT = 100  # as the store keeps them
 @click.option("--key-file", "key_files", multiple=True, metavar="FILE", help="A key file that opens the store; repeat.")
 @click.option("--passphrase", is_flag=True, help="A passphrase opens it too, beside the key files.")
 @click.option("--no-encryption", is_flag=True, help="Seal nothing: whoever reads the store reads the data.")
-@click.option("--compression", metavar="NAME", help="zstd (default), lz4 or none.")
+@click.option("--compression", metavar="NAME", help=f"{IN_WORDS}; zstd unless it is given.")
 def command(
     options: Options,
     place: str | None,
@@ -56,14 +57,15 @@ def command(
     files = [*filter(None, [options.key_file]), *key_files]
     if no_encryption and (files or passphrase):
         raise Mistake("--no-encryption goes with no key", hint="leave one of them out")
+    chosen = check_compression(compression) or check_compression(
+        settings.get("compression"), source=f"'compression' in {settings.source}"
+    )
 
     from siltstone.store import Store, open_backend
 
     # An empty list is how the store layer is told not to encrypt: it is reached by --no-encryption alone.
     secrets = [] if no_encryption else _secrets(files, passphrase, settings)
-    store = Store.init(
-        open_backend(location, create=True), secrets, compression=compression or settings.get("compression") or "zstd"
-    )
+    store = Store.init(open_backend(location, create=True), secrets, compression=chosen or "zstd")
     _say(options, store.backend.location, keys=len(secrets))
     return 0
 

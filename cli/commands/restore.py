@@ -1,7 +1,7 @@
 """`silt restore`: put a level, or what paths and globs select of it, back on the disk.
 
-Rule: where it goes is always said: --to a folder, under the original paths, or --in-place. The exit code is 3 when
-everything that could be put back was, and something could not.
+Rule: where it goes is always said: --to a folder, under the original paths, or --in-place. When everything that could
+be put back was, and something could not, the exit code is 4 if that is for damage in the store, else 3.
 """
 
 import time
@@ -61,8 +61,9 @@ def command(
     that does not begin with '/' may begin at any folder: '*.pem', 'ssl/certs'.
 
     With --json the result has the level's names and "files" and "bytes" (in place), "unchanged_files" (were there
-    already), "written_bytes", "skipped" (entries not below --base), "failures": [{"path", "reason"}], "problems" (what
-    could not be put back): [{"kind", "reason", "path" (the first), "count"}], "warnings", "duration", "dry_run".
+    already), "written_bytes", "skipped" (entries not below --base), "failures": [{"path", "reason"}], "damaged"
+    (whether some of these are for damage in the store), "problems" (what could not be put back): [{"kind", "reason",
+    "path" (the first), "count"}], "warnings", "duration", "dry_run".
     """
     if bool(to) == in_place:
         raise Mistake("say where to restore to", hint="either --to DIR or --in-place")
@@ -93,7 +94,7 @@ def command(
         )
     seconds = time.monotonic() - begun
     answer(options, {**name_record(found), **_record(result), "duration": seconds}, _lines(found, result, to, seconds))
-    return int(Exit.WARNINGS if result.warnings else Exit.DONE)
+    return int(Exit.DAMAGE if result.damaged else Exit.WARNINGS if result.warnings else Exit.DONE)
 
 
 def _record(result: "RestoreResult") -> dict[str, Any]:
@@ -108,6 +109,7 @@ def _record(result: "RestoreResult") -> dict[str, Any]:
         "written_bytes": result.written_bytes,
         "skipped": result.skipped,
         "failures": [{**path_record(path), "reason": shown(reason)} for path, reason in result.failures],
+        "damaged": result.damaged,
         "problems": problems,
         "warnings": result.warnings,
         "dry_run": result.dry_run,

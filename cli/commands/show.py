@@ -14,7 +14,7 @@ from ..columns import columns, facts
 from ..figures import count, local_time, size
 from ..opening import open_store
 from ..options import Options, make_command
-from ..paths import path_record, shown
+from ..paths import about, path_record, shown
 from ..summary import summary
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ def _lines(level: "Level") -> Iterator[str]:
         yield from (f"  {files.name}: {shown(root)}" for root in files.roots)
     if level.warnings:
         yield ""
-        yield from (f"warning: {shown(path)}: {shown(message)}" for _, path, message in level.warnings)
+        yield from (f"warning: {about(path, message)}" for _, path, message in level.warnings)

@@ -12,10 +12,10 @@ import click
 from ..answer import answer
 from ..columns import facts
 from ..exits import Exit
-from ..figures import count, local_time, share, size, utc_time
+from ..figures import count, counted, local_time, share, size, utc_time
 from ..opening import open_store
 from ..options import Options, make_command
-from ..paths import path_record, shown
+from ..paths import about, path_record, shown
 
 if TYPE_CHECKING:
     from siltstone.engine import Damage, Stretch, VerifyResult
@@ -99,16 +99,16 @@ def _stretch_record(stretch: "Stretch") -> dict[str, Any]:
 
 
 def _lines(result: "VerifyResult") -> Iterator[str]:
-    damaged = len(result.damaged)
-    yield f"{count(damaged)} damaged object{'s' * (damaged != 1)}" if damaged else "no damage found"
+    yield counted(len(result.damaged), "damaged object") if result.damaged else "no damage found"
     coverage = result.coverage
     since = f"; all of them since {local_time(coverage.oldest_ns)}" if coverage.oldest_ns is not None else ""
-    unused = f"{count(result.unreferenced)} packs, {size(result.unreferenced_bytes)}, of a backup that was cut off"
+    read = f"{counted(result.packs_read, 'pack')}, {size(result.bytes_read)}"
+    unused = f"{counted(result.unreferenced, 'pack')}, {size(result.unreferenced_bytes)}, of a backup that was cut off"
     yield from facts(
         [
-            ("levels", f"{count(result.levels)} with {count(result.entries)} entries"),
-            ("packs", f"{count(result.packs)}, {size(result.bytes)}, {count(result.chunks)} chunks"),
-            ("read", f"{count(result.packs_read)} packs, {size(result.bytes_read)}" if result.packs_read else "none"),
+            ("levels", f"{count(result.levels)} with {counted(result.entries, 'entry', 'entries')}"),
+            ("packs", f"{count(result.packs)}, {size(result.bytes)}, {counted(result.chunks, 'chunk')}"),
+            ("read", read if result.packs_read else "none"),
             ("coverage", f"{share(coverage.share, 1)} of the packs read within {coverage.days} days{since}"),
             ("unused", unused if result.unreferenced else ""),
         ]
@@ -118,9 +118,10 @@ def _lines(result: "VerifyResult") -> Iterator[str]:
 
 def _damage_lines(result: "VerifyResult") -> Iterator[str]:
     for damage in result.damaged:
-        yield f"damaged: {damage.object}: {shown(damage.error)}"
-        copies = f"; of {count(damage.copies)} more there is another copy" if damage.copies else ""
-        yield f"  {count(damage.chunks)} chunks lost{copies}"
+        yield f"damaged: {about(damage.object, damage.error)}"
+        if damage.chunks:
+            copies = f"; of {count(damage.copies)} more there is another copy" if damage.copies else ""
+            yield f"  {counted(damage.chunks, 'chunk')} lost{copies}"
         yield from _level_lines(damage.levels)
         for level, stretches in damage.unlisted.items():
             yield from (f"  {level}: {_stretch_words(each)}" for each in stretches)
@@ -130,14 +131,14 @@ def _level_lines(levels: Mapping[str, list[bytes]]) -> Iterator[str]:
     for level, paths in levels.items():
         if not paths:  # what is lost there cannot even be listed
             continue
-        yield f"  {level}: {count(len(paths))} {'path' if len(paths) == 1 else 'paths'}"
+        yield f"  {level}: {counted(len(paths), 'path')}"
         yield from (f"    {shown(path)}" for path in paths[:KEPT_PATHS])
         if len(paths) > KEPT_PATHS:
             yield f"    and {count(len(paths) - KEPT_PATHS)} more (--json tells all)"
 
 
 def _stretch_words(stretch: "Stretch") -> str:
-    amount = "entries" if stretch.entries is None else f"{count(stretch.entries)} entries"
+    amount = "entries" if stretch.entries is None else counted(stretch.entries, "entry", "entries")
     where = f" of file set {stretch.set_name}" if stretch.set_name else ""
     first = f" from {shown(stretch.first)}" if stretch.first is not None else ""
     after = f" before {shown(stretch.after)}" if stretch.after is not None else ""

@@ -82,9 +82,10 @@ def check(scene: Scene, before: set[PackName], predicted: int) -> None:
     for level in levels[1:]:
         assert recorded(store, level) == now, "a level that is there is whole"
     durable = sum(frame.plain for pack in scene.packs() - before for frame in store.footer(pack).frames)
+    told = scene.back_up(scene.open(), dry_run=True).stats["new_bytes"]
     made = scene.back_up(scene.open())
     assert made.level is not None
-    assert made.level.level == len(levels)
+    assert (made.level.level, made.stats["new_bytes"]) == (len(levels), told)
     assert made.stats["new_bytes"] == (predicted - durable if len(levels) == 1 else 0)
     assert recorded(scene.open(), made.level) == now
 

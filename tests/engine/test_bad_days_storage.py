@@ -237,6 +237,24 @@ def test_a_base_level_whose_root_is_damaged(place: Place) -> None:
     assert recorded(place.open(), made.level) == picture(place.tree)
 
 
+def test_packs_that_are_lost_are_stored_again(place: Place) -> None:
+    """As far as it is still there."""
+    place.make_store()
+    first = place.level()
+    (place.tree / "3").unlink()
+    then = recorded(place.open(), first)
+    for pack in packs(place.open()):
+        (place.folder / "store" / "packs" / pack[:2] / pack).unlink()
+    made = place.back_up(kind="incr")
+    assert made.level is not None
+    assert ("damaged", first.name) in place.warned
+    assert recorded(place.open(), made.level) == picture(place.tree)
+    again = place.back_up(kind="full")
+    assert again.level is not None
+    assert recorded(place.open(), again.level) == picture(place.tree)
+    assert len(then) == len(picture(place.tree)) + 1
+
+
 @pytest.mark.parametrize("how", [damage, Path.unlink], ids=["damaged", "missing"])
 def test_a_base_level_whose_manifest_is_damaged(place: Place, how: Callable[[Path], object]) -> None:
     """The pack of the manifest alone: a level in between stored nothing else."""

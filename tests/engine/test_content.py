@@ -13,7 +13,7 @@ from siltstone.engine.cut import MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
 from siltstone.engine.restore import restore
 from siltstone.engine.stream import Stream, _data_ranges
 from siltstone.engine.workers import BUFFER, Workers
-from siltstone.store import ChunkId, DryWriter, NewFrame, Store
+from siltstone.store import ChunkId, NewFrame, Store
 from tests.backing_up import Place, picture, recorded
 from tests.trees import difference
 
@@ -235,7 +235,7 @@ def test_a_dry_writer_finds_the_same_chunks(tmp_path: Path) -> None:
     """Once chosen, a chunk is known: a DryWriter counts as a Writer does."""
     place = Place(tmp_path)
     store = place.make_store()
-    dry = DryWriter(store.index, store.ring.id_key)
+    dry = store.dry_writer()
     buffer = memoryview(b"one" + b"two" + b"one")
     with store.writer() as writer:
         assert writer.store_run(buffer, [3, 6, 9]) == dry.store_run(buffer, [3, 6, 9])

@@ -8,7 +8,9 @@ import pytest
 
 from siltstone.engine import Deployment, Entry, FileSet, Level, Warned, back_up, content, entries
 from siltstone.engine import walk as module
+from siltstone.engine.files import scan_directory
 from siltstone.engine.restore import restore
+from siltstone.engine.scan import BLOCKS_AT, DEV_AT
 from siltstone.engine.workers import BUFFER
 from tests.backing_up import Place, calm_down, picture, recorded
 from tests.moments import before_small_files_are_read, once_it_is_scanned
@@ -164,12 +166,17 @@ def test_a_name_whose_first_name_vanished_is_read_itself(place: Place, monkeypat
     check(place, place.level())
 
 
-def test_a_file_that_gets_the_inode_of_one_that_was_scanned(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The numbers are equal, and the files have nothing to do with each other."""
+@pytest.mark.parametrize("size", [17, BUFFER])
+@pytest.mark.parametrize("size_before", [17, BUFFER])
+def test_a_file_that_gets_the_inode_of_one_that_was_scanned(
+    place: Place, monkeypatch: pytest.MonkeyPatch, size_before: int, size: int
+) -> None:
+    """The numbers are equal, and the files have nothing to do with each other. A large one is read when it is met."""
+    content = os.urandom(size)
     early, late = place.tree / "a" / "early", place.tree / "z" / "late"
     for path in (early, late):
         path.parent.mkdir()
-    early.write_bytes(b"the first content")
+    early.write_bytes(bytes(size_before))
     link(early, place.tree / "a" / "early too")
     number = early.stat().st_ino
 
@@ -178,7 +185,7 @@ def test_a_file_that_gets_the_inode_of_one_that_was_scanned(place: Place, monkey
             name.unlink()
         spare = []
         for attempt in range(1000):  # the file system gives a free number to whom it likes
-            late.write_bytes(b"another content!!")
+            late.write_bytes(content)
             if late.stat().st_ino == number:
                 break
             spare.append(late.rename(place.folder / f"spare {attempt}"))
@@ -191,13 +198,36 @@ def test_a_file_that_gets_the_inode_of_one_that_was_scanned(place: Place, monkey
         level = place.level()
     found = {entry.path: entry for entry in entries(place.open(), level)}
     seen = recorded(place.open(), level)
-    assert [kind for kind, _ in place.warned] in ([], ["vanished"] * 2), "the first was read before it went, or not"
+    assert [kind for kind, _ in place.warned] == (["vanished"] * 2 if size_before == 17 else [])
     for path in (late, late.with_name("late too")):
-        assert seen[os.fsencode(path)].content == b"another content!!"
+        assert seen[os.fsencode(path)].content == content
         assert found[os.fsencode(path)].ino == number
     out = place.folder / "out"
     restore(place.open(), level, target=os.fsencode(out), report=lambda event: None)
-    assert (out / late.relative_to("/")).read_bytes() == b"another content!!"
+    assert (out / late.relative_to("/")).read_bytes() == content
+    check(place, place.level())
+
+
+def test_devices_that_have_other_numbers_since(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a start of the system: what is unchanged is not read, and its names belong to the device of today."""
+    (place.tree / "a").write_bytes(os.urandom(1000))
+    os.setxattr(place.tree / "a", "user.note", b"kept")
+    os.mkfifo(place.tree / "fifo")
+    link(place.tree / "a", place.tree / "b")
+    link(place.tree / "fifo", place.tree / "z")
+
+    def elsewhere(folder: bytes) -> list[tuple[bytes, bytes]]:
+        listed = scan_directory(folder)
+        return [(name, stat[:DEV_AT] + b"another!" + stat[BLOCKS_AT:]) for name, stat in listed]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("siltstone.engine.scan.scan_directory", elsewhere)
+        place.level()
+    today = place.level()
+    assert (today.stats["read_bytes"], today.stats["changed"]) == (0, 0)
+    devices = {entry.link[0] for entry in entries(place.open(), today) if entry.link is not None}
+    assert devices == {place.tree.stat().st_dev}
+    check(place, today)
 
 
 def test_a_file_that_changes_between_the_scan_of_its_names(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from siltstone.engine import VerifyResult
+from siltstone.engine import Event, Progress, VerifyResult
 from siltstone.store import PackName, pack_object
 from tests.backed_up import back_up, copied, delete, flip, flip_middle, needs, new_store, objects, reopened, truncate
 from tests.damage import WAYS, Sample, assert_concerns, sample, verified
@@ -100,11 +100,16 @@ def test_structure_alone_sees_no_contents(sample: Sample) -> None:
 
 @pytest.fixture(scope="module")
 def doubled(sample: Sample) -> MemoryBackend:
-    """A store into which two hosts stored the same at once: each has a pack of its own."""
+    """A store into which two hosts stored the same at once: each has packs of its own."""
     backend = MemoryBackend()
     mine, yours = new_store(backend), reopened(backend)
-    back_up(mine, sample.tree, name="mine")
-    back_up(yours, sample.tree, name="yours")
+    waiting = [yours]
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, Progress) and waiting:
+            back_up(waiting.pop(), sample.tree, name="yours")
+
+    back_up(mine, sample.tree, name="mine", report=meanwhile)
     return backend
 
 

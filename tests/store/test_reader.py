@@ -140,7 +140,7 @@ class TestWithoutSegments:
         with reopen(backend).writer() as writer:
             put(writer, contents)
             assert writer.new_chunks == 0
-        backend.delete(segment)
+        assert segment not in names(backend, INDEX)  # it said nothing any more
         store = reopen(backend)
         assert store.index.packs() == {name[-64:] for name in names(backend, "packs/")}
         assert store.index.recent == 0
@@ -207,8 +207,9 @@ def test_a_host_that_only_writes() -> None:
 def test_a_chunk_in_two_packs_is_read_from_one_of_them() -> None:
     backend, contents = MemoryBackend(), grains(1, 30)
     one, two = make(backend), reopen(backend)
-    for number, store in enumerate((one, two)):
-        back_up(store, contents, f"backups/host/0/{number}")
+    with one.writer() as mine:  # at once: a session that began later would know what the first one stored
+        back_up(two, contents, "backups/host/0/0")
+        mine.commit("backups/host/0/1", {"chunks": list(put(mine, contents))})
     assert len(names(backend, "packs/")) == 2
     for _ in range(2):
         store = reopen(backend)

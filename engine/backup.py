@@ -5,6 +5,7 @@ and is not opened; everything else is read. Nothing exists before the root is cr
 chunks that the next one reuses. Files that change or vanish meanwhile are warnings, not failures.
 """
 
+import os
 import socket
 import time
 from collections import Counter
@@ -111,8 +112,24 @@ def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report, *,
         raise SourceError(
             "none of the paths to back up exists", hint="'silt config show' says what each file set names"
         )
+    for root in roots:
+        _check_links(root, report)
     if same_device(store.backend.location, roots):
         report(Noted("the store is on the same device as data that it backs up: both would be lost together"))
+
+
+def _check_links(root: bytes, report: Report) -> None:
+    """A link that was named is backed up as a link. Whoever meant what it leads to must hear of that now."""
+    if os.path.islink(root) and os.path.isdir(root):
+        said = "it is a symlink, and only the link is backed up: name the folder that it leads to as well"
+        report(Warned("symlink", show_path(root), said))
+    parent = os.path.dirname(root)
+    if (real := os.path.realpath(parent)) != parent:
+        name = os.path.join(real, os.path.basename(root))
+        said = (
+            f"{show_path(root)} lies behind a symlink; a restore in place refuses to follow it: name {show_path(name)}"
+        )
+        report(Noted(said))
 
 
 def _read_base(store: Store, plan: Plan, report: Report) -> Level | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
-from .cut import WHOLE, Cutter
+from .cut import WHOLE, Cutter, suits_coarse
 from .entry import HEAD, extra, make_row, size_of, with_size
 from .events import Report, Warned, show_path
 from .files import open_to_read, read_files, short_path, stat_of
@@ -67,7 +67,7 @@ class Contents:
     def __init__(self, sink: ChunkSink, cut_seed: int, teller: Teller, report: Report) -> None:
         self._workers = Workers(sink)
         self._teller, self._report = teller, report
-        self._cutter = Cutter(cut_seed)
+        self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
         self._reading: deque[_Reading] = deque()
         self.owners = SeenOwners()
 
@@ -160,7 +160,8 @@ class Contents:
             if before[TYPE_AT] & 0xF0 != REGULAR:
                 self._left_out(file, errno.ENOTSUP)
                 return
-            stream = Stream(self._workers, self._cutter, partial(self._teller.read, file.path))
+            cutter = self._coarse if suits_coarse(fd, size_of(before)) else self._cutter
+            stream = Stream(self._workers, cutter, partial(self._teller.read, file.path))
             extents, indirect = stream.store(fd, size_of(before))
             after = stat_of(fd)
             xattrs, flags = self._capture(file, fd, after)

@@ -5,24 +5,38 @@ store's cut seed. Rule: where a content is cut depends on the content and the se
 around it and no others. What the seed does not promise is in docs/security.md.
 """
 
+import os
+
+import zstandard
 from pyfastcdc import FastCDC
 
 # The library's true average is about AVERAGE + MIN. Smaller chunks find more duplicates and cost more ids, index
 # entries
-# and seeks at restore; 128 KiB grows `big-text` by a tenth of what 1 MiB chunks do (docs/performance.md).
+# and seeks at restore; 128 KiB grows `big-text` by a seventh of what 1 MiB chunks do (docs/performance.md).
 MIN_CHUNK = 32 << 10
 AVERAGE = 128 << 10
 MAX_CHUNK = 512 << 10
 
+# Large files that do not compress (media, archives, what is encrypted) are hardly ever edited in places, and there are
+# many of them: an eighth of the ids, index entries and extents serves them as well. MAX stays below a frame and a
+# buffer.
+COARSE_FROM = 64 << 20
+COARSE_MIN, COARSE_AVERAGE, COARSE_MAX = 1 << 20, 1 << 20, 2 << 20
+
 # Up to this size a file is one chunk: cutting it would only make two small ones.
 WHOLE = 128 << 10
+
+_SAMPLE = 64 << 10
+_SAMPLES = 4
+_INCOMPRESSIBLE = 0.97
 
 
 class Cutter:
     """Cuts buffers. One thread at a time."""
 
-    def __init__(self, seed: int) -> None:
-        self._cdc = FastCDC(AVERAGE, min_size=MIN_CHUNK, max_size=MAX_CHUNK, normalized_chunking=1, seed=seed)
+    def __init__(self, seed: int, *, coarse: bool = False) -> None:
+        sizes = (COARSE_MIN, COARSE_AVERAGE, COARSE_MAX) if coarse else (MIN_CHUNK, AVERAGE, MAX_CHUNK)
+        self._cdc = FastCDC(sizes[1], min_size=sizes[0], max_size=sizes[2], normalized_chunking=1, seed=seed)
 
     def ends(self, data: memoryview, *, last: bool) -> list[int]:
         """Where chunks of `data` end. Unless it is the `last` of its content, what follows the last end is no chunk
@@ -32,3 +46,14 @@ class Cutter:
         if not last and ends:
             ends.pop()
         return ends
+
+
+def suits_coarse(fd: int, size: int) -> bool:
+    """Whether an open file of this size is to be cut coarsely: it is large, and samples spread over it do not compress.
+
+    Spread, so that an edit here or there does not turn the answer, and with it every chunk of the file.
+    """
+    if size < COARSE_FROM:
+        return False
+    samples = b"".join(os.pread(fd, _SAMPLE, size // _SAMPLES * number) for number in range(_SAMPLES))
+    return len(zstandard.compress(samples, 1)) > len(samples) * _INCOMPRESSIBLE

@@ -9,8 +9,8 @@ chunks are found again from the footers of the packs that no sound segment names
 import heapq
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, repeat
 
 from blake3 import blake3
 
@@ -80,9 +80,11 @@ class Index:
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it."""
         recent = self._recent.get(chunk)
-        if recent is not None and recent[0] not in self.suspect:
-            return Place(*recent)
-        suspect = Place(*recent) if recent is not None else None
+        suspect = None
+        if recent is not None and recent[0] not in self.lost:
+            if recent[0] not in self.suspect:
+                return Place(*recent)
+            suspect = Place(*recent)
         for segment in self._segments:
             row = self._row(segment, chunk) if segment.maybe(chunk) else None
             place = segment.place(row) if row is not None else None
@@ -137,28 +139,35 @@ class Index:
         """How many entries are in no segment yet."""
         return len(self._recent)
 
-    def packs(self) -> set[PackName]:
-        """Every pack that a sound segment or a recent entry names."""
-        named = {pack for segment in self._segments if segment.name not in self.damaged for pack in segment.packs()}
+    def packs(self, *, by_damaged: bool = False) -> set[PackName]:
+        """Every pack that a sound segment or a recent entry names; or that a damaged one does, where that is asked."""
+        segments = [segment for segment in self._segments if by_damaged or segment.name not in self.damaged]
+        named = {pack for segment in segments for pack in segment.packs()}
         return named | {pack for pack, _, _ in list(self._recent.values())}  # a copy: others may be adding
 
-    def forget_damaged(self) -> None:
-        """Delete the damaged segments. Only for when every pack is named by a sound one: they say nothing more."""
+    def forget_damaged(self, names: Collection[str]) -> None:
+        """Delete these damaged segments. Only for when sound ones name every pack that they named: they say nothing
+        more.
+        """
         with self._lock:
-            self._segments = [segment for segment in self._segments if segment.name not in self.damaged]
-            gone, self.damaged = self.damaged, {}
-        for name in gone:
+            self._segments = [segment for segment in self._segments if segment.name not in names]
+            self.damaged = {name: error for name, error in self.damaged.items() if name not in names}
+        for name in names:
             self._delete(name)
 
     def drop_lost(self, session: str) -> None:
         """Write the segments that name lost packs anew without them; for when a new level no longer needs those."""
         with self._flushing:
             for old in [s for s in self._segments if not self.lost.isdisjoint(s.packs())]:
-                new = [self._write({}, [old], session)]
+                try:
+                    new = self._write({}, [old], session)
+                except Corrupt as error:
+                    self.damaged[old.name] = error
+                    continue
                 with self._lock:
-                    self._segments = [s for s in self._segments if s is not old] + new
+                    self._segments = [s for s in self._segments if s is not old] + [new]
                 self._delete(old.name)
-            self.lost = frozenset()
+            self.lost &= {pack for segment in self._segments for pack in segment.packs()}
 
     def _delete(self, name: str) -> None:
         try:
@@ -213,10 +222,12 @@ class Index:
         return merged
 
     def _write(self, recent: dict[ChunkId, tuple[PackName, int, int]], merged: list[Segment], session: str) -> Segment:
-        numbers: dict[PackName, int] = {}
+        kept = (pack for segment in merged for pack in segment.packs() if pack not in self.lost)
+        packs = dict.fromkeys(chain((pack for pack, _, _ in recent.values()), kept))
+        # Of a chunk's places the one in the pack of the lowest number stays: packs found damaged come last.
+        numbers = {pack: number for number, pack in enumerate(sorted(packs, key=self.suspect.__contains__))}
         rows = [_sorted_entries(recent, numbers), *(_renumbered(s, numbers, self.lost) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
-        # The pack table is complete only once every row was seen, and it is asked for after the last row.
         replaces = [segment.name for segment in merged]
         pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
         hasher = blake3()
@@ -233,17 +244,12 @@ def _size_class(entries: int) -> int:
 
 
 def _sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: dict[PackName, int]) -> list[bytes]:
-    return sorted(
-        entry(chunk, numbers.setdefault(pack, len(numbers)), frame, slot)
-        for chunk, (pack, frame, slot) in recent.items()
-    )
+    return sorted(entry(chunk, numbers[pack], frame, slot) for chunk, (pack, frame, slot) in recent.items())
 
 
 def _renumbered(segment: Segment, numbers: dict[PackName, int], lost: frozenset[PackName]) -> Iterator[bytes]:
-    """The rows of a segment with its packs numbered as in the segment that is being written; those of lost packs not."""
-    mapping = [
-        b"" if pack in lost else numbers.setdefault(pack, len(numbers)).to_bytes(4, "big") for pack in segment.packs()
-    ]
+    """The rows of a segment, but for those of lost packs, with packs numbered as in the segment that is written."""
+    mapping = [b"" if pack in lost else numbers[pack].to_bytes(4, "big") for pack in segment.packs()]
     for row in segment.rows():
         number = mapping[int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")]
         if number:

@@ -122,10 +122,10 @@ class PackReader:
         A pack whose footer cannot be read is left alone (`verify` names it), and so are damaged segments then: they may
         be all that is known of it. Packs that are named and not there any more become `index.lost`.
         """
-        named, unreadable = index.packs(), False
+        named, gone, unreadable = index.packs(), index.packs(by_damaged=True), False
         for pack in list_packs(self._store):
+            gone.discard(pack)
             if pack in named:
-                named.discard(pack)
                 continue
             try:
                 footer = self.footer(pack)
@@ -137,7 +137,7 @@ class PackReader:
             for number, frame in enumerate(footer.frames):
                 index.adopt_frame(pack, number, frame.ids)
             yield pack
-        index.lost = frozenset(named)
+        index.lost = frozenset(gone)
         index.all_named = not unreadable
 
 

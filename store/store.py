@@ -37,7 +37,7 @@ class Store:
         self.index.load()
         self.index.suspect = noted_damage(opened)
         self._adopting = threading.Lock()
-        self._adopted = -1  # how many segments were known to be damaged when packs were last looked through
+        self._adopted: set[str] | None = None  # the damaged segments that were known when packs were looked through
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
 
     @classmethod
@@ -83,8 +83,8 @@ class Store:
 
     def _adopt(self) -> None:
         with self._adopting:
-            damaged = len(self.index.damaged)
-            if self._adopted != damaged:
+            damaged = set(self.index.damaged)
+            if self._adopted is None or not damaged <= self._adopted:
                 for _ in self.reader.adopt_unindexed(self.index):
                     pass
                 self._adopted = damaged

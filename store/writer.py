@@ -57,13 +57,16 @@ class Writer:
         return self
 
     def _adopt(self) -> None:
-        """Know of every pack, and of those that are gone: what a crash left is reused, what was lost is stored again."""
-        for _ in self._reader.adopt_unindexed(self._index):
-            if self._index.recent >= SEGMENT_ENTRIES:
-                self._index.flush(self._session)
+        """Know of every pack, and of those that are gone: what a crash left is reused, what was lost stored again."""
+        damaged: set[str] | None = None
+        while damaged != self._index.damaged.keys():  # again, where another segment proved damaged on the way
+            damaged = set(self._index.damaged)
+            for _ in self._reader.adopt_unindexed(self._index):
+                if self._index.recent >= SEGMENT_ENTRIES:
+                    self._index.flush(self._session)
         self._index.flush(self._session)
-        if self._index.damaged and self._index.all_named:
-            self._index.forget_damaged()
+        if damaged and self._index.all_named:
+            self._index.forget_damaged(damaged)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -148,7 +151,10 @@ class Writer:
         assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
         write_root(self._store, name, content, self._key, self._sealer)
         if self._index.lost:
-            self._index.drop_lost(self._session)
+            try:
+                self._index.drop_lost(self._session)
+            except StoreError:
+                pass  # the root is there, and whether the index is tidy changes nothing about that
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

@@ -112,11 +112,29 @@ def test_excluded_paths_are_left_out(silt: Silt, tree: Path) -> None:
         (["backup", "-c", "d.toml", "--name", "x"], "--name has no meaning without paths"),
         (["backup", "/etc", "--name", "a/b"], "cannot name a deployment"),
         (["backup", "/etc", "--type", "half"], "'half' is not one of"),
+        (["backup", "/etc", "--compression", "zstd:20"], "zstd:1 to zstd:19"),
         (["backup", "-c", "absent.toml"], "absent.toml"),
     ],
 )
 def test_mistakes(silt: Silt, arguments: list[str], words: str) -> None:
     assert words in silt(*arguments, code=2).err
+
+
+def test_another_compression_than_the_store_s(silt: Silt, tree: Path, store: Path) -> None:
+    (tree / "even").write_bytes(b"even\n" * 200_000)
+    packed = silt("backup", tree, "--name", "app", "--json").result["stats"]["stored_bytes"]
+    (tree / "odd").write_bytes(b"odd\n" * 200_000)
+    plain = silt("backup", tree, "--name", "app", "--compression", "none", "--json").result["stats"]["stored_bytes"]
+    assert packed < 100_000 < 800_000 < plain
+    (tree / "more").write_bytes(os.urandom(1000))
+    assert " to 1" not in silt("backup", tree, "--name", "app").out  # what does not compress grows by its seal
+
+
+def test_a_damaged_key_is_no_reason_to_verify(silt: Silt, store: Path) -> None:
+    (key,) = (store / "keys").iterdir()
+    key.chmod(0o600)
+    key.write_bytes(key.read_bytes()[:-1])
+    assert "hint: put keys/ back from a copy of the store, or use another key\n" in silt("list", code=4).err
 
 
 def test_a_level_that_is_not_there(silt: Silt, tree: Path) -> None:
@@ -132,7 +150,11 @@ def test_several_deployments_are_told_apart(silt: Silt, tree: Path) -> None:
     assert "one:0/0" in listed
     assert "two:0/0" in listed
     assert "one:0/0" not in silt("list", "two").out
-    assert "several deployments" in silt("show", "0/0", code=1).err
+    silt("backup", tree, "--name", "two")
+    assert "hint: write for example one:0/0\n" in silt("show", "0/0", code=1).err
+    assert "hint: write for example two:0/1\n" in silt("show", "0/1", code=1).err
+    assert "hint: write for example one:latest\n" in silt("show", "latest", code=1).err
+    assert "there is no level 0/2" in silt("show", "0/2", code=1).err
     assert silt("show", "two:latest", "--json").result["deployment"] == "two"
 
 

@@ -44,9 +44,31 @@ def test_words_that_are_no_definition(silt: Silt, tmp_path: Path) -> None:
     assert "-D HOME: this is not NAME=VALUE" in silt("config", "check", tmp_path / "d.toml", "-D", "HOME", code=2).err
 
 
-def test_without_a_file_the_settings_say_which(silt: Silt, tmp_path: Path) -> None:
-    assert "nothing says what to back up" in silt("config", "check", code=2).err
+def test_rules_are_shown(silt: Silt, tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    rules = 'one-file-system = true\nskip-caches = true\nskip-changed-within = 90\nskip-patterns = ["*.part"]\n'
+    file.write_text(f'name = "app"\n[file-sets.a]\npaths = ["/srv"]\n{rules}[file-sets.b]\npaths = ["/srv"]\n')
+    said = silt("config", "show", file).out
+    assert "  one file system: " in said
+    assert "  skips sockets, caches, files changed within 1 min 30 s, files named *.part\n" in said
+    assert said.endswith("  skips sockets\n")
+    first, second = silt("config", "show", file, "--json").result["file_sets"]
+    assert first["one_file_system"]
+    assert first["skip"] == {"sockets": True, "caches": True, "changed_within": 90, "patterns": ["*.part"]}
+    assert second["skip"] == {"sockets": True, "caches": False, "changed_within": 0, "patterns": []}
+
+
+def test_a_file_that_is_not_there(silt: Silt, tmp_path: Path) -> None:
+    assert "hint: 'silt config new' writes one" in silt("config", "check", tmp_path / "d.toml", code=2).err
+
+
+def test_without_a_file(silt: Silt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "hint: name FILE; 'silt config new' writes one\n" in silt("config", "check", code=2).err
     silt("config", "new", tmp_path / "d.toml")
     (tmp_path / "settings.toml").write_text('deployment = "d.toml"')
     silt.environment["SILT_CONFIG"] = str(tmp_path / "settings.toml")
     assert str(tmp_path / "d.toml") in silt("config", "check").out
+    silt("config", "new")
+    assert silt("config", "check").out.startswith("deployment.toml: right; ")
+    assert silt("config", "show").out.startswith("deployment my-deployment\n")

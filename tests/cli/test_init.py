@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.cli.compression import NAMES
 from siltstone.store import Passphrase, Store, open_backend, parse_key_file
+from siltstone.store.frame import Compressor
 
 from .conftest import PROGRAM, Silt
 
@@ -118,5 +120,13 @@ def test_a_wrong_passphrase_may_be_typed_again(silt: Silt, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["zstd-99", "brotli"])
 def test_an_unknown_compression_is_refused(silt: Silt, tmp_path: Path, name: str) -> None:
     silt.environment["SILT_PASSPHRASE"] = "one"
-    ran = silt("init", tmp_path / "store", "--compression", name, code=1)
-    assert name in ran.err
+    assert name in silt("init", tmp_path / "store", "--compression", name, code=2).err
+    (tmp_path / "settings.toml").write_text(f'compression = "{name}"')
+    silt.environment["SILT_CONFIG"] = str(tmp_path / "settings.toml")
+    assert f"settings.toml: there is no compression '{name}'" in silt("init", tmp_path / "store", code=2).err
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_store_knows_every_compression() -> None:
+    for name in NAMES:
+        Compressor(name)

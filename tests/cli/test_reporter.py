@@ -65,6 +65,7 @@ def test_progress_in_words() -> None:
         "2 s left",
     ]
     assert progress_words(Progress("levels", 7, 0), Pace()) == ["7 entries"]
+    assert progress_words(Progress("packs", 1, 0, total_files=1), Pace()) == ["1 of 1 pack"]
 
 
 def test_plain_lines_come_every_few_seconds(

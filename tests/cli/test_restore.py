@@ -71,7 +71,7 @@ def test_in_place_only_what_differs_is_written(silt: Silt, tree: Path) -> None:
 
 
 def test_what_matches_nothing(silt: Silt, tree: Path, tmp_path: Path) -> None:
-    assert "nothing that matches *.absent" in silt("restore", "0/0", "*.absent", "--to", tmp_path / "out", code=1).err
+    assert "nothing of *.absent" in silt("restore", "0/0", "*.absent", "--to", tmp_path / "out", code=1).err
     ran = silt("restore", "0/0", "*.absent", "*.txt", "--to", tmp_path / "out", code=3)
     assert "warning: *.absent: nothing in level 0/0 matches" in ran.err
     assert "warnings  1" in ran.out
@@ -87,10 +87,27 @@ def test_a_damaged_pack_costs_only_its_files(silt: Silt, tree: Path, tmp_path: P
     with pack.open("r+b") as file:
         file.seek(1 << 20)
         file.write(b"damage")
-    result = silt("restore", "0/1", "--to", tmp_path / "out", "--json", code=3).result
+    result = silt("restore", "0/1", "--to", tmp_path / "out", "--json", code=4).result
+    assert result["damaged"]
     assert [failure["path"] for failure in result["failures"]] == [str(tree / "large")]
     restored = below(tmp_path / "out" / tree.relative_to("/"))
     assert restored == {name: data for name, data in below(tree).items() if name != "large"}
+
+
+def test_a_preview_refuses_what_a_restore_refuses(silt: Silt, tmp_path: Path, tree: Path) -> None:
+    (tree / "ssl" / "certs").rename(tree / "elsewhere")
+    (tree / "ssl" / "certs").symlink_to(tree / "elsewhere")
+    result = silt("restore", "0/0", "--in-place", "--dry-run", "--json").result
+    assert (result["written_bytes"], result["failures"]) == (12, [])  # a link below what is restored gives way
+    moved = tree.rename(tmp_path / "moved")
+    tmp_path.joinpath("tree").symlink_to(moved)
+    paths = [tree / "a.txt", tree / "ssl" / "certs"]
+    ran = silt("restore", "0/0", *paths, "--in-place", "--dry-run", "--json", code=3)
+    reason = f"{tree}: a symlink stands where a directory must be"
+    said = [{"path": str(path), "reason": reason} for path in (tree / "a.txt", tree / "ssl" / "certs" / "ca.pem")]
+    assert (ran.result["failures"], ran.result["damaged"], ran.result["files"]) == (said, False, 0)
+    failures = silt("restore", "0/0", *paths, "--in-place", "--json", code=3).result["failures"]
+    assert all(each in failures for each in said)  # which names the folders, too
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_damage_is_named_with_its_files(silt: Silt, damaged_pack: Path, tmp_path
     assert ran.out.startswith("1 damaged object\n")
     assert f"damaged: packs/{damaged_pack.name[:2]}/{damaged_pack.name}: " in ran.out
     assert "  app:0/0: 1 path\n" in ran.out
+    assert ran.out.count(damaged_pack.name) == ran.err.count(damaged_pack.name) == 1
     assert f"    {tmp_path}/tree/large\n" in ran.out
     assert f"warning: packs/{damaged_pack.name[:2]}/{damaged_pack.name}: " in ran.err
     (damage,) = silt("verify", "--read-data", "all", "--json", code=4).result["damaged"]
@@ -70,6 +71,15 @@ def test_a_missing_pack(silt: Silt, damaged_pack: Path) -> None:
     assert "  app:0/0: 3 entries of file set files cannot be listed any more\n" in ran.out
     (damage,) = silt("verify", "--json", code=4).result["damaged"]
     assert damage["unlisted"]["app:0/0"][0]["entries"] == 3
+
+
+def test_no_chunk_is_said_to_be_lost_with_a_root(silt: Silt, store: Path) -> None:
+    root = store / "backups" / "app" / "0" / "0"
+    root.chmod(0o600)
+    root.write_bytes(b"damage")
+    ran = silt("verify", code=4)
+    assert "damaged: backups/app/0/0: " in ran.out
+    assert " lost" not in ran.out
 
 
 def test_a_budget_that_is_none(silt: Silt, store: Path) -> None:

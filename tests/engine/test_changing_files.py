@@ -17,7 +17,7 @@ from siltstone.engine.restore import restore
 from siltstone.engine.workers import BUFFER
 from siltstone.store import Store
 from tests.backing_up import Place, content_of, picture, recorded
-from tests.moments import before_small_files_are_read, while_it_is_read
+from tests.moments import before_small_files_are_read, once_it_is_scanned, while_it_is_read
 from tests.unprivileged import folder_of_nobody, unprivileged
 
 LARGE = 2 * BUFFER + 1000
@@ -68,6 +68,22 @@ SMALL: dict[str, tuple[Change, bytes | None]] = {
     "becomes a link": (lambda path: become(path, lambda path: path.symlink_to("a")), None),
     "becomes a FIFO": (lambda path: become(path, os.mkfifo), None),
 }
+
+
+@pytest.mark.parametrize(
+    "kind", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("a")], ids=["folder", "FIFO", "link"]
+)
+def test_a_large_file_that_is_something_else_once_it_is_opened(
+    place: Place, monkeypatch: pytest.MonkeyPatch, kind: Change
+) -> None:
+    path = place.tree / "file"
+    path.write_bytes(bytes(LARGE))
+    with monkeypatch.context() as patch:
+        once_it_is_scanned(patch, "a", lambda: become(path, kind))
+        level = place.level()
+    assert place.warned == [("vanished", str(path))]
+    check_the_rest(place, level, "file")
+    assert recorded(place.open(), place.level()) == picture(place.tree)
 
 
 @pytest.mark.parametrize("how", SMALL)

@@ -177,11 +177,12 @@ def test_a_file_that_gets_the_inode_of_one_that_was_scanned(
     for path in (early, late):
         path.parent.mkdir()
     early.write_bytes(bytes(size_before))
-    link(early, place.tree / "a" / "early too")
+    names = [early, early.with_name("early too"), place.folder / "a name that is not met"]
+    link(*names)
     number = early.stat().st_ino
 
     def exchange() -> None:
-        for name in (early, early.with_name("early too")):
+        for name in names:
             name.unlink()
         spare = []
         for attempt in range(1000):  # the file system gives a free number to whom it likes
@@ -202,6 +203,7 @@ def test_a_file_that_gets_the_inode_of_one_that_was_scanned(
     for path in (late, late.with_name("late too")):
         assert seen[os.fsencode(path)].content == content
         assert found[os.fsencode(path)].ino == number
+        assert size_before == 17 or found[os.fsencode(path)].link != found[os.fsencode(early)].link
     out = place.folder / "out"
     restore(place.open(), level, target=os.fsencode(out), report=lambda event: None)
     assert (out / late.relative_to("/")).read_bytes() == content

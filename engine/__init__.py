@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
     from .presets import PRESETS, starting_file
-    from .restore import restore
+    from .restore import restore_level
     from .restore_tally import RestoreResult
     from .selection import Selection
-    from .verify import verify
+    from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
 _FROM = {
@@ -54,10 +54,10 @@ _FROM = {
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
     "presets": ("PRESETS", "starting_file"),
-    "restore": ("restore",),
+    "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
     "selection": ("Selection",),
-    "verify": ("verify",),
+    "verify": ("verify_store",),
     "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
@@ -109,10 +109,10 @@ __all__ = [
     "quick_deployment",
     "resolve",
     "resolve_deployment",
-    "restore",
+    "restore_level",
     "show_path",
     "starting_file",
-    "verify",
+    "verify_store",
     "write_tar",
 ]
 

@@ -41,7 +41,7 @@ GROUP = 256
 Item = TypeVar("Item")
 
 
-def restore(
+def restore_level(
     store: Store,
     level: Level,
     *,

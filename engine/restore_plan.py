@@ -18,14 +18,10 @@ from siltstone.store import BackendError, ChunkId, Corrupt, FrameInfo, ObjectMis
 from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent
 from .restore_assembly import Assembly
 
-# A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once.
+# A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once. A
+# smaller first window, for the workers to begin sooner, made it slower: planning and writing share the interpreter.
 WINDOW_FILES = 50_000
 WINDOW_PIECES = 100_000
-
-# The first window is smaller, and each one after it WIDENS times as large as the one before: the workers have something
-# to do soon. (10,000 files of six versions: a sixth less time.)
-FIRST_FILES = 2_000
-WIDENS = 4
 
 # Files that one call writes: it does not look up before it is done.
 BATCH_FILES = 512
@@ -115,7 +111,6 @@ class Planner:
         self._unusable: dict[PackName, str] = {}
         self._work: FrameWork | None = None
         self._slot = 0
-        self.most_files = min(FIRST_FILES, WINDOW_FILES)
         self.window = Window()
 
     @property
@@ -123,15 +118,12 @@ class Planner:
         """Whether the window should be carried out before anything is added."""
         window = self.window
         return (
-            window.files >= self.most_files
-            or window.pieces >= WINDOW_PIECES
-            or window.assemblies >= self._most_assemblies
+            window.files >= WINDOW_FILES or window.pieces >= WINDOW_PIECES or window.assemblies >= self._most_assemblies
         )
 
     def take(self) -> Window:
         """The window at hand; the next one begins."""
         window, self.window, self._work = self.window, Window(), None
-        self.most_files = min(self.most_files * WIDENS, WINDOW_FILES)
         return window
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:

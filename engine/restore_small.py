@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from .directory import Directory
 from .entry import HEAD_AT, HEAD_END, parse_row, row_path
-from .errors import TargetError
+from .errors import TargetError, TargetFull
 from .files import write_files
 from .metadata import apply_metadata
 from .problems import reason_of
@@ -23,6 +23,7 @@ from .restore_plan import Batch
 # With these a rename tells that something stands there that only Directory.rename may judge.
 _IN_THE_WAY = (errno.EISDIR, errno.EPERM, errno.EACCES)
 _DONE = (0, "", 0, 0, 0)
+_OWNER = slice(HEAD_AT + 4, HEAD_AT + 12)  # of a row: uid and gid
 
 Buffer = memoryview | bytes
 _Result = tuple[int, str, int, int, int]
@@ -33,7 +34,6 @@ class SmallWriter:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._owners: dict[bytes, bytes] = {}
 
     def write(self, batch: Batch, plain: Buffer) -> None:
         """Write files whose contents lie in `plain`. Raises TargetFull."""
@@ -114,23 +114,26 @@ class SmallWriter:
                     raise OSError(code, os.strerror(code))
                 apply_metadata(directory.fd, temporary, entry, site.owners, site.tally.problems)
                 directory.rename(temporary, batch.names[at])
-            except (OSError, TargetError) as error:
-                self._refused(batch.rows[at], error)
-            else:
                 site.tally.restored(1, batch.lengths[at], batch.lengths[at], entry.path)
+            except (OSError, TargetError) as error:
+                try:
+                    self._refused(batch.rows[at], error)
+                except TargetFull:
+                    for left in temporaries[at:]:
+                        directory.drop(left)
+                    raise
 
     def _refused(self, row: bytes, error: OSError | TargetError) -> None:
         self._site.refused(row_path(row), error)
 
     def _heads(self, rows: Sequence[bytes]) -> list[bytes]:
         """The heads of rows with owner and group as they are on this host."""
-        for owner in {row[HEAD_AT + 4 : HEAD_AT + 12] for row in rows} - self._owners.keys():
-            uid, gid = int.from_bytes(owner[:4], "little"), int.from_bytes(owner[4:], "little")
-            owners = self._site.owners
-            self._owners[owner] = owners.uid(uid).to_bytes(4, "little") + owners.gid(gid).to_bytes(4, "little")
-        if all(owner == here for owner, here in self._owners.items()):
+        here = {owner: self._owner_here(owner) for owner in {row[_OWNER] for row in rows}}
+        if all(owner == mapped for owner, mapped in here.items()):
             return [row[HEAD_AT:HEAD_END] for row in rows]
-        return [
-            row[HEAD_AT : HEAD_AT + 4] + self._owners[row[HEAD_AT + 4 : HEAD_AT + 12]] + row[HEAD_AT + 12 : HEAD_END]
-            for row in rows
-        ]
+        return [row[HEAD_AT : _OWNER.start] + here[row[_OWNER]] + row[_OWNER.stop : HEAD_END] for row in rows]
+
+    def _owner_here(self, owner: bytes) -> bytes:
+        uid, gid = int.from_bytes(owner[:4], "little"), int.from_bytes(owner[4:], "little")
+        owners = self._site.owners
+        return owners.uid(uid).to_bytes(4, "little") + owners.gid(gid).to_bytes(4, "little")

@@ -21,7 +21,7 @@ from .problems import reason_of
 from .restore_assembly import Assembly, Site
 from .restore_check import Pace
 from .restore_inplace import Comparer, batches
-from .restore_plan import Lost, Placed, Planner, Window
+from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
 from .selection import is_within
 
@@ -81,7 +81,7 @@ class Walk:
                 self._site.tally.fail(row.path, str(error), damaged=True)
             except (OSError, TargetError) as error:
                 self._site.refused(row.path, error)
-            if self._planner.full or len(self._candidates) >= self._planner.most_files:
+            if self._planner.full or len(self._candidates) >= WINDOW_FILES:
                 yield from self._pass_on(last=False)
         self._leave(b"")
         yield from self._pass_on(last=True)

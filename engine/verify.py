@@ -31,7 +31,7 @@ COVERAGE_DAYS = 30
 _DAY = 24 * 3600 * 10**9
 
 
-def verify(store: Store, *, budget: Budget = NO_DATA, report: Report, days: int = COVERAGE_DAYS) -> VerifyResult:
+def verify_store(store: Store, *, budget: Budget = NO_DATA, report: Report, days: int = COVERAGE_DAYS) -> VerifyResult:
     """Verify the structure, and as much of the packs as the budget says; `days` is what the coverage looks back.
 
     Raises BackendError when the storage goes away, NoKey when this host's keys cannot read, NewerFormat.

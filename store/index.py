@@ -78,27 +78,29 @@ class Index:
         return complete
 
     def find(self, chunk: ChunkId) -> Place | None:
-        """Where a chunk lies, or None when no readable segment names it."""
+        """Where a chunk lies, or None when no readable segment names it. A place in a damaged or a lost pack is given
+        only where there is no other: reading it says what is wrong.
+        """
         recent = self._recent.get(chunk)
-        suspect = None
-        if recent is not None and recent[0] not in self.lost:
-            if recent[0] not in self.suspect:
-                return Place(*recent)
-            suspect = Place(*recent)
+        if recent is not None and self._is_sound(recent[0]):
+            return Place(*recent)
+        doubtful = [] if recent is None else [Place(*recent)]
         for segment in self._segments:
             row = self._row(segment, chunk) if segment.maybe(chunk) else None
-            place = segment.place(row) if row is not None else None
-            if place is None or place.pack in self.lost:
-                continue
-            if place.pack not in self.suspect:
-                return place
-            suspect = suspect or place
-        return suspect
+            if row is not None:
+                place = segment.place(row)
+                if self._is_sound(place.pack):
+                    return place
+                doubtful.append(place)
+        return min(doubtful, key=lambda place: place.pack in self.lost, default=None)
 
     def __contains__(self, chunk: ChunkId) -> bool:
-        """Whether the chunk is surely there: not when all that holds it is a pack that was found damaged."""
+        """Whether the chunk is surely there: not when all that holds it are packs that are damaged or lost."""
         place = self.find(chunk)
-        return place is not None and place.pack not in self.suspect
+        return place is not None and self._is_sound(place.pack)
+
+    def _is_sound(self, pack: PackName) -> bool:
+        return pack not in self.suspect and pack not in self.lost
 
     def _row(self, segment: Segment, chunk: ChunkId) -> bytes | None:
         number = segment.block_of(chunk)

@@ -98,10 +98,25 @@ class Store:
         return self.reader.read_frames(pack, frames)
 
     def read_chunk(self, chunk: ChunkId) -> bytes:
-        """One chunk, through a small cache of frames. Raises ObjectMissing, Corrupt. One thread at a time."""
+        """One chunk, through a small cache of frames; from another pack that holds it, where one is damaged or gone.
+        Raises ObjectMissing, Corrupt. One thread at a time.
+        """
         place = self.find(chunk)
         if place is None:
             raise ObjectMissing(f"chunk {chunk.hex()}", hint="run 'silt verify' to see what is concerned")
+        try:
+            return self._read(chunk, place)
+        except Corrupt:
+            self.index.suspect |= {place.pack}
+            if chunk not in self.index:
+                raise
+        except ObjectMissing:
+            self.index.lost |= {place.pack}
+            if chunk not in self.index:
+                raise
+        return self.read_chunk(chunk)
+
+    def _read(self, chunk: ChunkId, place: Place) -> bytes:
         key = (place.pack, place.frame)
         if key not in self._frames:
             frames = self.footer(place.pack).frames

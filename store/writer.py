@@ -149,12 +149,9 @@ class Writer:
         """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken."""
         self.flush()
         assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
-        write_root(self._store, name, content, self._key, self._sealer)
         if self._index.lost:
-            try:
-                self._index.drop_lost(self._session)
-            except StoreError:
-                pass  # the root is there, and whether the index is tidy changes nothing about that
+            self._index.drop_lost(self._session)  # first: who reads the root must not be led to where nothing is
+        write_root(self._store, name, content, self._key, self._sealer)
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import Damage, Level, Stretch, VerifyResult, list_levels, verify
+from siltstone.engine import Damage, Level, Stretch, VerifyResult, list_levels, verify_store
 from siltstone.engine.manifest import ManifestReader
 from siltstone.engine.verify_result import ALL_DATA, NO_DATA
 from siltstone.store import Backend, ChunkId, PackName, Store
@@ -89,7 +89,7 @@ def manifest_stretches(store: Store) -> dict[ChunkId, dict[str, list[Stretch]]]:
 
 def verified(backend: Backend, *, data: bool = True) -> VerifyResult:
     """What a verification by another process finds."""
-    return verify(reopened(backend), budget=ALL_DATA if data else NO_DATA, report=ignore)
+    return verify_store(reopened(backend), budget=ALL_DATA if data else NO_DATA, report=ignore)
 
 
 def assert_concerns(damage: Damage, sample: Sample, chunks: Collection[ChunkId]) -> None:

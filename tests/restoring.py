@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from siltstone.engine import Event, Level, RestoreResult, Selection, list_levels, restore
+from siltstone.engine import Event, Level, RestoreResult, Selection, list_levels, restore_level
 from siltstone.engine.entry import HEAD, Entry, extra, make_row, order_key, pack_extents
 from siltstone.engine.levels import LevelRef, SetInfo, to_root
 from siltstone.engine.manifest import ManifestWriter
@@ -33,7 +33,7 @@ def put_back(store: Store, level: Level, target: Path | None, *patterns: Path | 
     options.setdefault("report", ignore)
     if base is not None:
         options["base"] = os.fsencode(base)
-    return restore(store, level, target=folder, selection=selection, **options)
+    return restore_level(store, level, target=folder, selection=selection, **options)
 
 
 def below(target: Path, path: Path) -> Path:

@@ -72,7 +72,7 @@ def command(
     selection = selection_of(paths, set_name)
     target = absolute_path(to) if to else None
 
-    from siltstone.engine import resolve, restore
+    from siltstone.engine import resolve, restore_level
 
     from ..records import name_record
     from ..reporter import make_reporter
@@ -81,7 +81,7 @@ def command(
     found = resolve(store, level)
     begun = time.monotonic()
     with make_reporter(options) as reporter:
-        result = restore(
+        result = restore_level(
             store,
             found,
             target=target,

@@ -48,14 +48,14 @@ def command(options: Options, amount: str) -> int:
     [{"object", "error", "chunks" (lost), "copies", "levels": {LEVEL: [{path}]}, "unlisted": {LEVEL: [{"set", "first",
     "after", "entries"}]}}].
     """
-    from siltstone.engine import Budget, verify
+    from siltstone.engine import Budget, verify_store
 
     from ..reporter import make_reporter
 
     budget = Budget.parse(amount)
     store = open_store(options)
     with make_reporter(options, at_once=True) as reporter:
-        result = verify(store, budget=budget, report=reporter.report)
+        result = verify_store(store, budget=budget, report=reporter.report)
     answer(options, _record(result), _lines(result))
     if options.quiet and not options.json:
         for line in _damage_lines(result):

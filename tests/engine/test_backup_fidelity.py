@@ -13,7 +13,7 @@ from siltstone.engine import backup as module
 from siltstone.engine.entry import order_key
 from siltstone.engine.exclude import SkipRules
 from siltstone.engine.metadata import MetadataError
-from siltstone.engine.restore import restore
+from siltstone.engine.restore import restore_level
 from siltstone.engine.workers import BUFFER
 from tests.backing_up import Place, picture, recorded
 from tests.moments import before_small_files_are_read
@@ -34,7 +34,7 @@ def restored(place: Place, level: int) -> Path:
     """The tree as a level brings it back."""
     out = place.folder / f"out {level}"
     made = place.levels()[level]
-    result = restore(place.open(), made, target=os.fsencode(out), report=lambda event: None)
+    result = restore_level(place.open(), made, target=os.fsencode(out), report=lambda event: None)
     assert not result.failures
     return out / place.tree.relative_to("/")
 
@@ -161,7 +161,7 @@ def test_what_proc_says_has_no_size(place: Place) -> None:
     for entry in entries(place.open(), level):
         assert entry.size == sum(extent.length for extent in entry.extents)
     out = place.folder / "out"
-    assert not restore(place.open(), level, target=os.fsencode(out), report=lambda event: None).failures
+    assert not restore_level(place.open(), level, target=os.fsencode(out), report=lambda event: None).failures
 
 
 def empty(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from siltstone.engine import Level, entries
-from siltstone.engine.restore import restore
+from siltstone.engine.restore import restore_level
 from siltstone.engine.workers import BUFFER
 from siltstone.store import Store
 from tests.backing_up import Place, content_of, picture, recorded
@@ -45,7 +45,7 @@ def check_the_rest(place: Place, level: Level, *but: str) -> None:
     for path, seen in picture(place.tree).items():
         if path not in {os.fsencode(place.tree / name) for name in (*but, ".")}:
             assert found[path] == seen
-    result = restore(place.open(), level, target=os.fsencode(place.folder / "out"), report=lambda event: None)
+    result = restore_level(place.open(), level, target=os.fsencode(place.folder / "out"), report=lambda event: None)
     assert not result.failures
     assert result.files == sum(files.files for files in level.sets)
 

@@ -10,7 +10,7 @@ import pytest
 from siltstone.engine import Entry, Level, entries, extent_list, extents_of
 from siltstone.engine.content import BATCH_FILES
 from siltstone.engine.cut import MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
-from siltstone.engine.restore import restore
+from siltstone.engine.restore import restore_level
 from siltstone.engine.stream import Stream, _data_ranges
 from siltstone.engine.workers import BUFFER, Workers
 from siltstone.store import ChunkId, NewFrame, Store
@@ -36,7 +36,7 @@ def entry(store: Store, level: Level, path: Path) -> Entry:
 def check_restored(place: Place, level: Level) -> None:
     """The level as it comes back, holes and all."""
     out = place.folder / "out"
-    restore(place.open(), level, target=os.fsencode(out), report=lambda event: None)
+    restore_level(place.open(), level, target=os.fsencode(out), report=lambda event: None)
     assert difference(place.tree, out / place.tree.relative_to("/")) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from siltstone.engine import Deployment, Entry, FileSet, Level, Warned, back_up, content, entries
 from siltstone.engine import walk as module
 from siltstone.engine.files import scan_directory
-from siltstone.engine.restore import restore
+from siltstone.engine.restore import restore_level
 from siltstone.engine.scan import BLOCKS_AT, DEV_AT
 from siltstone.engine.workers import BUFFER
 from tests.backing_up import Place, calm_down, picture, recorded
@@ -28,7 +28,7 @@ def check(place: Place, level: Level) -> None:
     """The level is the tree as it is now, also when it is restored."""
     assert recorded(place.open(), level) == picture(place.tree)
     out = place.folder / "out" / str(level.level)
-    result = restore(place.open(), level, target=os.fsencode(out), report=lambda event: None)
+    result = restore_level(place.open(), level, target=os.fsencode(out), report=lambda event: None)
     assert not result.failures
     assert difference(place.tree, out / place.tree.relative_to("/")) == []
 
@@ -115,7 +115,7 @@ def test_links_across_file_sets(place: Place) -> None:
         assert found[path] == seen
     links = {entry.link for entry in entries(place.open(), again) if entry.size == 1000}
     assert len(links) == 1
-    restore(place.open(), again, target=os.fsencode(place.folder / "out"), report=lambda event: None)
+    restore_level(place.open(), again, target=os.fsencode(place.folder / "out"), report=lambda event: None)
     restored = place.folder / "out" / place.tree.relative_to("/")
     assert (restored / "one" / "a").samefile(restored / "two" / "b")
 
@@ -205,7 +205,7 @@ def test_a_file_that_gets_the_inode_of_one_that_was_scanned(
         assert found[os.fsencode(path)].ino == number
         assert size_before == 17 or found[os.fsencode(path)].link != found[os.fsencode(early)].link
     out = place.folder / "out"
-    restore(place.open(), level, target=os.fsencode(out), report=lambda event: None)
+    restore_level(place.open(), level, target=os.fsencode(out), report=lambda event: None)
     assert (out / late.relative_to("/")).read_bytes() == content
     check(place, place.level())
 

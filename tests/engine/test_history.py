@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from siltstone.engine import Event, LevelRef, Warned, back_up, list_levels, quick_deployment
-from siltstone.engine.restore import restore
+from siltstone.engine.restore import restore_level
 from siltstone.store import Store
 from tests.backing_up import KEY, Picture, calm_down, picture, recorded
 from tests.store.backends import MemoryBackend
@@ -184,8 +184,19 @@ class History(RuleBasedStateMachine):
         assert made.level is not None
         assert not [event for event in events if isinstance(event, Warned)]
         assert made.level.kind == ("full" if not self.then else "incr" if kind == "auto" else kind)
-        self.then[made.level.ref] = before
-        self.newest = (made.level.ref, before)
+        ref = made.level.ref
+        base = self.then[LevelRef("h", ref.group, made.level.parent)] if made.level.parent is not None else {}
+        self.check_counts(made.stats, base, before)
+        self.then[ref] = before
+        self.newest = (ref, before)
+
+    @staticmethod
+    def check_counts(stats: dict[str, int], base: Picture, now: Picture) -> None:
+        """What the merge with the base level found, held against the two pictures."""
+        assert stats["new"] == len(now.keys() - base.keys())
+        assert stats["gone"] == len(base.keys() - now.keys())
+        assert stats["changed"] + stats["unchanged"] == len(now.keys() & base.keys())
+        assert stats["changed"] >= sum(now[path] != base[path] for path in now.keys() & base.keys())
 
     @rule()
     def open_anew(self) -> None:
@@ -198,7 +209,7 @@ class History(RuleBasedStateMachine):
         level = next(level for level in list_levels(self.store) if level.ref == ref)
         out = os.fsencode(self.folder / "out")
         shutil.rmtree(out, ignore_errors=True)
-        result = restore(self.store, level, target=out, report=lambda event: None)
+        result = restore_level(self.store, level, target=out, report=lambda event: None)
         assert not result.failures
         restored = {}
         for path, seen in picture(out + self.top).items():

@@ -218,7 +218,7 @@ def test_progress_has_totals_and_ends_complete(tmp_path: Path, store: Store) -> 
 
 def test_a_million_is_only_more_of_the_same(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows that hold next to nothing: every border between two of them is crossed."""
-    from siltstone.engine import restore_plan
+    from siltstone.engine import restore_plan, restore_walk
 
     make_tree(tmp_path / "tree", 8)
     for number in range(3):
@@ -226,6 +226,7 @@ def test_a_million_is_only_more_of_the_same(tmp_path: Path, store: Store, monkey
     level = back_up(store, tmp_path / "tree")
     for files, pieces in ((1, 1), (7, 3), (60, 100)):
         monkeypatch.setattr(restore_plan, "WINDOW_FILES", files)
+        monkeypatch.setattr(restore_walk, "WINDOW_FILES", files)
         monkeypatch.setattr(restore_plan, "WINDOW_PIECES", pieces)
         out = tmp_path / f"out {files}"
         for _ in range(2):  # new, and once more where all is there

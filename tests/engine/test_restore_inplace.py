@@ -206,7 +206,7 @@ class TestInPlace:
 
 SCRIPT = """
     import os, signal, sys, threading
-    from siltstone.engine import Selection, list_levels, restore
+    from siltstone.engine import Selection, list_levels, restore_level
     from siltstone.store import KeyFile, Store, open_backend
 
     def die():
@@ -228,7 +228,8 @@ SCRIPT = """
     timer = threading.Timer(float(seconds), die)
     timer.daemon = True
     timer.start()
-    restore(store, level, target=os.fsencode(out), base=os.fsencode(base), selection=Selection(), numeric_ids=True,
+    restore_level(store, level, target=os.fsencode(out), base=os.fsencode(base), selection=Selection(),
+            numeric_ids=True,
             report=lambda event: None)
 """
 

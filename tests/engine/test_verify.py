@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from siltstone.engine import Event, Progress, Stretch, Warned, verify, verify_census
+from siltstone.engine import Event, Progress, Stretch, Warned, verify_census, verify_store
 from siltstone.engine.levels import LevelRef
 from siltstone.engine.verify_result import ALL_DATA, NO_DATA
 from siltstone.engine.verify_roots import missing_levels
@@ -43,15 +43,15 @@ class TestSound:
         backend = MemoryBackend()
         store = new_store(backend, encrypted=False)
         back_up(store, sample.tree)
-        assert verify(store, budget=ALL_DATA, report=ignore).damaged == []
+        assert verify_store(store, budget=ALL_DATA, report=ignore).damaged == []
         pack = objects(backend, "packs/")[0]
         flip(backend, pack, 30)
-        (damage,) = verify(store, budget=ALL_DATA, report=ignore).damaged
+        (damage,) = verify_store(store, budget=ALL_DATA, report=ignore).damaged
         assert damage.object == pack
         assert damage.levels.keys() == {"t:0/0"}
 
     def test_an_empty_store(self) -> None:
-        result = verify(new_store(), budget=ALL_DATA, report=ignore)
+        result = verify_store(new_store(), budget=ALL_DATA, report=ignore)
         assert (result.packs, result.levels, result.damaged) == (0, 0, [])
         assert result.coverage.oldest_ns is None
 
@@ -63,7 +63,7 @@ class TestSound:
 
     def test_progress_is_told(self, sample: Sample) -> None:
         events: list[Event] = []
-        result = verify(reopened(copied(sample.backend)), budget=ALL_DATA, report=events.append)
+        result = verify_store(reopened(copied(sample.backend)), budget=ALL_DATA, report=events.append)
         last = events[-1]
         assert isinstance(last, Progress)
         assert (last.phase, last.files, last.bytes) == ("packs", result.packs_read, result.bytes_read)
@@ -75,7 +75,7 @@ class TestSound:
         (sample.tree / "later").write_bytes(b"later")
         back_up(reopened(backend), sample.tree)
         (sample.tree / "later").unlink()
-        result = verify(store, budget=ALL_DATA, report=ignore)
+        result = verify_store(store, budget=ALL_DATA, report=ignore)
         assert (result.levels, result.damaged) == (3, [])
 
 
@@ -93,7 +93,7 @@ class TestSmallObjects:
         backend = copied(sample.backend)
         store = reopened(backend)
         WAYS[how](backend, "config")
-        (damage,) = verify(store, budget=NO_DATA, report=ignore).damaged
+        (damage,) = verify_store(store, budget=NO_DATA, report=ignore).damaged
         assert (damage.object, damage.levels) == ("config", {})
         assert "cannot be opened" in damage.error
 
@@ -102,7 +102,7 @@ class TestSmallObjects:
         store = reopened(backend)
         (key,) = objects(backend, "keys/")
         WAYS[how](backend, key)
-        damaged = verify(store, budget=NO_DATA, report=ignore).damaged
+        damaged = verify_store(store, budget=NO_DATA, report=ignore).damaged
         assert [damage.object for damage in damaged] == (["keys/"] if how == "deleted" else ["keys/", key])
 
     def test_lease(self, sample: Sample, how: str) -> None:
@@ -229,5 +229,5 @@ def test_damage_is_told_at_once(sample: Sample) -> None:
     pack = objects(backend, "packs/")[0]
     flip(backend, pack, 100)
     events: list[Event] = []
-    verify(reopened(backend), budget=ALL_DATA, report=events.append)
+    verify_store(reopened(backend), budget=ALL_DATA, report=events.append)
     assert [(event.kind, event.path) for event in events if isinstance(event, Warned)] == [("damaged", pack)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siltstone.engine import Budget, ConfigError, Event, Noted, Progress, Warned, verify
+from siltstone.engine import Budget, ConfigError, Event, Noted, Progress, Warned, verify_store
 from siltstone.engine.verify_packs import choose_packs
 from siltstone.engine.verify_result import ALL_DATA
 from siltstone.store import Backend, BackendError, PackList, PackName, VerifiedNotes, listed_packs
@@ -80,13 +80,13 @@ def test_the_longest_unverified_come_first(many: MemoryBackend) -> None:
     total = len(objects(backend, "packs/"))
     share, seen, oldest = 0.0, 0, None
     while share < 1:
-        result = verify(reopened(backend), budget=Budget(0.25), report=ignore)
+        result = verify_store(reopened(backend), budget=Budget(0.25), report=ignore)
         assert result.coverage.share > share
         share, seen = result.coverage.share, seen + result.packs_read
         oldest = result.coverage.oldest_ns
         assert (oldest is None) == (share < 1)
     assert total <= seen <= total + 3
-    again = verify(reopened(backend), budget=Budget(0.25), report=ignore)
+    again = verify_store(reopened(backend), budget=Budget(0.25), report=ignore)
     assert oldest is not None
     assert again.packs_read > 0
     assert again.coverage.oldest_ns is not None
@@ -103,10 +103,10 @@ def test_coverage_looks_back_so_many_days(many: MemoryBackend, monkeypatch: pyte
     notes.remember(now - 31 * DAY, [0, 1], [])
     notes.remember(now - 3 * DAY, [2], [])
     notes.remember(now + 40 * DAY, [3], [])  # a clock that is far ahead is not believed
-    coverage = verify(store, report=ignore).coverage
+    coverage = verify_store(store, report=ignore).coverage
     assert coverage.share == packs.sizes[2] / packs.bytes
-    assert verify(store, days=32, report=ignore).coverage.share == sum(packs.sizes[:3]) / packs.bytes
-    assert verify(store, days=2, report=ignore).coverage.share == 0
+    assert verify_store(store, days=32, report=ignore).coverage.share == sum(packs.sizes[:3]) / packs.bytes
+    assert verify_store(store, days=2, report=ignore).coverage.share == 0
 
 
 def test_damage_is_named_again_until_it_is_gone(many: MemoryBackend) -> None:
@@ -116,7 +116,7 @@ def test_damage_is_named_again_until_it_is_gone(many: MemoryBackend) -> None:
     assert verified(backend, data=False).damaged == []
     assert [damage.object for damage in verified(backend).damaged] == [name]
     for _ in range(12):
-        result = verify(reopened(backend), budget=Budget(bytes=1), report=ignore)
+        result = verify_store(reopened(backend), budget=Budget(bytes=1), report=ignore)
         assert [damage.object for damage in result.damaged] == [name]
         assert result.packs_read == 2
         assert result.coverage.oldest_ns is None
@@ -130,7 +130,7 @@ def test_notes_stay_few_and_forget_nothing(many: MemoryBackend) -> None:
     backend = copied(many)
     packs = objects(backend, "packs/")
     for number in range(30):
-        verify(reopened(backend), budget=Budget(bytes=1), report=ignore)
+        verify_store(reopened(backend), budget=Budget(bytes=1), report=ignore)
         assert 1 <= len(objects(backend, "verified/")) <= 8, number
     coverage = verified(backend, data=False).coverage
     assert coverage.share == 1
@@ -138,7 +138,7 @@ def test_notes_stay_few_and_forget_nothing(many: MemoryBackend) -> None:
     gone, kept = packs[0], len(packs) - 1
     delete(backend, gone)
     for _ in range(8):
-        verify(reopened(backend), budget=Budget(bytes=1), report=ignore)
+        verify_store(reopened(backend), budget=Budget(bytes=1), report=ignore)
     notes = VerifiedNotes(reopened(backend).opened, PackList(listed_packs(backend)))
     notes.load()
     assert sum(map(bool, notes.times)) == kept
@@ -171,7 +171,7 @@ def test_every_flip_in_a_note(many: MemoryBackend) -> None:
 def test_a_store_that_takes_no_notes(many: MemoryBackend) -> None:
     events: list[Event] = []
     backend = FaultyBackend(copied(many), 0, error=lambda: BackendError("read-only"), once=True)
-    result = verify(reopened(backend), budget=ALL_DATA, report=events.append)
+    result = verify_store(reopened(backend), budget=ALL_DATA, report=events.append)
     assert result.damaged == []
     assert not [event for event in events if isinstance(event, Warned)]
     (noted,) = [event for event in events if isinstance(event, Noted)]
@@ -196,10 +196,10 @@ def test_an_interrupted_verification_is_remembered(many: MemoryBackend) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verify(reopened(backend), budget=ALL_DATA, report=on_first_pack(interrupt))
+        verify_store(reopened(backend), budget=ALL_DATA, report=on_first_pack(interrupt))
     result = verified(backend, data=False)
     assert 0 < result.coverage.share < 1
-    rest = verify(reopened(backend), budget=Budget(1 - result.coverage.share), report=ignore)
+    rest = verify_store(reopened(backend), budget=Budget(1 - result.coverage.share), report=ignore)
     assert rest.coverage.share == 1
 
 
@@ -231,7 +231,7 @@ def test_an_unreadable_stretch_is_damage_of_its_pack(sample: Sample) -> None:
 def test_a_pack_that_vanishes_on_the_way(many: MemoryBackend) -> None:
     backend = copied(many)
     names = objects(backend, "packs/")
-    result = verify(reopened(backend), budget=ALL_DATA, report=on_first_pack(lambda: delete(backend, names[-1])))
+    result = verify_store(reopened(backend), budget=ALL_DATA, report=on_first_pack(lambda: delete(backend, names[-1])))
     assert [(damage.object, damage.error) for damage in result.damaged] == [(names[-1], "it is missing")]
     assert result.damaged[0].levels
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgpack
 import pytest
 
-from siltstone.engine import Extent, Level, LevelRef, SetInfo, Stretch, VerifyResult, verify
+from siltstone.engine import Extent, Level, LevelRef, SetInfo, Stretch, VerifyResult, verify_store
 from siltstone.engine.entry import HEAD, extra, make_row, pack_extents
 from siltstone.engine.levels import to_root
 from siltstone.engine.manifest import ManifestWriter
@@ -54,7 +54,7 @@ def made(rows: Callable[[Writer], dict[bytes, bytes]]) -> MemoryBackend:
 
 
 def check(backend: MemoryBackend, *, data: bool = False) -> VerifyResult:
-    return verify(reopened(backend), budget=ALL_DATA if data else NO_DATA, report=ignore)
+    return verify_store(reopened(backend), budget=ALL_DATA if data else NO_DATA, report=ignore)
 
 
 def test_more_of_a_chunk_than_it_holds() -> None:

@@ -1,7 +1,9 @@
 """Random histories of sessions against a plain model: what was committed reads back exactly, what was flushed is found.
 
 Rule: two sessions may be at work at once, each can be killed at any of its writes, and index segments may be lost at
-any time: they can always be made anew. The model is a dict of roots and a set of contents.
+any time: they can always be made anew. Packs may be lost or found damaged, too: what they held is `gone`, which means
+that reading it gives the right bytes or an error, until a session that began afterwards stores it again. The model is a
+dict of roots and two sets of contents.
 """
 
 from random import Random
@@ -12,13 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from siltstone.store import chunk_id
+from siltstone.store import Corrupt, ObjectMissing, PackList, PackName, VerifiedNotes, chunk_id, listed_packs
 from siltstone.store import index as index_module
 from siltstone.store import writer as writer_module
 from siltstone.store.index import INDEX
 
 from .backends import FaultyBackend, Killed, MemoryBackend
-from .stores import make, names, put, read_back, reopen, small_packs
+from .stores import make, names, put, reopen, small_packs
 
 NUMBERS = st.lists(st.integers(0, 120), max_size=40)
 WHO = st.integers(0, 1)
@@ -37,6 +39,7 @@ class Session:
         self.store = reopen(self.backend)
         self.writer = self.store.writer("none")
         self.contents: list[bytes] = []
+        self.knows: set[bytes] = set()  # to be gone
 
     def begin(self) -> Self:
         self.writer.__enter__()
@@ -61,6 +64,8 @@ class Histories(RuleBasedStateMachine):
         self.sessions: dict[int, Session] = {}
         self.committed: dict[str, list[bytes]] = {}
         self.flushed: set[bytes] = set()
+        self.gone: set[bytes] = set()
+        self.time = 10**18  # of the last verification
 
     def teardown(self) -> None:
         for session in self.sessions.values():
@@ -71,7 +76,13 @@ class Histories(RuleBasedStateMachine):
     def session(self, who: int) -> Session:
         if who not in self.sessions:
             self.sessions[who] = Session(self.backend).begin()
+            self.sessions[who].knows = set(self.gone)
         return self.sessions[who]
+
+    def kept(self, session: Session) -> None:
+        """All that the session stored is durable and indexed now."""
+        self.flushed |= set(session.contents)
+        self.gone -= set(session.contents) & session.knows
 
     @rule(who=WHO, numbers=NUMBERS)
     def store(self, who: int, numbers: list[int]) -> None:
@@ -85,7 +96,7 @@ class Histories(RuleBasedStateMachine):
     def flush(self, who: int) -> None:
         session = self.session(who)
         session.writer.flush()
-        self.flushed |= set(session.contents)
+        self.kept(session)
 
     @rule(who=WHO)
     def commit(self, who: int) -> None:
@@ -94,14 +105,14 @@ class Histories(RuleBasedStateMachine):
         ids = [chunk_id(each, session.store.ring.id_key) for each in session.contents]
         session.writer.commit(name, {"chunks": ids})
         self.committed[name] = list(session.contents)
-        self.flushed |= set(session.contents)
+        self.kept(session)
 
     @precondition(lambda self: self.sessions)
     @rule(who=WHO, error=st.sampled_from([None, RuntimeError]))
     def leave(self, who: int, error: type[BaseException] | None) -> None:
         if session := self.sessions.pop(who, None):
             session.end(error)
-            self.flushed |= set(session.contents)  # without a commit, too
+            self.kept(session)  # without a commit, too
 
     @rule(who=WHO, after=st.integers(0, 12), lands=st.booleans(), numbers=NUMBERS, commits=st.booleans())
     def kill(self, who: int, after: int, lands: bool, numbers: list[int], commits: bool) -> None:
@@ -128,16 +139,37 @@ class Histories(RuleBasedStateMachine):
         if segments:
             self.backend.delete(segments[which % len(segments)])
 
+    @precondition(lambda self: len(self.flushed) > 20)
+    @rule(which=st.integers(0, 10), rots=st.booleans())
+    def lose_a_pack(self, which: int, rots: bool) -> None:
+        packs = names(self.backend, "packs/")
+        name = packs[which % len(packs)]
+        store = reopen(self.backend)
+        try:
+            held = {chunk for frame in store.footer(PackName(name[-64:])).frames for chunk in frame.ids}
+        except Corrupt:
+            return  # it was lost before
+        self.gone |= {each for each in map(content, range(121)) if chunk_id(each, store.ring.id_key) in held}
+        if rots:
+            self.backend.objects[name] = bytes(len(self.backend.objects[name]))
+            listed = PackList(listed_packs(self.backend))
+            self.time += 1
+            VerifiedNotes(store.opened, listed).remember(self.time, [], [packs.index(name)])
+        else:
+            self.backend.delete(name)
+
     @invariant()
     def everything_promised_is_there(self) -> None:
         store = reopen(self.backend)
         assert names(self.backend, "backups/") == sorted(self.committed)
         for name, contents in self.committed.items():
-            assert read_back(store, name) == contents
+            assert store.read_root(name)["chunks"] == [chunk_id(each, store.ring.id_key) for each in contents]
         for each in self.flushed:
             chunk = chunk_id(each, store.ring.id_key)
-            assert store.find(chunk) is not None
-            assert store.read_chunk(chunk) == each
+            try:
+                assert store.read_chunk(chunk) == each
+            except (Corrupt, ObjectMissing):
+                assert each in self.gone
 
 
 Histories.TestCase.settings = settings(max_examples=25, stateful_step_count=20)

@@ -13,7 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from siltstone.store import Corrupt, DryWriter, NewerFormat, ObjectExists, ObjectMissing, SiltError, Store, Writer
+from siltstone.store import (
+    Corrupt,
+    DryWriter,
+    NewerFormat,
+    ObjectExists,
+    ObjectMissing,
+    SiltError,
+    Store,
+    StoreError,
+    Writer,
+)
 
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .errors import SourceError
@@ -78,7 +88,17 @@ def back_up(
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
         level = _commit(store, writer, level)
+    if level.kind == "full":
+        _tidy_up(store, warned)
     return BackupResult(level.ref, level, level.stats, warned.count, False)
+
+
+def _tidy_up(store: Store, report: Report) -> None:
+    """Drop what killed writers left half written; once a full backup, since it walks the whole store."""
+    try:
+        store.backend.remove_stale()
+    except StoreError as error:
+        report(Noted(f"half-written objects of killed backups could not be removed: {error}"))
 
 
 class _Warnings:

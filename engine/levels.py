@@ -107,7 +107,7 @@ def list_levels(store: Store) -> list[Level]:
     for ref in level_refs(store):
         try:
             found.append(read_level(store, ref))
-        except Corrupt as error:
+        except (Corrupt, NewerFormat) as error:
             found.append(Level(ref, "full", None, 0, 0, "", "", "", (), {}, (), {}, {}, damage=str(error)))
     return found
 

@@ -2,9 +2,8 @@
 
     backups/<deployment>/<group>/<level> := envelope(session id (16) | length (u16) | sealed data key | sealed msgpack)
 
-The sealed part's associated data is the object's own name, so a root cannot be passed off as another. The store knows
-of a root's content only what garbage collection will need: the key "chunks" lists the chunk ids that it references
-directly.
+The sealed part's associated data is the object's own name, so a root cannot be passed off as another. What a root
+says is the engine's business: here it is a msgpack map.
 """
 
 import struct

@@ -11,3 +11,9 @@ settings    the defaults of a user or machine, from one TOML file
 mistake     something wrong in the command line or in a configuration; exit code 2
 reporter    what shows the events of a long command: a live display, plain lines, JSON lines, or nothing
 """
+
+import gc
+
+# Loading modules makes many objects and no garbage: looking for cycles among them was a quarter of the start (220 ms of
+# CPU instead of 165). What a backup makes later, rows and extents, holds no cycles either.
+gc.set_threshold(100_000, 50, 50)

@@ -7,6 +7,8 @@ says that it needs a key, and a place that is no store is said before anybody ty
 
 import os
 import sys
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from .mistake import Mistake
@@ -27,8 +29,14 @@ def store_place(options: Options, settings: Settings) -> str:
     return place
 
 
-def open_store(options: Options) -> "Store":
-    """Open the store. NotAStore, NewerFormat, NoKey, WrongKey; a wrong passphrase may be typed again."""
+def open_store(options: Options, *, needing: str = "") -> "Store":
+    """Open the store. NotAStore, NewerFormat, NoKey, WrongKey; a wrong passphrase may be typed again.
+
+    `needing`: the module of the engine that is needed next. It is loaded while the key is derived from the passphrase,
+    which takes 0.1 s of one core on purpose.
+    """
+    if needing:
+        Thread(target=import_module, args=(f"siltstone.engine.{needing}",), daemon=True).start()
     from siltstone.store import NoKey, Store, open_backend
 
     settings = load_settings(os.environ)

@@ -29,7 +29,7 @@ from .restore_plan import Planner, Window
 from .restore_rows import LevelRows
 from .restore_tally import RestoreResult, Tally
 from .restore_walk import Walk
-from .restore_write import FrameWriter, most_assemblies, stretches
+from .restore_write import FrameWriter, descriptors, stretches
 from .selection import Selection, is_within
 from .target import Target
 
@@ -119,13 +119,19 @@ class _Run:
     def restore(self, folder: bytes | None, base: bytes) -> None:
         """Do it, below the folder or in place."""
         in_place = folder is None
+        directories, assemblies = descriptors()
         with (
             ThreadPoolExecutor(self._workers, "silt-restore") as pool,
-            Target(folder or b"/", roots=_roots(self._rows, base, in_place=in_place), replace=in_place) as target,
+            Target(
+                folder or b"/",
+                roots=_roots(self._rows, base, in_place=in_place),
+                replace=in_place,
+                open_directories=directories,
+            ) as target,
         ):
             site = Site(target, self._owners, self._tally, base)
             comparer = Comparer(self._rows, self._store.ring.id_key, target)
-            planner = Planner(self._store, most_assemblies=most_assemblies())
+            planner = Planner(self._store, most_assemblies=assemblies)
             walk = Walk(self._rows, planner, site, comparer, pool, self._pace)
             self._writer = FrameWriter(self._store, site)
             try:

@@ -32,6 +32,9 @@ LEAST_STRETCH = 1 << 20
 
 COPY_PIECE = 1 << 20
 
+# Half for directories: 4,000 of them cover most trees, whose 256 last ones would be opened again and again.
+MOST_DESCRIPTORS = 8192
+
 
 class Stretch(NamedTuple):
     """Frames of one pack, ascending, for one worker."""
@@ -57,20 +60,21 @@ def stretches(window: Window, workers: int) -> Iterator[Stretch]:
             yield Stretch(pack, numbers)
 
 
-def most_assemblies() -> int:
-    """How many files may be assembled at once: each has its own and its directory's descriptor open.
+def descriptors() -> tuple[int, int]:
+    """How many directories may be kept open, and how many files be assembled at once (each holds two descriptors).
 
-    The limit on descriptors is raised as far as that needs no right; the rest of it is left to directories and store.
+    The limit on descriptors is raised as far as that needs no right; some are left to the store.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
         except (OSError, ValueError):  # a sandbox may refuse even that
             pass
-    return max(16, (min(soft, 8192) - 600) // 2)
+    share = max(64, min(soft, MOST_DESCRIPTORS) - 256) // 4
+    return 2 * share, share
 
 
 class FrameWriter:

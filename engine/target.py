@@ -33,17 +33,26 @@ OPEN_DIRECTORIES = 256
 class Target:
     """A folder to restore below, made if it is missing. Any thread may use it.
 
-    `root`: its path, whose symlinks are followed. `roots`: absolute paths below it.
-    Errors: TargetError for what is refused here, OSError (with the full path) for what the system refuses.
+    `root`: its path, whose symlinks are followed. `roots`: absolute paths below it. `open_directories`: how many are
+    kept open; one that is needed again costs five system calls. Errors: TargetError for what is refused here, OSError
+    (with the full path) for what the system refuses.
     """
 
-    def __init__(self, root: bytes, *, roots: Iterable[bytes] = (), replace: bool = False) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        roots: Iterable[bytes] = (),
+        replace: bool = False,
+        open_directories: int = OPEN_DIRECTORIES,
+    ) -> None:
         os.makedirs(root, exist_ok=True)
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         run = secrets.token_hex(8).encode()
         self.terms = Terms(root, frozenset(roots), replace, os.fpathconf(fd, "PC_NAME_MAX"), run)
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        self._most_open = open_directories
         self._open: OrderedDict[bytes, Directory] = OrderedDict()  # by path, the longest unused first
         covered = not self.terms.roots or b"/" in self.terms.roots
         self._top = self._opened(b"/", fd, covered=covered, fresh=False, inheriting=True)
@@ -112,7 +121,7 @@ class Target:
         while missing:
             current = self._step(current, missing.pop())
             self._open[current.path] = current
-            if len(self._open) > OPEN_DIRECTORIES:
+            if len(self._open) > self._most_open:
                 self._forget(next(iter(self._open)))
         return current
 

@@ -92,11 +92,12 @@ def _back_up(
     dry_run: bool,
     compression: str | None,
 ) -> int:
-    from siltstone.engine import back_up
-
     from ..reporter import make_reporter
 
-    store = open_store(options)
+    store = open_store(options, needing="backup")
+
+    from siltstone.engine import back_up
+
     with make_reporter(options) as reporter:
         result = back_up(store, deployment, kind=kind, dry_run=dry_run, compression=compression, report=reporter.report)
     answer(options, _record(result), _lines(result))

@@ -72,12 +72,13 @@ def command(
     selection = selection_of(paths, set_name)
     target = absolute_path(to) if to else None
 
-    from siltstone.engine import resolve, restore_level
-
     from ..records import name_record
     from ..reporter import make_reporter
 
-    store = open_store(options)
+    store = open_store(options, needing="restore")
+
+    from siltstone.engine import resolve, restore_level
+
     found = resolve(store, level)
     begun = time.monotonic()
     with make_reporter(options) as reporter:

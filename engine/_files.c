@@ -416,10 +416,13 @@ static PyTypeObject listing_type = {
     .tp_as_sequence = &listing_as_sequence,
 };
 
-static PyObject *scan_directory(PyObject *Py_UNUSED(module), PyObject *argument)
+static PyObject *scan_directory(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     const char *path = NULL;
-    int at = -1;
+    PyObject *argument;
+    int at = -1, small = 0;
+    if (!PyArg_ParseTuple(arguments, "O|p:scan_directory", &argument, &small))
+        return NULL;
     if (PyLong_Check(argument)) {
         if (take_descriptor(argument, &at) < 0)
             return NULL;
@@ -432,9 +435,13 @@ static PyObject *scan_directory(PyObject *Py_UNUSED(module), PyObject *argument)
     self->places = NULL;
     self->count = self->room = 0;
     int result;
-    Py_BEGIN_ALLOW_THREADS
-    result = scan(self, path, at);
-    Py_END_ALLOW_THREADS
+    if (small) /* some ten microseconds: to give the lock away and to win it back from busy threads takes three times that */
+        result = scan(self, path, at);
+    else {
+        Py_BEGIN_ALLOW_THREADS
+        result = scan(self, path, at);
+        Py_END_ALLOW_THREADS
+    }
     if (result < 0) {
         PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, argument);
         Py_CLEAR(self);
@@ -787,7 +794,7 @@ done:
 /* ---- the module ---- */
 
 static PyMethodDef functions[] = {
-    {"scan_directory", scan_directory, METH_O, PyDoc_STR("The entries of a directory and their stats.")},
+    {"scan_directory", scan_directory, METH_VARARGS, PyDoc_STR("The entries of a directory and their stats.")},
     {"stat_path", stat_path, METH_O, PyDoc_STR("The stat of a path.")},
     {"read_files", read_files, METH_VARARGS, PyDoc_STR("Read files into one buffer.")},
     {"write_files", (PyCFunction)(void (*)(void))write_files, METH_VARARGS | METH_KEYWORDS,

@@ -40,12 +40,13 @@ def unexamined(stat: bytes) -> int:
     return 0 if mode else int(rdev)
 
 
-def scan_directory(path: bytes | int, /) -> Listing:
+def scan_directory(path: bytes | int, small: bool = False, /) -> Listing:
     """The entries of a directory (a path, or a descriptor of it), each with its stat: 72 bytes, see STAT.
 
     Entries that vanish meanwhile are left out. One that exists and cannot be examined (someone else's FUSE mount, a
     damaged inode) is there with the stat that `unexamined` knows. OSError when the directory cannot be listed,
-    also when `path` is a symlink.
+    also when `path` is a symlink. `small`: the caller expects few entries, for which the compiled twin keeps the
+    interpreter lock.
     """
     try:
         fd = open_to_read(path, os.O_DIRECTORY) if isinstance(path, bytes) else _reopen(path)

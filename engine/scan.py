@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .deployment import FileSet, Roots
+from .entry import size_of
 from .events import Noted, Report, Warned, show_path
 from .exclude import CACHE_TAG_NAME, Excluder, SkipRules, is_cache_tag, skip_reason
 from .files import open_to_read, scan_directory, stat_path
@@ -25,6 +26,10 @@ DEV_AT, BLOCKS_AT = 56, 64
 _INO_AT = 40
 _RDEV_AT = 48
 _MTIME_AT = 24
+
+
+# The size of a directory that lies in one block: some hundred entries at most.
+SMALL_DIRECTORY = 4096
 
 
 class Found(NamedTuple):
@@ -87,7 +92,7 @@ class Scan:
         if not self._enters(path, stat, device):
             return prefix, iter(())
         try:
-            return prefix, iter(scan_directory(path))
+            return prefix, iter(scan_directory(path, size_of(stat) <= SMALL_DIRECTORY))
         except OSError as error:
             kind = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
             self._report(Warned(kind, show_path(path), error.strerror or str(error)))

@@ -141,7 +141,7 @@ def test_what_is_not_opened(place: Place, monkeypatch: pytest.MonkeyPatch) -> No
 def as_before(monkeypatch: pytest.MonkeyPatch, path: Path, stat: bytes) -> None:
     """The file system says that the file is as it was, down to its ctime and inode."""
 
-    def listing(folder: bytes) -> list[tuple[bytes, bytes]]:
+    def listing(folder: bytes, small: bool) -> list[tuple[bytes, bytes]]:
         return [(name, stat if name == path.name.encode() else found) for name, found in scan_directory(folder)]
 
     monkeypatch.setattr("siltstone.engine.scan.scan_directory", listing)
@@ -172,7 +172,7 @@ def test_a_change_within_a_tick_of_the_clock_is_noticed(
         return STAT.pack(*fields)
 
     coarsened = {
-        "scan.scan_directory": lambda folder: [(name, coarse(stat)) for name, stat in scan_directory(folder)],
+        "scan.scan_directory": lambda folder, small: [(name, coarse(stat)) for name, stat in scan_directory(folder)],
         "content.stat_of": lambda fd: coarse(stat_of(fd)),
         "content.read_files": lambda *given: [(*r[:3], coarse(r[3]), *r[4:]) for r in read_files(*given)],
     }

@@ -218,7 +218,7 @@ def test_devices_that_have_other_numbers_since(place: Place, monkeypatch: pytest
     link(place.tree / "a", place.tree / "b")
     link(place.tree / "fifo", place.tree / "z")
 
-    def elsewhere(folder: bytes) -> list[tuple[bytes, bytes]]:
+    def elsewhere(folder: bytes, small: bool) -> list[tuple[bytes, bytes]]:
         listed = scan_directory(folder)
         return [(name, stat[:DEV_AT] + b"another!" + stat[BLOCKS_AT:]) for name, stat in listed]
 

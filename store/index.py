@@ -9,7 +9,7 @@ chunks are found again from the footers of the packs that no sound segment names
 import heapq
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
 from blake3 import blake3
@@ -41,6 +41,7 @@ class Index:
         self._key = index_key
         self._segments: list[Segment] = []
         self._recent: dict[ChunkId, tuple[PackName, int, int]] = {}
+        self._recent_packs: set[PackName] = set()
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -127,14 +128,19 @@ class Index:
                     self._blocks.popitem(last=False)
         return block
 
-    def add_frame(self, pack: PackName, frame: int, ids: Sequence[ChunkId]) -> None:
-        """Make the chunks of a frame findable that is durable but in no segment yet."""
-        self._recent.update(zip(ids, zip(repeat(pack), repeat(frame), range(len(ids))), strict=False))
-
-    def adopt_frame(self, pack: PackName, frame: int, ids: Sequence[ChunkId]) -> None:
-        """As add_frame, for a pack that was found in the store: chunks that are found elsewhere are passed over."""
-        places = {chunk: (pack, frame, slot) for slot, chunk in enumerate(ids) if chunk not in self}
-        self._recent.update(places)
+    def add_pack(self, pack: PackName, frames: Iterable[Sequence[ChunkId]]) -> None:
+        """Make the chunks of a durable pack findable, given frame by frame. All of it at once: a segment names the
+        whole of a pack or nothing, since nobody looks into one that is named.
+        """
+        places: dict[ChunkId, tuple[PackName, int, int]] = {}
+        for number, ids in enumerate(frames):
+            places.update(zip(ids, zip(repeat(pack), repeat(number), range(len(ids))), strict=False))
+        with self._lock:
+            if self._is_sound(pack):
+                self._recent.update(places)
+            else:
+                self._recent = places | self._recent
+            self._recent_packs.add(pack)
 
     @property
     def recent(self) -> int:
@@ -145,7 +151,8 @@ class Index:
         """Every pack that a sound segment or a recent entry names; or that a damaged one does, where that is asked."""
         segments = [segment for segment in self._segments if by_damaged or segment.name not in self.damaged]
         named = {pack for segment in segments for pack in segment.packs()}
-        return named | {pack for pack, _, _ in list(self._recent.values())}  # a copy: others may be adding
+        with self._lock:
+            return named | self._recent_packs
 
     def forget_damaged(self, names: Collection[str]) -> None:
         """Delete these damaged segments. Only for when sound ones name every pack that they named: they say nothing
@@ -162,7 +169,7 @@ class Index:
         with self._flushing:
             for old in [s for s in self._segments if not self.lost.isdisjoint(s.packs())]:
                 try:
-                    new = self._write({}, [old], session)
+                    new = self._write({}, (), [old], session)
                 except Corrupt as error:
                     self.damaged[old.name] = error
                     continue
@@ -183,26 +190,29 @@ class Index:
 
     def flush(self, session: str) -> None:
         """Write the recent entries, and small segments that they pile up with, as one durable segment."""
-        if not self._recent:
-            return
         with self._flushing:
-            taken = dict(self._recent)
-            segment, merged = self._write_merged(taken, session)
+            with self._lock:
+                taken, packs = dict(self._recent), set(self._recent_packs)
+            if not packs:
+                return
+            segment, merged = self._write_merged(taken, packs, session)
             with self._lock:
                 self._segments = [s for s in self._segments if s not in merged] + [segment]
-            for chunk in taken:
-                del self._recent[chunk]
+                self._recent_packs -= packs
+                for chunk, place in taken.items():
+                    if self._recent[chunk] is place:
+                        del self._recent[chunk]
         for old in merged:
             self._delete(old.name)
 
     def _write_merged(
-        self, recent: dict[ChunkId, tuple[PackName, int, int]], session: str
+        self, recent: dict[ChunkId, tuple[PackName, int, int]], packs: Collection[PackName], session: str
     ) -> tuple[Segment, list[Segment]]:
         """The new segment, and those that it stands for. One that proves damaged on the way is left as it is."""
         while True:
             merged = self._to_merge(len(recent))
             try:
-                return self._write(recent, merged, session), merged
+                return self._write(recent, packs, merged, session), merged
             except Corrupt as error:
                 if all(segment.name != error.name for segment in merged):
                     raise
@@ -223,11 +233,17 @@ class Index:
                     total += candidate.entries
         return merged
 
-    def _write(self, recent: dict[ChunkId, tuple[PackName, int, int]], merged: list[Segment], session: str) -> Segment:
+    def _write(
+        self,
+        recent: dict[ChunkId, tuple[PackName, int, int]],
+        packs: Collection[PackName],
+        merged: list[Segment],
+        session: str,
+    ) -> Segment:
         kept = (pack for segment in merged for pack in segment.packs() if pack not in self.lost)
-        packs = dict.fromkeys(chain((pack for pack, _, _ in recent.values()), kept))
+        named = dict.fromkeys(chain(packs, kept))
         # Of a chunk's places the one in the pack of the lowest number stays: packs found damaged come last.
-        numbers = {pack: number for number, pack in enumerate(sorted(packs, key=self.suspect.__contains__))}
+        numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
         rows = [_sorted_entries(recent, numbers), *(_renumbered(s, numbers, self.lost) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
         replaces = [segment.name for segment in merged]

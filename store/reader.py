@@ -134,8 +134,7 @@ class PackReader:
                     raise_if_away(self._store.backend)
                 unreadable = True
                 continue
-            for number, frame in enumerate(footer.frames):
-                index.adopt_frame(pack, number, frame.ids)
+            index.add_pack(pack, [frame.ids for frame in footer.frames])
             yield pack
         index.lost = frozenset(gone)
         index.all_named = not unreadable

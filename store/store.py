@@ -106,13 +106,13 @@ class Store:
             raise ObjectMissing(f"chunk {chunk.hex()}", hint="run 'silt verify' to see what is concerned")
         try:
             return self._read(chunk, place)
-        except Corrupt:
-            self.index.suspect |= {place.pack}
-            if chunk not in self.index:
-                raise
-        except ObjectMissing:
-            self.index.lost |= {place.pack}
-            if chunk not in self.index:
+        except (Corrupt, ObjectMissing) as error:
+            if isinstance(error, Corrupt):
+                self.index.suspect |= {place.pack}
+            else:
+                self.index.lost |= {place.pack}
+            other = self.index.find(chunk)
+            if other is None or other.pack == place.pack:
                 raise
         return self.read_chunk(chunk)
 

@@ -64,7 +64,7 @@ class Writer:
             for _ in self._reader.adopt_unindexed(self._index):
                 if self._index.recent >= SEGMENT_ENTRIES:
                     self._index.flush(self._session)
-        self._index.flush(self._session)
+            self._index.flush(self._session)
         if damaged and self._index.all_named:
             self._index.forget_damaged(damaged)
 
@@ -133,8 +133,8 @@ class Writer:
         return self._claimed.setdefault(chunk, mine) is mine
 
     def _on_durable(self, pack: PackName, frames: Sequence[FrameInfo]) -> None:
-        for number, frame in enumerate(frames):
-            self._index.add_frame(pack, number, frame.ids)
+        self._index.add_pack(pack, [frame.ids for frame in frames])
+        for frame in frames:
             for chunk in frame.ids:
                 self._claimed.pop(chunk, None)
         if self._index.recent >= SEGMENT_ENTRIES:
@@ -148,6 +148,8 @@ class Writer:
     def commit(self, name: str, content: dict[str, object]) -> None:
         """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken."""
         self.flush()
+        if self._index.damaged:
+            self._adopt()  # a block is found damaged only when it is read
         assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
         if self._index.lost:
             self._index.drop_lost(self._session)  # first: who reads the root must not be led to where nothing is

@@ -170,9 +170,8 @@ def test_an_index_that_leads_astray(sample: Sample, what: str, frame: int) -> No
         delete(backend, segment)
     store = reopened(backend)
     for pack in list_packs(store.opened):
-        for number, info in enumerate(store.footer(pack).frames):
-            store.index.add_frame(pack, number, info.ids)
-    store.index.add_frame(place.pack, place.frame + frame, [chunk])
+        store.index.add_pack(pack, [info.ids for info in store.footer(pack).frames])
+    store.index.add_pack(place.pack, [[]] * (place.frame + frame) + [[chunk]])
     store.index.flush("astray")
     for data in (False, True):
         (damage,) = verified(backend, data=data).damaged

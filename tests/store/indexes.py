@@ -27,7 +27,7 @@ def frame_ids(number: int, count: int = 20) -> list[ChunkId]:
 def add(index: Index, number: int, count: int = 20) -> Model:
     """Add pack `number`, of one frame; where its chunks are then."""
     ids = frame_ids(number, count)
-    index.add_frame(pack(number), 0, ids)
+    index.add_pack(pack(number), [ids])
     return {chunk: Place(pack(number), 0, slot) for slot, chunk in enumerate(ids)}
 
 

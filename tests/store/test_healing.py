@@ -127,6 +127,8 @@ class TestLostPacks:
         """And a pack without a readable footer keeps that segment from being forgotten."""
         (segment,) = names(backend, INDEX)
         lost, unreadable, *_ = packs_of(backend)
+        back_up(reopen(backend), [b"something else"], TWO)
+        backend.delete(next(name for name in names(backend, INDEX) if name != segment))  # so that packs are looked into
         backend.delete(pack_object(lost))
         rot(backend, pack_object(unreadable), -1)
         rot(backend, segment)
@@ -178,6 +180,21 @@ class TestDamagedPacks:
         assert caught.value.name == pack_object(pack)
 
 
+def test_a_suspect_is_better_than_nothing() -> None:
+    """Not all of a pack that was found damaged is, and all of a lost one is lost."""
+    for lost in range(2):
+        backend = MemoryBackend()
+        one, two = make(backend), reopen(backend)
+        with one.writer("none") as mine:
+            back_up(two, CONTENTS, ONE)
+            put(mine, CONTENTS)
+        packs = packs_of(backend)
+        spoil(backend, packs[1 - lost])
+        rot(backend, pack_object(packs[1 - lost]))  # whole again; nobody knows
+        backend.delete(pack_object(packs[lost]))
+        assert read_back(reopen(backend), ONE) == CONTENTS
+
+
 class TestDamagedSegments:
     """They go when sound ones say all that they said, and not before."""
 
@@ -191,13 +208,28 @@ class TestDamagedSegments:
         rot(backend, one, 2)  # its head
         rot(backend, two)  # a block
         with reopen(backend).writer("none") as writer:
-            put(writer, contents[0] + contents[1])
-            assert writer.new_chunks == 0
+            ids = put(writer, contents[0] + contents[1])
+            writer.commit(THREE, {"chunks": ids})
         assert not {one, two} & set(names(backend, INDEX))
         after = reopen(backend)
         assert not after.index.damaged
         assert after.index.packs() == set(packs_of(backend))
         assert [read_back(after, root) for root in (ONE, TWO)] == contents
+
+    def test_one_shows_when_it_is_to_be_merged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        backend, contents = MemoryBackend(), [number.to_bytes(2, "big") for number in range(300)]
+        ids = back_up(make(backend), contents, ONE)
+        (segment,) = reopen(backend).index._segments
+        (other,) = back_up(reopen(backend), [b"something else"], TWO)
+        (second,) = set(names(backend, INDEX)) - {segment.name}
+        block = next(number for number in range(3) if number != segment.block_of(other))
+        rot(backend, segment.name, 68 + block * (128 * 32 + 16))
+        rot(backend, second, 2)
+        monkeypatch.setattr(index_module, "MERGE_WHEN", 1)
+        with reopen(backend).writer() as writer:
+            assert put(writer, contents) == ids
+            assert writer.new_chunks == 0
+        assert len(names(backend, INDEX)) == 1
 
     def test_one_is_forgotten_and_then_another_shows(self) -> None:
         backend, contents = MemoryBackend(), [grains(1, 5), grains(2, 5)]

@@ -33,6 +33,32 @@ def test_what_was_added_is_found_at_once_and_by_others_after_a_flush(key: bytes)
         assert each.chunk_count() == len(model)
 
 
+@pytest.mark.parametrize("alike", [2, 200, 400])
+def test_ids_that_begin_alike_are_found_across_blocks(alike: int) -> None:
+    backend = MemoryBackend()
+    index = opened(backend)
+    ids = [ChunkId(bytes([0x80] * 8) + chunk[8:]) for chunk in frame_ids(1, alike)]
+    index.add_pack(pack(1), [[*ids, *frame_ids(2, 100)]])
+    index.flush("session")
+    after = opened(backend)
+    assert [after.find(chunk) for chunk in ids] == [(pack(1), 0, slot) for slot in range(alike)]
+    assert after.find(ChunkId(bytes([0x80] * 8) + bytes(24))) is None
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_pack_of_known_chunks_is_named(flushed: bool) -> None:
+    """Else every session would look into it again."""
+    backend = MemoryBackend()
+    fill(backend, range(1))
+    index = opened(backend)
+    for number in (7, 8):
+        index.add_pack(pack(number), [frame_ids(0)])
+        if flushed:
+            index.flush("session")
+    index.flush("session")
+    assert opened(backend).packs() == {pack(0), pack(7), pack(8)}
+
+
 def test_nothing_to_flush_writes_nothing() -> None:
     backend = MemoryBackend()
     opened(backend).flush("session")

@@ -53,6 +53,29 @@ def test_segments_may_be_merged_away_under_an_open_index(kind: str) -> None:
         assert found(opened(connect()), model) == model
 
 
+def test_a_segment_names_all_of_a_pack_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However flushes and additions meet: a pack that is named is not looked into again."""
+    monkeypatch.setattr("siltstone.store.index.MERGE_WHEN", 10**6)
+    backend = MemoryBackend()
+    index, done = opened(backend), threading.Event()
+
+    def flush() -> None:
+        while not done.is_set():
+            index.flush("session")
+
+    flushing = threading.Thread(target=flush)
+    flushing.start()
+    for number in range(60):
+        ids = frame_ids(number, 400)
+        index.add_pack(pack(number), [ids[at : at + 2] for at in range(0, 400, 2)])
+    done.set()
+    flushing.join()
+    index.flush("session")
+    entries = {name: Segment(name, backend.view(name), KEY) for name in names(backend, INDEX)}
+    assert sum(segment.pack_count for segment in entries.values()) == 60
+    assert all(segment.entries == 400 * segment.pack_count for segment in entries.values())
+
+
 class TestDamage:
     """A damaged segment hides its own entries and no others."""
 
@@ -75,8 +98,8 @@ class TestDamage:
         assert len(found(index, model)) == 2 * BLOCK_ENTRIES
         assert list(index.damaged) == [name]
         assert index.packs() == set()  # so that footers are looked into
-        index.adopt_frame(pack(0), 0, list(model))
-        assert index.recent == BLOCK_ENTRIES
+        index.add_pack(pack(0), [list(model)])
+        assert index.recent == 3 * BLOCK_ENTRIES  # of the damaged segment nothing is relied on
         assert found(index, model) == model
         index.flush("session")
         assert found(opened(backend), model) == model

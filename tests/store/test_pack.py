@@ -13,7 +13,7 @@ from siltstone.store.pack import MAGIC, TAIL_MAGIC, KeySlot, decode_end, decode_
 from siltstone.store.seal import sealer_for
 
 from .backends import MemoryBackend
-from .stores import back_up, grains, make, names
+from .stores import back_up, grains, make, names, reopen
 
 NAME = PackName("ab" * 32)
 SLOTS = [KeySlot(b"0" * 16, b"sealed"), KeySlot(b"1" * 16, b""), KeySlot(b"2" * 16, bytes(1168))]
@@ -154,6 +154,27 @@ class TestStored:
             assert frame.offset == at
             at += frame.stored
         assert footer.size - at == end_length(footer.pack, backend.objects[name])
+
+    @pytest.mark.parametrize("at", [0, 20, 600])
+    def test_a_changed_key_slot_is_damage_and_no_wrong_key(self, at: int) -> None:
+        backend = MemoryBackend()
+        back_up(make(backend), grains(1, 5))
+        (name,) = names(backend, "packs/")
+        content = bytearray(backend.objects[name])
+        content[at - end_length(PackName(name[-64:]), bytes(content))] ^= 1
+        backend.objects[name] = bytes(content)
+        with pytest.raises(Corrupt) as caught:
+            reopen(backend).footer(PackName(name[-64:]))
+        assert caught.value.name == name
+
+    def test_a_pack_of_another_store_is_damage_and_no_wrong_key(self) -> None:
+        backend, another = MemoryBackend(), MemoryBackend()
+        store = make(backend)
+        back_up(make(another), grains(1, 5))
+        (name,) = names(another, "packs/")
+        backend.objects[name] = another.objects[name]
+        with pytest.raises(Corrupt):
+            store.footer(PackName(name[-64:]))
 
     def test_a_changed_format_number_is_damage_when_the_name_says_so(self) -> None:
         """Nothing else protects those two bytes, and 'upgrade' would be the wrong hint."""

@@ -1,0 +1,240 @@
+"""BASE_BACKUP: a server sends its data directory and its tablespaces, each as one tar.
+
+Rule: events come in the server's order, while the bytes come: Started, for each archive ArchiveBegins, its bytes and
+ArchiveEnded, the server's manifest in ManifestPieces, and Ended. Only Ended says that the backup is whole; what came
+before an error is nothing. The main archive is the last one, and `global/pg_control` the last file of its data.
+
+The server is asked neither to verify page checksums nor for anything but CRC-32C in its manifest: both would be its
+processor's time, and we do the one ourselves and hash anyway. Tars and manifests are not looked into here.
+
+Protocol: 15 and later frame everything in one COPY (a first byte says what follows); 13 and 14 send a COPY of plain
+bytes for each archive, in the order of the list of tablespaces, and one for the manifest.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from psycopg.pq import ExecStatus
+
+from .connection import Connection, rows_of
+from .errors import Malformed, PostgresError
+from .lsn import parse_lsn
+
+FRAMED_SINCE = 150000
+INCREMENTAL_SINCE = 170000
+MAX_RATE = (32, 1 << 20)  # kB/s: what the server takes
+
+_COUNT = struct.Struct(">q")
+_UPLOAD = 128 << 10  # bytes a message of an upload: larger ones only need longer buffers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupOptions:
+    """`max_rate` is in kB/s. `fast`: a checkpoint at once and not spread over minutes. `tablespace_map`: links stand in
+    the file of that name and not in the tar. `wal`: the WAL that makes the backup consistent comes with it.
+    `wait_for_archive`: at the end until the server's own archive_command has taken that WAL.
+    `incremental`: only what changed since the manifest that upload_manifest() sent over the same connection.
+    """
+
+    label: str = "siltstone"
+    fast: bool = True
+    max_rate: int | None = None
+    tablespace_map: bool = True
+    manifest: bool = True
+    wal: bool = False
+    wait_for_archive: bool = False
+    incremental: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSource:
+    """A tablespace, or with `oid` None the data directory. `size` is the server's estimate in bytes."""
+
+    oid: int | None
+    location: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The checkpoint is made: recovery begins at `lsn`. `sources` are in the server's order."""
+
+    lsn: int
+    timeline: int
+    sources: tuple[ArchiveSource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveBegins:
+    """Its bytes follow, as memoryviews."""
+
+    source: ArchiveSource
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveEnded:
+    """The archive that began last has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPiece:
+    """Bytes of the server's manifest."""
+
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class BytesDone:
+    """How far the server is: bytes of all archives. Comes at each end and every second or so, from 15 on."""
+
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The backup is whole. It is consistent once the WAL up to `lsn` is replayed."""
+
+    lsn: int
+    timeline: int
+
+
+BackupEvent = Started | ArchiveBegins | memoryview | ArchiveEnded | ManifestPiece | BytesDone | Ended
+
+
+def base_backup(connection: Connection, options: BackupOptions) -> Iterator[BackupEvent]:
+    """Take a base backup over a replication connection. Data are valid until the next step.
+
+    Leaving early (close() of this generator) cancels the backup and closes the connection, as does any error.
+    Raises PostgresError with what the server says, ServerAway, Malformed.
+    """
+    whole = False
+    try:
+        connection.send(backup_command(options, connection.version_num))
+        started = _started(connection)
+        yield started
+        if connection.version_num >= FRAMED_SINCE:
+            yield from _framed(connection, started.sources)
+        else:
+            yield from _plain(connection, started.sources, manifest=options.manifest)
+        end = rows_of(connection.expect(ExecStatus.TUPLES_OK))
+        while connection.result() is not None:
+            pass
+        whole = True
+        yield Ended(parse_lsn(end[0][0] or ""), int(end[0][1] or 0))
+    finally:
+        if not whole:
+            connection.close()
+
+
+def upload_manifest(connection: Connection, pieces: Iterable[bytes | memoryview]) -> None:
+    """Send the manifest of an earlier backup, for an incremental one over the same connection. 17 and later.
+
+    Raises PostgresError: the server's WAL summaries may be off, or not reach back so far.
+    """
+    if connection.version_num < INCREMENTAL_SINCE:
+        raise PostgresError("the server knows no incremental backups: PostgreSQL 17 is the first that does")
+    connection.send("UPLOAD_MANIFEST")
+    connection.expect(ExecStatus.COPY_IN)
+    for piece in pieces:
+        view = memoryview(piece)
+        for at in range(0, len(view), _UPLOAD):
+            connection.put_copy(view[at : at + _UPLOAD])
+    connection.end_copy()
+    connection.expect(ExecStatus.COMMAND_OK)
+    while connection.result() is not None:
+        pass
+
+
+def backup_command(options: BackupOptions, version_num: int) -> str:
+    """The command in the grammar of a server's version. Raises PostgresError for what that version cannot do."""
+    if options.max_rate is not None and not MAX_RATE[0] <= options.max_rate <= MAX_RATE[1]:
+        raise PostgresError(f"a rate of {options.max_rate} kB/s: servers take {MAX_RATE[0]} to {MAX_RATE[1]}")
+    if options.incremental and version_num < INCREMENTAL_SINCE:
+        raise PostgresError("the server knows no incremental backups: PostgreSQL 17 is the first that does")
+    if any(ord(character) < 0x20 for character in options.label):
+        raise PostgresError("a label with control characters would break the file backup_label")
+    label = "'" + options.label.replace("'", "''") + "'"
+    if version_num < FRAMED_SINCE:
+        return _old_command(options, label)
+    words = [f"LABEL {label}", "PROGRESS true", f"CHECKPOINT '{'fast' if options.fast else 'spread'}'"]
+    words += [f"WAL {_bool(options.wal)}", f"WAIT {_bool(options.wait_for_archive)}"]
+    words += [f"MAX_RATE {options.max_rate}"] if options.max_rate is not None else []
+    words += [f"TABLESPACE_MAP {_bool(options.tablespace_map)}", "VERIFY_CHECKSUMS false"]
+    words += ["MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'CRC32C'"] if options.manifest else ["MANIFEST 'no'"]
+    words += ["INCREMENTAL true"] if options.incremental else []
+    return f"BASE_BACKUP ({', '.join(words)})"
+
+
+def _old_command(options: BackupOptions, label: str) -> str:
+    words = ["BASE_BACKUP", f"LABEL {label}", "PROGRESS"]
+    words += ["FAST"] if options.fast else []
+    words += ["WAL"] if options.wal else []
+    words += [] if options.wait_for_archive else ["NOWAIT"]
+    words += [f"MAX_RATE {options.max_rate}"] if options.max_rate is not None else []
+    words += ["TABLESPACE_MAP"] if options.tablespace_map else []
+    words += ["NOVERIFY_CHECKSUMS"]
+    words += ["MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'CRC32C'"] if options.manifest else []
+    return " ".join(words)
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _started(connection: Connection) -> Started:
+    (start,) = rows_of(connection.expect(ExecStatus.TUPLES_OK))
+    rows = rows_of(connection.expect(ExecStatus.TUPLES_OK))
+    sources = tuple(
+        ArchiveSource(None if oid is None else int(oid), location or "", int(size or 0) << 10)
+        for oid, location, size in rows
+    )
+    return Started(parse_lsn(start[0] or ""), int(start[1] or 0), sources)
+
+
+def _plain(connection: Connection, sources: Iterable[ArchiveSource], *, manifest: bool) -> Iterator[BackupEvent]:
+    for source in sources:
+        connection.expect(ExecStatus.COPY_OUT)
+        yield ArchiveBegins(source)
+        while (data := connection.copy_data()) is not None:
+            yield data
+        yield ArchiveEnded()
+    if manifest:
+        connection.expect(ExecStatus.COPY_OUT)
+        while (data := connection.copy_data()) is not None:
+            yield ManifestPiece(data)
+
+
+def _framed(connection: Connection, sources: tuple[ArchiveSource, ...]) -> Iterator[BackupEvent]:
+    connection.expect(ExecStatus.COPY_OUT)
+    archive = manifest = False
+    while (message := connection.copy_data()) is not None:
+        kind = message[0]
+        if kind == ord("d") and archive:
+            yield message[1:]
+        elif kind == ord("d") and manifest:
+            yield ManifestPiece(message[1:])
+        elif kind == ord("p") and len(message) == 1 + _COUNT.size:
+            yield BytesDone(_COUNT.unpack_from(message, 1)[0])
+        elif kind == ord("n"):
+            if archive:
+                yield ArchiveEnded()
+            archive = True
+            yield ArchiveBegins(_named(message, sources))
+        elif kind == ord("m"):
+            if archive:
+                yield ArchiveEnded()
+            archive, manifest = False, True
+        else:
+            raise Malformed("the server's base backup", f"a message of type {kind:#x}, which is not known")
+    if archive:
+        yield ArchiveEnded()
+
+
+def _named(message: memoryview, sources: tuple[ArchiveSource, ...]) -> ArchiveSource:
+    """The source of an archive that the server names `<oid>.tar` or `base.tar`."""
+    name = bytes(message[1:]).partition(b"\0")[0].decode("ascii", "backslashreplace")
+    for source in sources:
+        if name == ("base.tar" if source.oid is None else f"{source.oid}.tar"):
+            return source
+    raise Malformed("the server's base backup", f"an archive {name!r} that was not announced")

@@ -16,22 +16,22 @@ from .waiting import READ, WRITE, Deadline, wait
 
 def reach(words: Mapping[str, str]) -> abc.PGconn:
     """An open connection. Raises PostgresError, ServerAway."""
-    left: Mapping[str, str] | None = words
     silent = ""
     while True:
-        pg = PGconn.connect_start(conninfo(left))
+        pg = PGconn.connect_start(conninfo(words))
         try:
             settled = _settle(pg)
             if settled and pg.status == ConnStatus.OK:
                 return pg
             silent += "" if settled else f'connection to server at "{_text(pg.host)}" failed: timeout expired\n'
-            left = None if settled else without_host(left, _text(pg.host), _text(pg.port))
-            if left is None:
+            others = None if settled else without_host(words, _text(pg.host), _text(pg.port))
+            if others is None:
                 raise _error(pg, silent + (_text(pg.error_message) if settled else ""))
         except BaseException:
             pg.finish()
             raise
         pg.finish()
+        words = others
 
 
 def _settle(pg: abc.PGconn) -> bool:

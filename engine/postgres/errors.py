@@ -1,4 +1,4 @@
-"""The errors of PostgreSQL: what a server, or libpq on the way to it, refused; and bytes that are not what they should be.
+"""The errors of PostgreSQL: what a server, or libpq on the way to it, refused; and bytes that are not as they should.
 
 Rule: the message is the server's own, with its SQLSTATE where one is known, and the hint says what to do in the usual
 cases. While connecting libpq hands out no SQLSTATE, so the cases are told apart by the server's English words there; in
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..errors import EngineError
 
-INSUFFICIENT_PRIVILEGE = "42501"
+NO_RIGHT = "42501"
 
 
 class PostgresError(EngineError):
@@ -43,6 +43,7 @@ class Place(NamedTuple):
 
 _PASSWORD = "put the right one into ~/.pgpass (mode 0600) or name a service file; see libpq's passfile and service"
 _AGAIN = "is PostgreSQL running there? check host and port of the dsn, listen_addresses, and what lies between"
+_TLS = "see sslmode, sslrootcert, sslcert and sslkey of the dsn"
 
 
 def _hba(place: Place) -> str:
@@ -69,16 +70,14 @@ def _case(words: str, sqlstate: str, error: type[PostgresError], hint: str | Cal
     return _Case(re.compile(words), sqlstate, error, hint)
 
 
-# The words of src/backend (postinit.c, walsender.c, auth.c, proc.c) and of libpq (fe-connect.c, fe-secure*.c), 13 to 18.
+# The words of src/backend (postinit.c, walsender.c, auth.c, proc.c) and libpq (fe-connect.c, fe-secure*.c), 13 to 18.
 # The first that is found counts: what the last host of a list said matters less than a wrong password at the first.
 _CONNECTING = (
     _case("password authentication failed", "28P01", PostgresError, _PASSWORD),
     _case("no password supplied", "28P01", PostgresError, _PASSWORD),
     _case(r"no pg_hba\.conf entry.*no encryption", "28000", PostgresError, _tls_or_hba),
     _case(r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28000", PostgresError, _hba),
-    _case(
-        "must be superuser or replication role|denied to start WAL sender", INSUFFICIENT_PRIVILEGE, PostgresError, _role
-    ),
+    _case("must be superuser or replication role|denied to start WAL sender", NO_RIGHT, PostgresError, _role),
     _case('role ".*" does not exist', "28000", PostgresError, "name another user in the dsn, or create the role"),
     _case("authentication failed", "28000", PostgresError, "see the server's pg_hba.conf and pg_ident.conf"),
     _case('database ".*" does not exist', "3D000", PostgresError, "name one that exists: dbname=postgres in the dsn"),
@@ -90,7 +89,7 @@ _CONNECTING = (
         "certificate|SSL error|TLS|sslmode|sslrootcert",
         "08001",
         PostgresError,
-        "see sslmode, sslrootcert, sslcert, sslkey",
+        _TLS,
     ),
 )
 
@@ -110,6 +109,6 @@ def server_error(message: str, sqlstate: str, detail: str, hint: str, place: Pla
     text = f"{message} ({detail.rstrip('.')})" if detail else message
     if sqlstate.startswith("08") or sqlstate in ("57P01", "57P02", "57P03", ""):
         return ServerAway(text or "the connection to the server broke", sqlstate=sqlstate, hint=hint)
-    if sqlstate == INSUFFICIENT_PRIVILEGE and not hint:
+    if sqlstate == NO_RIGHT and not hint:
         hint = f'the role "{place.user}" of the dsn needs more rights'
     return PostgresError(text, sqlstate=sqlstate, hint=hint)

@@ -4,9 +4,9 @@
     member   header (512 bytes, ustar), content, zeros up to the next multiple of 512
     header   name[100] mode[8] uid[8] gid[8] size[12] mtime[12] checksum[8] type link[100] magic[8] ...
 
-Rule: exactly what PostgreSQL writes (src/port/tar.c, 13 to 18) is understood: files, folders and symbolic links; numbers
-in octal, or in base 256 where they are too large; names and link targets below 100 bytes, since the server raises an
-error for a longer one. So GNU's and pax's long names are refused like everything else that is not known.
+Rule: exactly what PostgreSQL writes (src/port/tar.c, 13 to 18) is understood: files, folders and symbolic links;
+numbers in octal, or in base 256 where they are too large; names and link targets below 100 bytes, since the server
+raises an error for a longer one. So GNU's and pax's long names are refused like everything else that is not known.
 
 Contents are passed on as slices of what was fed, never copied or joined. Names are plain relative paths: one that leads
 out of its folder is refused. Contents are not verified here: a tar holds no checksum of them.

@@ -12,10 +12,11 @@ bytes for each archive, in the order of the list of tablespaces, and one for the
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
 from .connection import Connection, rows_of
 from .errors import Malformed, PostgresError
@@ -100,9 +101,10 @@ class Ended:
 
 
 BackupEvent = Started | ArchiveBegins | memoryview | ArchiveEnded | ManifestPiece | BytesDone | Ended
+_Stream = Generator[BackupEvent, None, PGresult]
 
 
-def base_backup(connection: Connection, options: BackupOptions) -> Iterator[BackupEvent]:
+def base_backup(connection: Connection, options: BackupOptions) -> Generator[BackupEvent]:
     """Take a base backup over a replication connection. Data are valid until the next step.
 
     Leaving early (close() of this generator) cancels the backup and closes the connection, as does any error.
@@ -114,14 +116,12 @@ def base_backup(connection: Connection, options: BackupOptions) -> Iterator[Back
         started = _started(connection)
         yield started
         if connection.version_num >= FRAMED_SINCE:
-            yield from _framed(connection, started.sources)
+            end = yield from _framed(connection, started.sources)
         else:
-            yield from _plain(connection, started.sources, manifest=options.manifest)
-        end = rows_of(connection.expect(ExecStatus.TUPLES_OK))
-        while connection.result() is not None:
-            pass
+            end = yield from _plain(connection, started.sources, manifest=options.manifest)
+        connection.drain()
         whole = True
-        yield Ended(parse_lsn(end[0][0] or ""), int(end[0][1] or 0))
+        yield Ended(*_position(end))
     finally:
         if not whole:
             connection.close()
@@ -135,15 +135,14 @@ def upload_manifest(connection: Connection, pieces: Iterable[bytes | memoryview]
     if connection.version_num < INCREMENTAL_SINCE:
         raise PostgresError("the server knows no incremental backups: PostgreSQL 17 is the first that does")
     connection.send("UPLOAD_MANIFEST")
-    connection.expect(ExecStatus.COPY_IN)
+    _require(connection.result(), ExecStatus.COPY_IN)
     for piece in pieces:
         view = memoryview(piece)
         for at in range(0, len(view), _UPLOAD):
             connection.put_copy(view[at : at + _UPLOAD])
     connection.end_copy()
-    connection.expect(ExecStatus.COMMAND_OK)
-    while connection.result() is not None:
-        pass
+    _require(connection.result(), ExecStatus.COMMAND_OK)
+    connection.drain()
 
 
 def backup_command(options: BackupOptions, version_num: int) -> str:
@@ -183,30 +182,40 @@ def _bool(value: bool) -> str:
 
 
 def _started(connection: Connection) -> Started:
-    (start,) = rows_of(connection.expect(ExecStatus.TUPLES_OK))
-    rows = rows_of(connection.expect(ExecStatus.TUPLES_OK))
+    start = _require(connection.result(), ExecStatus.TUPLES_OK)
+    rows = rows_of(_require(connection.result(), ExecStatus.TUPLES_OK))
     sources = tuple(
         ArchiveSource(None if oid is None else int(oid), location or "", int(size or 0) << 10)
         for oid, location, size in rows
     )
-    return Started(parse_lsn(start[0] or ""), int(start[1] or 0), sources)
+    return Started(*_position(start), sources)
 
 
-def _plain(connection: Connection, sources: Iterable[ArchiveSource], *, manifest: bool) -> Iterator[BackupEvent]:
+def _position(result: PGresult) -> tuple[int, int]:
+    """The LSN and timeline of a result of one row."""
+    ((lsn, timeline),) = rows_of(result)
+    return parse_lsn(lsn or ""), int(timeline or 0)
+
+
+def _plain(connection: Connection, sources: Iterable[ArchiveSource], *, manifest: bool) -> _Stream:
+    result = connection.result()
     for source in sources:
-        connection.expect(ExecStatus.COPY_OUT)
+        _require(result, ExecStatus.COPY_OUT)
         yield ArchiveBegins(source)
         while (data := connection.copy_data()) is not None:
             yield data
+        result = connection.result()
         yield ArchiveEnded()
     if manifest:
-        connection.expect(ExecStatus.COPY_OUT)
+        _require(result, ExecStatus.COPY_OUT)
         while (data := connection.copy_data()) is not None:
             yield ManifestPiece(data)
+        result = connection.result()
+    return _require(result, ExecStatus.TUPLES_OK)
 
 
-def _framed(connection: Connection, sources: tuple[ArchiveSource, ...]) -> Iterator[BackupEvent]:
-    connection.expect(ExecStatus.COPY_OUT)
+def _framed(connection: Connection, sources: tuple[ArchiveSource, ...]) -> _Stream:
+    _require(connection.result(), ExecStatus.COPY_OUT)
     archive = manifest = False
     while (message := connection.copy_data()) is not None:
         kind = message[0]
@@ -227,8 +236,17 @@ def _framed(connection: Connection, sources: tuple[ArchiveSource, ...]) -> Itera
             archive, manifest = False, True
         else:
             raise Malformed("the server's base backup", f"a message of type {kind:#x}, which is not known")
+    result = connection.result()  # first: a stream that broke off is no archive that ended
     if archive:
         yield ArchiveEnded()
+    return _require(result, ExecStatus.TUPLES_OK)
+
+
+def _require(result: PGresult | None, status: ExecStatus) -> PGresult:
+    if result is None or result.status != status:
+        got = "nothing" if result is None else ExecStatus(result.status).name
+        raise PostgresError(f"the server answered {got} where the protocol has {status.name}")
+    return result
 
 
 def _named(message: memoryview, sources: tuple[ArchiveSource, ...]) -> ArchiveSource:

@@ -75,9 +75,15 @@ class Connection:
         """
         self.send(command)
         rows: list[Row] = []
-        while (result := self.result(timeout)) is not None:
-            if result.status == ExecStatus.TUPLES_OK:
-                rows = rows_of(result)
+        try:
+            while (result := self.result(timeout)) is not None:
+                if result.status == ExecStatus.TUPLES_OK:
+                    rows = rows_of(result)
+        except ServerAway:
+            raise
+        except PostgresError:
+            self.drain()
+            raise
         return rows
 
     def send(self, command: str) -> None:
@@ -98,13 +104,10 @@ class Connection:
             raise self._error(result)
         return result
 
-    def expect(self, status: ExecStatus, timeout: float | None = None) -> PGresult:
-        """The next result, which must have this status. Raises PostgresError."""
-        result = self.result(timeout)
-        if result is None or result.status != status:
-            got = "nothing" if result is None else ExecStatus(result.status).name
-            raise PostgresError(f"the server answered {got} where the protocol has {status.name}")
-        return result
+    def drain(self) -> None:
+        """Take what results are left, so that the next command can be sent. Raises PostgresError, ServerAway."""
+        while self.result(QUERY_TIMEOUT) is not None:
+            pass
 
     def copy_data(self, timeout: float | None = None) -> memoryview | None:
         """The next message of a COPY, or None at its end or where it broke off: result() then says which.

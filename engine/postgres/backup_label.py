@@ -21,8 +21,9 @@ _ESCAPED = frozenset(b"\n\r\\")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupLabel:
-    """`method` is `streamed` from 13 on; `taken_from` is `primary` or `standby`. `start_time` is the server's text.
+    """`method` is `streamed` from 13 on. `taken_from` is `primary` (in 13 `master`) or `standby`.
 
+    `start_time` is the server's text.
     `incremental_lsn` and `incremental_timeline` are those of the backup that an incremental one builds on.
     """
 

@@ -27,6 +27,7 @@ INCREMENTAL_SINCE = 170000
 MAX_RATE = (32, 1 << 20)  # kB/s: what the server takes
 
 _COUNT = struct.Struct(">q")
+_MOVE = "it was made in place, which servers before 16 do not back up: give it a location of its own, or copy locally"
 _UPLOAD = 128 << 10  # bytes a message of an upload: larger ones only need longer buffers
 
 
@@ -112,8 +113,11 @@ def base_backup(connection: Connection, options: BackupOptions) -> Generator[Bac
     """
     whole = False
     try:
-        connection.send(backup_command(options, connection.version_num))
+        command, in_place = backup_command(options, connection.version_num), _in_place(connection)
+        connection.send(command)
         started = _started(connection)
+        if left_out := in_place - {source.oid for source in started.sources}:
+            raise PostgresError(f"the server leaves tablespace {min(left_out)} out of the base backup", hint=_MOVE)
         yield started
         if connection.version_num >= FRAMED_SINCE:
             end = yield from _framed(connection, started.sources)
@@ -189,6 +193,15 @@ def _started(connection: Connection) -> Started:
         for oid, location, size in rows
     )
     return Started(*_position(start), sources)
+
+
+def _in_place(connection: Connection) -> set[int | None]:
+    """The tablespaces that lie in pg_tblspc itself (a developer's option): servers before 16 forget to send them."""
+    rows = connection.query(
+        "SELECT oid FROM pg_catalog.pg_tablespace"
+        " WHERE pg_catalog.starts_with(pg_catalog.pg_tablespace_location(oid), 'pg_tblspc/')"
+    )
+    return {int(oid or 0) for (oid,) in rows}
 
 
 def _position(result: PGresult) -> tuple[int, int]:

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.engine.postgres.backup_command import BackupOptions, backup_command
 from siltstone.engine.postgres.backup_label import parse_backup_label, parse_tablespace_map
-from siltstone.engine.postgres.base_backup import (
-    BackupOptions,
-    backup_command,
-    upload_manifest,
-)
+from siltstone.engine.postgres.base_backup import upload_manifest
 from siltstone.engine.postgres.connection import Connection, connect
 from siltstone.engine.postgres.errors import PostgresError
 from siltstone.engine.postgres.layout import CONTROL, WAL_FOLDERS, init_fork, is_emptied, is_left_out, relation_file
@@ -119,7 +116,7 @@ class TestWhole:
         label = parse_backup_label(received.contents[b"backup_label"])
         assert (label.label, label.start_lsn, label.timeline) == ("it's one", received.started.lsn, 1)
         assert (label.method, label.taken_from) == ("streamed", "primary" if quiet.version > 13 else "master")
-        spaces = parse_tablespace_map(received.contents[b"tablespace_map"])
+        spaces = parse_tablespace_map(received.contents[b"tablespace_map"], version_num=connection.version_num)
         assert spaces == {oid: os.fsencode(place) for oid, place in quiet.tablespaces.items()}
 
     def test_the_manifest_tells_what_came(self, quiet: QuietServer, connection: Connection) -> None:

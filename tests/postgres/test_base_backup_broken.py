@@ -7,7 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from siltstone.engine.postgres.base_backup import ArchiveBegins, BackupOptions, Started, base_backup
+from siltstone.engine.postgres.backup_command import BackupOptions
+from siltstone.engine.postgres.base_backup import ArchiveBegins, Started, base_backup
 from siltstone.engine.postgres.connection import connect
 from siltstone.engine.postgres.errors import PostgresError, ServerAway
 

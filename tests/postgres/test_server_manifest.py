@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.engine.postgres.base_backup import BackupOptions
+from siltstone.engine.postgres.backup_command import BackupOptions
 from siltstone.engine.postgres.connection import connect
 from siltstone.engine.postgres.errors import Malformed
 from siltstone.engine.postgres.server_manifest import (

@@ -26,6 +26,10 @@ class ServerAway(PostgresError):
     """The server cannot be reached, or the connection to it broke: the same may succeed later."""
 
 
+class Silent(ServerAway):
+    """Nothing came within the time given. The connection is as it was: who streams may go on waiting."""
+
+
 class Malformed(EngineError):
     """Bytes of a server or of a data directory are not what they should be. `name` is the thing they belong to."""
 

@@ -7,7 +7,7 @@ descriptors from 1024 on.
 import select
 import time
 
-from .errors import ServerAway
+from .errors import Silent
 
 READ = select.POLLIN
 WRITE = select.POLLOUT
@@ -35,8 +35,8 @@ def wait(socket: int, events: int, deadline: Deadline) -> int:
 
 
 def wait_for_server(socket: int, events: int, deadline: Deadline) -> int:
-    """The same, and ServerAway when the deadline has passed."""
+    """The same, but Silent is raised when the deadline has passed."""
     ready = wait(socket, events, deadline)
     if not ready:
-        raise ServerAway(f"the server gave no answer within {deadline.seconds:g} seconds")
+        raise Silent(f"the server gave no answer within {deadline.seconds:g} seconds")
     return ready

@@ -1,0 +1,49 @@
+"""Servers as fixtures: `quiet`, one a version, runs through all tests and is only read; `servers` makes own ones."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from .installations import forget
+from .quiet import QuietServer
+from .servers import EACH_VERSION, Server, Templates
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Templates]:
+    """Makes clusters of every version."""
+    with ExitStack() as stack:
+        stack.callback(forget)
+        yield Templates(stack)
+
+
+@pytest.fixture(params=EACH_VERSION)
+def version(request: pytest.FixtureRequest) -> int:
+    """Each version of PostgreSQL; those that are not in every run are slow."""
+    number: int = request.param
+    return number
+
+
+@pytest.fixture(scope="session")
+def _quiet_servers(servers: Templates) -> Iterator[dict[int, QuietServer]]:
+    running: dict[int, QuietServer] = {}
+    yield running
+    for server in running.values():
+        server.close()
+
+
+@pytest.fixture
+def quiet(version: int, servers: Templates, _quiet_servers: dict[int, QuietServer]) -> QuietServer:
+    """A running server with something of everything in it (quiet.py). Tests may read it and nothing else."""
+    if version not in _quiet_servers:
+        _quiet_servers[version] = QuietServer(servers, version)
+    return _quiet_servers[version]
+
+
+@pytest.fixture
+def server(version: int, servers: Templates) -> Iterator[Server]:
+    """A fresh running server of one's own."""
+    with servers.server(version) as server:
+        server.start()
+        yield server

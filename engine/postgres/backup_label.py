@@ -16,13 +16,16 @@ LABEL_PATH = b"backup_label"
 MAP_PATH = b"tablespace_map"
 
 _START = re.compile(r"([0-9A-F]+/[0-9A-F]+) \(file ([0-9A-F]{24})\)")
-_ESCAPED = frozenset(b"\n\r\\")
+_LINE_ENDS = frozenset(b"\n\r")
+# Before 14 a backslash stands for itself in tablespace_map unless a line break follows, to its writer and its reader.
+_BACKSLASH_SINCE = 140000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupLabel:
-    """`method` is `streamed` from 13 on; `taken_from` is `primary` or `standby`. `start_time` is the server's text.
+    """`method` is `streamed` from 13 on. `taken_from` is `primary` (in 13 `master`) or `standby`.
 
+    `start_time` is the server's text.
     `incremental_lsn` and `incremental_timeline` are those of the backup that an incremental one builds on.
     """
 
@@ -87,12 +90,15 @@ def format_backup_label(label: BackupLabel) -> bytes:
     return "".join(f"{key}: {value}\n" for key, value in lines.items()).encode("utf-8", "surrogateescape")
 
 
-def parse_tablespace_map(data: bytes) -> dict[int, bytes]:
-    """The place of each tablespace by its oid, in the file's order. Raises Malformed."""
+def parse_tablespace_map(data: bytes, *, version_num: int) -> dict[int, bytes]:
+    """The place of each tablespace by its oid, in the file's order, as a server of that version sees it.
+
+    Raises Malformed.
+    """
     spaces: dict[int, bytes] = {}
     at = 0
     while at < len(data):
-        line, at = _line(data, at)
+        line, at = _line(data, at, _escaped(version_num))
         oid, space, place = line.partition(b" ")
         if not (space and place and oid.isdigit()) or int(oid) in spaces:
             raise Malformed(MAP_PATH.decode(), f"a line {line[:80]!r}")
@@ -100,16 +106,21 @@ def parse_tablespace_map(data: bytes) -> dict[int, bytes]:
     return spaces
 
 
-def format_tablespace_map(spaces: Mapping[int, bytes]) -> bytes:
-    """The bytes of the file, with a backslash before each line break and backslash of a place."""
+def format_tablespace_map(spaces: Mapping[int, bytes], *, version_num: int) -> bytes:
+    """The bytes of the file for a server of that version: with a backslash before what would be misread."""
+    special = _escaped(version_num)
     lines = []
     for oid, place in spaces.items():
-        escaped = b"".join(b"\\" + bytes([byte]) if byte in _ESCAPED else bytes([byte]) for byte in place)
+        escaped = b"".join(b"\\" + bytes([byte]) if byte in special else bytes([byte]) for byte in place)
         lines.append(b"%d %s\n" % (oid, escaped))
     return b"".join(lines)
 
 
-def _line(data: bytes, at: int) -> tuple[bytes, int]:
+def _escaped(version_num: int) -> frozenset[int]:
+    return _LINE_ENDS if version_num < _BACKSLASH_SINCE else _LINE_ENDS | {ord("\\")}
+
+
+def _line(data: bytes, at: int, escaped: frozenset[int]) -> tuple[bytes, int]:
     """The line that begins there, without its escapes, and where the next begins."""
     line = bytearray()
     while at < len(data):
@@ -117,7 +128,7 @@ def _line(data: bytes, at: int) -> tuple[bytes, int]:
         at += 1
         if byte == ord("\n"):
             return bytes(line), at
-        if byte == ord("\\") and at < len(data):
+        if byte == ord("\\") and at < len(data) and data[at] in escaped:
             byte = data[at]
             at += 1
         line.append(byte)

@@ -4,8 +4,7 @@ Rule: events come in the server's order, while the bytes come: Started, for each
 ArchiveEnded, the server's manifest in ManifestPieces, and Ended. Only Ended says that the backup is whole; what came
 before an error is nothing. The main archive is the last one, and `global/pg_control` the last file of its data.
 
-The server is asked neither to verify page checksums nor for anything but CRC-32C in its manifest: both would be its
-processor's time, and we do the one ourselves and hash anyway. Tars and manifests are not looked into here.
+Tars and manifests are not looked into here.
 
 Protocol: 15 and later frame everything in one COPY (a first byte says what follows); 13 and 14 send a COPY of plain
 bytes for each archive, in the order of the list of tablespaces, and one for the manifest.
@@ -18,34 +17,14 @@ from dataclasses import dataclass
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from .backup_command import FRAMED_SINCE, BackupOptions, backup_command, refuse_incremental
 from .connection import Connection, rows_of
 from .errors import Malformed, PostgresError
 from .lsn import parse_lsn
 
-FRAMED_SINCE = 150000
-INCREMENTAL_SINCE = 170000
-MAX_RATE = (32, 1 << 20)  # kB/s: what the server takes
-
 _COUNT = struct.Struct(">q")
+_MOVE = "it was made in place, which servers before 16 do not back up: give it a location of its own, or copy locally"
 _UPLOAD = 128 << 10  # bytes a message of an upload: larger ones only need longer buffers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupOptions:
-    """`max_rate` is in kB/s. `fast`: a checkpoint at once and not spread over minutes. `tablespace_map`: links stand in
-    the file of that name and not in the tar. `wal`: the WAL that makes the backup consistent comes with it.
-    `wait_for_archive`: at the end until the server's own archive_command has taken that WAL.
-    `incremental`: only what changed since the manifest that upload_manifest() sent over the same connection.
-    """
-
-    label: str = "siltstone"
-    fast: bool = True
-    max_rate: int | None = None
-    tablespace_map: bool = True
-    manifest: bool = True
-    wal: bool = False
-    wait_for_archive: bool = False
-    incremental: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +91,11 @@ def base_backup(connection: Connection, options: BackupOptions) -> Generator[Bac
     """
     whole = False
     try:
-        connection.send(backup_command(options, connection.version_num))
+        command, in_place = backup_command(options, connection.version_num), _in_place(connection)
+        connection.send(command)
         started = _started(connection)
+        for oid in in_place - {source.oid for source in started.sources}:
+            raise PostgresError(f"the server leaves tablespace {oid} out of the base backup", hint=_MOVE)
         yield started
         if connection.version_num >= FRAMED_SINCE:
             end = yield from _framed(connection, started.sources)
@@ -132,8 +114,7 @@ def upload_manifest(connection: Connection, pieces: Iterable[bytes | memoryview]
 
     Raises PostgresError: the server's WAL summaries may be off, or not reach back so far.
     """
-    if connection.version_num < INCREMENTAL_SINCE:
-        raise PostgresError("the server knows no incremental backups: PostgreSQL 17 is the first that does")
+    refuse_incremental(connection.version_num)
     connection.send("UPLOAD_MANIFEST")
     _require(connection.result(), ExecStatus.COPY_IN)
     for piece in pieces:
@@ -145,42 +126,6 @@ def upload_manifest(connection: Connection, pieces: Iterable[bytes | memoryview]
     connection.drain()
 
 
-def backup_command(options: BackupOptions, version_num: int) -> str:
-    """The command in the grammar of a server's version. Raises PostgresError for what that version cannot do."""
-    if options.max_rate is not None and not MAX_RATE[0] <= options.max_rate <= MAX_RATE[1]:
-        raise PostgresError(f"a rate of {options.max_rate} kB/s: servers take {MAX_RATE[0]} to {MAX_RATE[1]}")
-    if options.incremental and version_num < INCREMENTAL_SINCE:
-        raise PostgresError("the server knows no incremental backups: PostgreSQL 17 is the first that does")
-    if any(ord(character) < 0x20 for character in options.label):
-        raise PostgresError("a label with control characters would break the file backup_label")
-    label = "'" + options.label.replace("'", "''") + "'"
-    if version_num < FRAMED_SINCE:
-        return _old_command(options, label)
-    words = [f"LABEL {label}", "PROGRESS true", f"CHECKPOINT '{'fast' if options.fast else 'spread'}'"]
-    words += [f"WAL {_bool(options.wal)}", f"WAIT {_bool(options.wait_for_archive)}"]
-    words += [f"MAX_RATE {options.max_rate}"] if options.max_rate is not None else []
-    words += [f"TABLESPACE_MAP {_bool(options.tablespace_map)}", "VERIFY_CHECKSUMS false"]
-    words += ["MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'CRC32C'"] if options.manifest else ["MANIFEST 'no'"]
-    words += ["INCREMENTAL true"] if options.incremental else []
-    return f"BASE_BACKUP ({', '.join(words)})"
-
-
-def _old_command(options: BackupOptions, label: str) -> str:
-    words = ["BASE_BACKUP", f"LABEL {label}", "PROGRESS"]
-    words += ["FAST"] if options.fast else []
-    words += ["WAL"] if options.wal else []
-    words += [] if options.wait_for_archive else ["NOWAIT"]
-    words += [f"MAX_RATE {options.max_rate}"] if options.max_rate is not None else []
-    words += ["TABLESPACE_MAP"] if options.tablespace_map else []
-    words += ["NOVERIFY_CHECKSUMS"]
-    words += ["MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'CRC32C'"] if options.manifest else []
-    return " ".join(words)
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"
-
-
 def _started(connection: Connection) -> Started:
     start = _require(connection.result(), ExecStatus.TUPLES_OK)
     rows = rows_of(_require(connection.result(), ExecStatus.TUPLES_OK))
@@ -189,6 +134,15 @@ def _started(connection: Connection) -> Started:
         for oid, location, size in rows
     )
     return Started(*_position(start), sources)
+
+
+def _in_place(connection: Connection) -> set[int | None]:
+    """The tablespaces that lie in pg_tblspc itself (a developer's option): servers before 16 forget to send them."""
+    rows = connection.query(
+        "SELECT oid FROM pg_catalog.pg_tablespace"
+        " WHERE pg_catalog.starts_with(pg_catalog.pg_tablespace_location(oid), 'pg_tblspc/')"
+    )
+    return {int(oid or 0) for (oid,) in rows}
 
 
 def _position(result: PGresult) -> tuple[int, int]:

@@ -22,9 +22,11 @@ _HINT = "write host=... port=... user=... with a space between, 'quotes' around 
 
 def words_of(dsn: str) -> dict[str, str]:
     """The words that a dsn gives. Raises ConfigError, which names none of them."""
+    if "\0" in dsn:  # libpq would read what stands before it
+        raise ConfigError("it holds a zero byte", key="dsn", hint=_HINT)
     try:
         options = Conninfo.parse(dsn.encode("utf-8", "surrogateescape"))
-    except (OperationalError, ValueError):  # its message may quote what is half of a password
+    except OperationalError:  # its message may quote what is half of a password
         raise ConfigError("libpq does not understand it", key="dsn", hint=_HINT) from None
     return {each.keyword.decode(): _text(each.val) for each in options if each.val is not None}
 

@@ -60,37 +60,29 @@ def _role(place: Place) -> str:
 
 
 class _Case(NamedTuple):
-    words: re.Pattern[str]
+    """What a refusal says, and what to make of it. `passing`: the same may succeed later."""
+
+    words: str
     sqlstate: str
-    error: type[PostgresError]
     hint: str | Callable[[Place], str]
-
-
-def _case(words: str, sqlstate: str, error: type[PostgresError], hint: str | Callable[[Place], str]) -> _Case:
-    return _Case(re.compile(words), sqlstate, error, hint)
+    passing: bool = False
 
 
 # The words of src/backend (postinit.c, walsender.c, auth.c, proc.c) and libpq (fe-connect.c, fe-secure*.c), 13 to 18.
 # The first that is found counts: what the last host of a list said matters less than a wrong password at the first.
 _CONNECTING = (
-    _case("password authentication failed", "28P01", PostgresError, _PASSWORD),
-    _case("no password supplied", "28P01", PostgresError, _PASSWORD),
-    _case(r"no pg_hba\.conf entry.*no encryption", "28000", PostgresError, _tls_or_hba),
-    _case(r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28000", PostgresError, _hba),
-    _case("must be superuser or replication role|denied to start WAL sender", NO_RIGHT, PostgresError, _role),
-    _case('role ".*" does not exist', "28000", PostgresError, "name another user in the dsn, or create the role"),
-    _case("authentication failed", "28000", PostgresError, "see the server's pg_hba.conf and pg_ident.conf"),
-    _case('database ".*" does not exist', "3D000", PostgresError, "name one that exists: dbname=postgres in the dsn"),
-    _case("max_wal_senders", "53300", PostgresError, "raise max_wal_senders on the server, which needs a restart"),
-    _case("too many clients|connection slots", "53300", PostgresError, "raise max_connections, or try later"),
-    _case("the database system is|not yet accepting", "57P03", ServerAway, "try again when it is up"),
-    _case("server does not support SSL", "08001", PostgresError, "switch ssl on there, or lower sslmode in the dsn"),
-    _case(
-        "certificate|SSL error|TLS|sslmode|sslrootcert",
-        "08001",
-        PostgresError,
-        _TLS,
-    ),
+    _Case("password authentication failed|no password supplied", "28P01", _PASSWORD),
+    _Case(r"no pg_hba\.conf entry.*no encryption", "28000", _tls_or_hba),
+    _Case(r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28000", _hba),
+    _Case("must be superuser or replication role|denied to start WAL sender", NO_RIGHT, _role),
+    _Case('role ".*" does not exist', "28000", "name another user in the dsn, or create the role"),
+    _Case("authentication failed", "28000", "see the server's pg_hba.conf and pg_ident.conf"),
+    _Case('database ".*" does not exist', "3D000", "name one that exists: dbname=postgres in the dsn"),
+    _Case("max_wal_senders", "53300", "raise max_wal_senders on the server, which needs a restart", passing=True),
+    _Case("too many clients|connection slots", "53300", "raise max_connections, or try later", passing=True),
+    _Case("the database system is|not yet accepting", "57P03", "try again when it is up", passing=True),
+    _Case("server does not support SSL", "08001", "switch ssl on there, or lower sslmode in the dsn"),
+    _Case("certificate|SSL error|TLS|sslmode|sslrootcert", "08001", _TLS),
 )
 
 
@@ -98,9 +90,9 @@ def connecting_error(said: str, place: Place) -> PostgresError:
     """The error for a connection that was not made. `said` is libpq's message."""
     message = "; ".join(line.strip() for line in said.splitlines() if line.strip()) or "cannot connect"
     for case in _CONNECTING:
-        if case.words.search(message):
+        if re.search(case.words, message):
             hint = case.hint if isinstance(case.hint, str) else case.hint(place)
-            return case.error(message, sqlstate=case.sqlstate, hint=hint)
+            return (ServerAway if case.passing else PostgresError)(message, sqlstate=case.sqlstate, hint=hint)
     return ServerAway(message, hint=_AGAIN)
 
 

@@ -149,12 +149,17 @@ def _lines(files: Iterable[ManifestFile], end: ManifestEnd) -> Iterator[bytes]:
     if end.version >= 2:
         yield b'"System-Identifier": %d,\n' % (end.system_identifier or 0)
     yield b'"Files": ['
-    between = b"\n"
-    for file in files:
-        yield between + _file_line(file)
-        between = b",\n"
-    yield b'\n],\n"WAL-Ranges": [\n'
-    yield ",\n".join(map(_range_line, end.wal_ranges)).encode() + b"\n],\n"
+    yield from _listed(map(_file_line, files))
+    yield b'"WAL-Ranges": ['
+    yield from _listed(map(_range_line, end.wal_ranges))
+
+
+def _listed(lines: Iterable[str]) -> Iterator[bytes]:
+    between = "\n"
+    for line in lines:
+        yield (between + line).encode()
+        between = ",\n"
+    yield b"\n],\n"
 
 
 def _range_line(wal: WalRange) -> str:
@@ -163,7 +168,7 @@ def _range_line(wal: WalRange) -> str:
     )
 
 
-def _file_line(file: ManifestFile) -> bytes:
+def _file_line(file: ManifestFile) -> str:
     try:
         name = f'"Path": {json.dumps(file.path.decode(), ensure_ascii=False)}'
     except UnicodeDecodeError:
@@ -171,7 +176,7 @@ def _file_line(file: ManifestFile) -> bytes:
     line = f'{{ {name}, "Size": {file.size}, "Last-Modified": "{datetime.fromtimestamp(file.mtime, UTC):{_TIME}}"'
     if file.crc32c is not None:
         line += f', "Checksum-Algorithm": "CRC32C", "Checksum": "{file.crc32c.to_bytes(4, "little").hex()}"'
-    return f"{line} }}".encode()
+    return f"{line} }}"
 
 
 def _file(values: dict[str, Any]) -> ManifestFile:

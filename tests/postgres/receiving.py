@@ -6,11 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from siltstone.engine.postgres.backup_command import BackupOptions
 from siltstone.engine.postgres.base_backup import (
     ArchiveBegins,
     ArchiveEnded,
     BackupEvent,
-    BackupOptions,
     BytesDone,
     Ended,
     ManifestPiece,

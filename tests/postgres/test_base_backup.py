@@ -1,35 +1,25 @@
 """Base backups of real servers: what comes is what lies in the data directory, to the byte, and nothing else."""
 
 import os
-import signal
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from siltstone.engine.postgres.backup_command import BackupOptions, backup_command
 from siltstone.engine.postgres.backup_label import parse_backup_label, parse_tablespace_map
-from siltstone.engine.postgres.base_backup import (
-    ArchiveBegins,
-    BackupOptions,
-    Started,
-    backup_command,
-    base_backup,
-    upload_manifest,
-)
+from siltstone.engine.postgres.base_backup import upload_manifest
 from siltstone.engine.postgres.connection import Connection, connect
-from siltstone.engine.postgres.errors import PostgresError, ServerAway
+from siltstone.engine.postgres.errors import PostgresError
 from siltstone.engine.postgres.layout import CONTROL, WAL_FOLDERS, init_fork, is_emptied, is_left_out, relation_file
 from siltstone.engine.postgres.server_manifest import read_manifest
 from siltstone.engine.postgres.tar_stream import Kind
 
 from .quiet import KEPT, LEFTOVERS, STRANGE, QuietServer
 from .receiving import receive, unpack
-from .servers import Server, Templates
+from .servers import Templates
 
 GENERATED = {b"backup_label", b"tablespace_map"}
-BACKENDS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'"
 
 
 @pytest.fixture
@@ -125,8 +115,8 @@ class TestWhole:
         assert received.started is not None
         label = parse_backup_label(received.contents[b"backup_label"])
         assert (label.label, label.start_lsn, label.timeline) == ("it's one", received.started.lsn, 1)
-        assert (label.method, label.taken_from) == ("streamed", "primary")
-        spaces = parse_tablespace_map(received.contents[b"tablespace_map"])
+        assert (label.method, label.taken_from) == ("streamed", "primary" if quiet.version > 13 else "master")
+        spaces = parse_tablespace_map(received.contents[b"tablespace_map"], version_num=connection.version_num)
         assert spaces == {oid: os.fsencode(place) for oid, place in quiet.tablespaces.items()}
 
     def test_the_manifest_tells_what_came(self, quiet: QuietServer, connection: Connection) -> None:
@@ -169,66 +159,18 @@ class TestWhole:
             assert copy.sql("SELECT count(*) FROM unlogged_here") == [("0",)]
 
 
-class TestBroken:
-    def test_leaving_early_ends_it_on_the_server(self, quiet: QuietServer) -> None:
-        with connect(quiet.dsn, replication=True) as connection:
-            events = base_backup(connection, BackupOptions(max_rate=32))
-            assert isinstance(next(events), Started)
-            assert isinstance(next(events), ArchiveBegins)
-            assert isinstance(next(events), memoryview)
-            events.close()
-            with pytest.raises(ServerAway):
-                connection.query("SELECT 1")
-        self.wait_for(quiet.server, BACKENDS, "0")
-
-    def test_leaving_while_the_checkpoint_is_spread(self, server: Server) -> None:
-        server.sql("CREATE TABLE t AS SELECT n FROM generate_series(1, 100000) n")
-        previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-        with (
-            connect(server.dsn(), replication=True) as connection,
-            closing(base_backup(connection, BackupOptions(fast=False))) as events,
-        ):
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-            with pytest.raises(KeyboardInterrupt):
-                next(events)
-        signal.signal(signal.SIGALRM, previous)
-        self.wait_for(server, BACKENDS, "0")
-
-    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
-    def test_a_server_that_goes_down_in_the_middle(self, server: Server, how: signal.Signals) -> None:
+def test_a_tablespace_in_place_comes_or_is_refused(servers: Templates, version: int) -> None:
+    """Servers before 16 leave it out of the backup without a word."""
+    with servers.server(version) as server:
+        server.start(allow_in_place_tablespaces="on")
+        server.sql("CREATE TABLESPACE inside LOCATION ''", "CREATE TABLE t TABLESPACE inside AS SELECT 1 AS n")
+        ((path,),) = server.sql("SELECT pg_relation_filepath('t')")
         with connect(server.dsn(), replication=True) as connection:
-            events = base_backup(connection, BackupOptions(max_rate=1024))
-            while not isinstance(next(events), memoryview):
-                pass
-            server.stop(how)
-            with pytest.raises(ServerAway) as caught:
-                for _ in events:
-                    pass
-            if how == signal.SIGQUIT:
-                assert "terminat" in str(caught.value) or "closed the connection" in str(caught.value)
-
-    def test_what_the_server_cannot_read_is_its_error(self, server: Server) -> None:
-        (server.data / "base" / "unreadable").write_bytes(b"x")
-        (server.data / "base" / "unreadable").chmod(0)
-        os.chown(server.data / "base" / "unreadable", os.geteuid(), -1)
-        with connect(server.dsn(), replication=True) as connection, pytest.raises(PostgresError, match="unreadable"):
-            receive(connection)
-
-    def test_a_name_too_long_for_tar_is_the_servers_error(self, server: Server) -> None:
-        (server.data / ("n" * 120)).write_bytes(b"x")
-        os.chmod(server.data / ("n" * 120), 0o644)
-        with (
-            connect(server.dsn(), replication=True) as connection,
-            pytest.raises(PostgresError, match="too long for tar"),
-        ):
-            receive(connection)
-
-    @staticmethod
-    def wait_for(server: Server, query: str, value: str) -> None:
-        end = time.monotonic() + 20
-        while server.sql(query) != [(value,)]:
-            assert time.monotonic() < end, query
-            time.sleep(0.02)
+            if version < 16:
+                with pytest.raises(PostgresError, match="leaves tablespace 16384 out"):
+                    receive(connection)
+            else:
+                assert os.fsencode(path or "") in receive(connection).contents
 
 
 class TestStandby:

@@ -122,6 +122,15 @@ class Connection:
             raise self._broken(error) from None
         return data if size > 0 else None
 
+    def copy_data_now(self) -> memoryview | None:
+        """What copy_data() answers, if it has come; an empty view if not. Never waits. Raises ServerAway."""
+        with self._libpq():
+            size, data = self._pg.get_copy_data(1)
+            if size == 0:
+                self._pg.consume_input()
+                size, data = self._pg.get_copy_data(1)
+        return data if size > 0 else memoryview(b"") if size == 0 else None
+
     def put_copy(self, data: bytes | memoryview) -> None:
         """Send one message of a COPY, and wait until it has left. Raises ServerAway."""
         with self._libpq():

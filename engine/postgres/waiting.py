@@ -6,6 +6,7 @@ descriptors from 1024 on.
 
 import select
 import time
+from collections.abc import Sequence
 
 from .errors import Silent
 
@@ -32,6 +33,14 @@ def wait(socket: int, events: int, deadline: Deadline) -> int:
     left = deadline.left()
     ready = poll.poll(None if left is None else left * 1000)
     return ready[0][1] if ready else 0
+
+
+def wait_any(fds: Sequence[int], events: int, seconds: float) -> list[int]:
+    """Wait until one of the descriptors can do one of the events: those that can, none after so many seconds."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, events)
+    return [fd for fd, _ in poll.poll(seconds * 1000)]
 
 
 def wait_for_server(socket: int, events: int, deadline: Deadline) -> int:

@@ -1,0 +1,6 @@
+# Types of `_pages.c`; what the functions do is said in pages_plain.py.
+
+from .pages_plain import Bytes, Digests, Key, Sums
+
+def checksums(pages: Bytes, first_block: int, out: Sums, /) -> None: ...
+def digests(pages: Bytes, key: Key, out: Digests, /) -> None: ...

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
+    from .postgres.recovery import Recovery
+    from .postgres.restore_cluster import restore_cluster
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
@@ -53,6 +55,8 @@ _FROM = {
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
+    "postgres.recovery": ("Recovery",),
+    "postgres.restore_cluster": ("restore_cluster",),
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
@@ -84,6 +88,7 @@ __all__ = [
     "Noted",
     "NothingSelected",
     "Progress",
+    "Recovery",
     "Report",
     "ResolvedSet",
     "RestoreResult",
@@ -109,6 +114,7 @@ __all__ = [
     "quick_deployment",
     "resolve",
     "resolve_deployment",
+    "restore_cluster",
     "restore_level",
     "show_path",
     "starting_file",

@@ -24,7 +24,8 @@ from siltstone.store import (
     Writer,
 )
 
-from .deployment import Deployment, ResolvedSet, resolve_deployment
+from .database_info import SET_NAME, DatabaseInfo
+from .deployment import Database, Deployment, ResolvedSet, resolve_deployment
 from .errors import SourceError
 from .events import Event, Noted, Report, Warned, show_path
 from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
@@ -70,7 +71,7 @@ def back_up(
     started = time.time_ns()
     sets = resolve_deployment(deployment)
     warned = _Warnings(report)
-    _check_sources(store, sets, warned, spoken=deployment.source is None)
+    _check_sources(store, sets, warned, deployment)
     plan = plan_level(deployment.name, kind, level_refs(store))
     base = _read_base(store, plan, warned)
     expected = _expected(store, plan, base)
@@ -79,11 +80,11 @@ def back_up(
     if dry_run:
         sink = store.dry_writer()
         run = _Run(store, sink, _trusted(store, base, warned), expected, warned)
-        run.walk(sets)
+        run.walk(sets, deployment.database)
         return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
     with store.writer(compression) as writer:
         run = _Run(store, writer, _trusted(store, base, warned), expected, warned)
-        run.walk(sets)
+        run.walk(sets, deployment.database)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
         level = _commit(store, writer, level)
@@ -118,8 +119,9 @@ class _Warnings:
         self._report(event)
 
 
-def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report, *, spoken: bool) -> None:
-    """Tell of paths that are not there; `spoken` ones were named for this very backup. Raises SourceError."""
+def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report, deployment: Deployment) -> None:
+    """Tell of paths that are not there. Raises SourceError."""
+    spoken = deployment.source is None  # paths that were named for this very backup
     roots = [root for each in sets for root in each.roots.found]
     for each in sets:
         for path in (*each.roots.missing, *each.roots.unmatched):
@@ -127,7 +129,7 @@ def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report, *,
             # Products have optional files; a set of which nothing is there at all may be a share that is not mounted.
             optional = each.roots.found and not spoken
             report(Noted(f"{show_path(path)}: {said}") if optional else Warned("missing", show_path(path), said))
-    if not roots:
+    if not roots and deployment.database is None:
         raise SourceError(
             "none of the paths to back up exists", hint="'silt config show' says what each file set names"
         )
@@ -201,15 +203,24 @@ class _Run:
         self.stats: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.owners = SeenOwners()
         self.sets: list[SetInfo] = []
+        self.database: DatabaseInfo | None = None
         self._teller = Teller(report, sink, *expected)
 
-    def walk(self, sets: Iterable[ResolvedSet]) -> None:
-        """Scan and store every file set."""
+    def walk(self, sets: Iterable[ResolvedSet], database: Database | None) -> None:
+        """Scan and store every file set, and the database."""
         for each in sets:
             walk = SetWalk(
                 self._store, self._sink, each, self._base_reader(each.file_set.name), self._report, self._teller
             )
             self.sets.append(walk.run(self.stats, self.owners))
+        if database is not None:
+            from .postgres.database import back_up_database
+
+            base = self._base_reader(SET_NAME)
+            files, self.database = back_up_database(
+                self._store, self._sink, database, base, self._report, self._teller, self.stats, self.owners
+            )
+            self.sets.append(files)
 
     def _base_reader(self, name: str) -> ManifestReader | None:
         for files in self.base.sets if self.base else ():
@@ -248,6 +259,7 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
         # What is unchanged is not parsed, and its ACLs may name owners whom only the base level knows.
         owners={**(base.owners if base else {}), **owners},
         groups={**(base.groups if base else {}), **groups},
+        database=run.database,
     )
 
 

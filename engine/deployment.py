@@ -91,12 +91,13 @@ class FileSet:
 @dataclass(frozen=True, slots=True)
 class Database:
     """A PostgreSQL cluster, reached by libpq's own words. `max_rate` is in kB/s; `spread`: a checkpoint over minutes
-    and not at once.
+    and not at once. `mode`: over the wire, read on this host, or the latter where it is possible.
     """
 
     dsn: str
     max_rate: int | None = None
     spread: bool = False
+    mode: Literal["auto", "wire", "local"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

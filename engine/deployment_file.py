@@ -5,8 +5,8 @@
     [defaults]        the options of a file set   where the file set does not give its own
     [file-sets.NAME]  paths, and the options      exclude, one-file-system, skip-sockets, skip-caches,
                                                   skip-changed-within (seconds), skip-patterns
-    [postgres]        dsn, max-rate, checkpoint   a cluster that is backed up with them: libpq's own words, kB/s, and
-                                                  "fast" or "spread"
+    [postgres]        dsn, max-rate, checkpoint,  a cluster that is backed up with them: libpq's own words, kB/s,
+                      mode                        "fast" or "spread", and "auto", "wire" or "local"
 
 A table for each file set, and not `[[file-set]]`, because TOML then sees to it that names are unique, and because a
 file can change one key of one file set of a preset.
@@ -19,7 +19,9 @@ It does not ask whether paths exist: they may come later.
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
+from .database_info import SET_NAME
 from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
@@ -29,6 +31,7 @@ from .variables import NAME, ExpansionError, did_you_mean, expand, expand_home, 
 
 _TOP = ("name", "version", "privilege", "preset", "variables", "defaults", "file-sets", "postgres")
 _OPTIONS = ("exclude", "one-file-system", "skip-sockets", "skip-caches", "skip-changed-within", "skip-patterns")
+_MODES: Mapping[str, Literal["auto", "wire", "local"]] = {"auto": "auto", "wire": "wire", "local": "local"}
 _PRIVILEGES: Mapping[str, Privilege] = {"privileged": "privileged", "unprivileged": "unprivileged"}
 
 
@@ -111,7 +114,7 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     from .postgres.backup_command import MAX_RATE
 
     table = top.table("postgres")
-    table.refuse_unknown(("dsn", "max-rate", "checkpoint"))
+    table.refuse_unknown(("dsn", "max-rate", "checkpoint", "mode"))
     try:
         dsn = expand(table.string("dsn"), values)
     except ExpansionError as error:
@@ -122,7 +125,10 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     rate = table.number("max-rate")
     if rate is not None and not MAX_RATE[0] <= rate <= MAX_RATE[1]:
         raise table.error(f"servers take {MAX_RATE[0]} to {MAX_RATE[1]} kB/s", "max-rate")
-    return Database(dsn, rate, checkpoint == "spread")
+    mode = table.string("mode") or "auto"
+    if mode not in _MODES:
+        raise table.error(f"'{mode}' is no way to read a cluster", "mode", hint="write 'auto', 'wire' or 'local'")
+    return Database(dsn, rate, checkpoint == "spread", _MODES[mode])
 
 
 def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: bytes) -> Iterator[FileSet]:
@@ -139,6 +145,8 @@ def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: byt
         tables = [side.table(name) for side in (own, theirs) if name in side]
         if mistake := name_mistake(name):
             raise tables[0].error(mistake)
+        if name == SET_NAME and "postgres" in top:
+            raise tables[0].error("is how the database of [postgres] is called", hint="choose another name")
         tables[0].refuse_unknown(("paths", *_OPTIONS))
         if not any("paths" in table for table in tables):
             raise tables[0].error("has no paths", hint=did_you_mean(name, theirs.entries) or 'write paths = ["..."]')

@@ -4,7 +4,8 @@
     head := mode, uid, gid, nlink (u32 each) | size (u64) | mtime_ns, ctime_ns (i64) | inode, rdev (u64)
     extent := chunk id (32, zeros for a hole) | offset in the chunk (u32) | length (u32)
     extra := msgpack map, absent when empty: 1 link target, 2 xattrs, 3 flags, 4 [dev, inode] of a hard link,
-             5 changed while it was read, 6 extents are of the extent list
+             5 changed while it was read, 6 extents are of the extent list, 7 extents of the records of a database
+             file's cells (postgres/cells.py)
 
 All integers are little-endian. The head is what a scan yields, byte for byte: an entry is unchanged when path and head
 are equal, and its row is then copied without being parsed. A content of many extents is kept as chunks itself
@@ -29,7 +30,7 @@ PATH_AT = _FIXED.size
 MAX_PIECE = 0xFFFFFFFF  # of one extent; longer holes take several
 _HOLE = bytes(32)
 
-_TARGET, _XATTRS, _FLAGS, _LINK, _CHANGED, _INDIRECT = 1, 2, 3, 4, 5, 6
+_TARGET, _XATTRS, _FLAGS, _LINK, _CHANGED, _INDIRECT, _CELLS = 1, 2, 3, 4, 5, 6, 7
 
 
 class Extent(NamedTuple):
@@ -42,7 +43,9 @@ class Extent(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of a level. Times in nanoseconds since 1970; `rdev` is of devices; `link` of files of several names."""
+    """One entry of a level. Times in nanoseconds since 1970; `rdev` is of devices; `link` of files of several names;
+    `cells` are packed extents.
+    """
 
     path: bytes
     mode: int
@@ -61,6 +64,7 @@ class Entry:
     link: tuple[int, int] | None = None
     changed: bool = False
     indirect: bool = False
+    cells: bytes = b""
 
 
 def size_of(head: bytes) -> int:
@@ -103,6 +107,7 @@ def extra(
     link: tuple[int, int] | None = None,
     changed: bool = False,
     indirect: bool = False,
+    cells: bytes = b"",
 ) -> bytes:
     """The packed extra part of a row; empty when there is nothing to say."""
     row: dict[int, Any] = {}
@@ -118,6 +123,8 @@ def extra(
         row[_CHANGED] = True
     if indirect:
         row[_INDIRECT] = True
+    if cells:
+        row[_CELLS] = cells
     return msgpack.packb(row) if row else b""
 
 
@@ -167,4 +174,5 @@ def parse_row(row: bytes) -> Entry:
         entry.link = (link[0], link[1]) if link else None
         entry.changed = more.get(_CHANGED, False)
         entry.indirect = more.get(_INDIRECT, False)
+        entry.cells = more.get(_CELLS, b"")
     return entry

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from siltstone.store import ChunkId, Corrupt, NewerFormat, Store
 
+from .database_info import DatabaseInfo, database_from_root, database_to_root
 from .errors import LevelNotFound
 
 ROOT_FORMAT = 1
@@ -68,6 +69,7 @@ class Level:
     warnings: tuple[tuple[str, str, str], ...]
     owners: dict[int, str]
     groups: dict[int, str]
+    database: DatabaseInfo | None = None
     damage: str = ""  # why the root could not be read; everything else is empty then
 
     @property
@@ -136,7 +138,9 @@ def _from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
         for row in root["sets"]
     )
     plain = {key: root[key] for key in _PLAIN}
-    return Level(ref, sets=sets, warnings=tuple((w[0], w[1], w[2]) for w in root["warnings"]), **plain)
+    warnings = tuple((w[0], w[1], w[2]) for w in root["warnings"])
+    database = database_from_root(root["postgres"]) if "postgres" in root else None
+    return Level(ref, sets=sets, warnings=warnings, database=database, **plain)
 
 
 _PLAIN = (
@@ -154,7 +158,8 @@ def to_root(level: Level) -> dict[str, Any]:
         for s in level.sets
     ]  # fmt: skip
     plain = {key: getattr(level, key) for key in _PLAIN}
-    return {"format": ROOT_FORMAT, "sets": sets, "warnings": [list(w) for w in level.warnings], **plain}
+    root = {"format": ROOT_FORMAT, "sets": sets, "warnings": [list(w) for w in level.warnings], **plain}
+    return root if level.database is None else {**root, "postgres": database_to_root(level.database)}
 
 
 @dataclass(frozen=True, slots=True)

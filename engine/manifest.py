@@ -154,7 +154,7 @@ def extents_of(store: Store, entry: Entry) -> Iterator[Extent]:
 
 
 def manifest_chunks(store: Store, level: Level) -> Iterator[ChunkId]:
-    """Every chunk that a level references: index chunks, manifest chunks, extent lists and contents. With repeats."""
+    """Every chunk that a level references: index and manifest chunks, lists and records, contents. With repeats."""
     for files in level.sets:
         yield from (chunk for chunk, _ in files.index)
         reader = ManifestReader(store, level, files)
@@ -163,6 +163,7 @@ def manifest_chunks(store: Store, level: Level) -> Iterator[ChunkId]:
             entry = parse_row(row)
             if entry.indirect:
                 yield from (part.id for part in entry.extents if part.id is not None)
+            yield from (part.id for part in unpack_extents(entry.cells) if part.id is not None)
             yield from (part.id for part in extents_of(store, entry) if part.id is not None)
 
 

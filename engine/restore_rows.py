@@ -59,7 +59,7 @@ class LevelRows:
         """Raises NothingSelected when the level has no such file set."""
         self._store, self._level, self._lost = store, level, lost
         self._lock = threading.Lock()
-        self._matcher = selection.matcher()
+        self._matcher, self._but = selection.matcher(), selection.but
         self._base = base
         self._prefix = (base or b"").rstrip(b"/") + b"/"
         self.sets = [files for files in level.sets if selection.set_name in (None, files.name)]
@@ -137,6 +137,8 @@ class LevelRows:
             if self._holds_selected(keys[at], keys[at + 1] if at + 1 < len(keys) else None):
                 try:
                     part = [Row(row_path(row), row, True) for row in rows(self._read(chunk))]
+                    if self._but:
+                        part = [row for row in part if row.path not in self._but]
                 except (Corrupt, ObjectMissing, ValueError) as error:
                     until = f"up to {show_path(chunks[at + 1][1])}" if at + 1 < len(chunks) else "and what follows"
                     self._lost(first, f"the entries from here {until} cannot be read: {error}")

@@ -6,6 +6,7 @@ It reports nothing by itself: the one thread that waits for the others asks for 
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .events import Progress, Report, Warned, show_path
@@ -36,6 +37,22 @@ class RestoreResult:
     problems: tuple[Problem, ...]
     warnings: int
     dry_run: bool
+
+
+def combined(results: Sequence[RestoreResult]) -> RestoreResult:
+    """Several restores told as one."""
+    return RestoreResult(
+        files=sum(each.files for each in results),
+        bytes=sum(each.bytes for each in results),
+        written_bytes=sum(each.written_bytes for each in results),
+        unchanged_files=sum(each.unchanged_files for each in results),
+        skipped=0,
+        failures=tuple(failure for each in results for failure in each.failures),
+        damaged=any(each.damaged for each in results),
+        problems=tuple(problem for each in results for problem in each.problems),
+        warnings=sum(each.warnings for each in results),
+        dry_run=any(each.dry_run for each in results),
+    )
 
 
 class Tally:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from siltstone.store import ChunkId, Store
 
-from .entry import EXTENT, Entry, parse_row, rows
+from .entry import EXTENT, Entry, parse_row, rows, unpack_extents
 from .levels import Level, LevelRef, SetInfo
 from .verify_damage import Key
 from .verify_manifests import Item, Manifests, extent_columns, key_of, list_chunks, row_extents
@@ -119,7 +119,7 @@ class Blame:
 
     def _owners_of(self, entry: Entry) -> Iterator[str]:
         """The objects with which something was lost that an entry needs."""
-        for extent in entry.extents:
+        for extent in (*entry.extents, *unpack_extents(entry.cells)):
             if extent.id is None:
                 continue
             yield from self._owners_of_extent(extent.id, extent.offset + extent.length)

@@ -5,6 +5,7 @@ objects: a store of a million files has millions. Memory: the ids of manifest ch
 batch of extents, and what is unreadable.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 BATCH = 1 << 20
 _ROW = struct.Struct(f"<I{HEAD.size}xHI")
-# What a row's extra part must hold for its extents to be of an extent list: key 6, true. Most rows fail this at once.
-_INDIRECT = b"\x06\xc3"
+# What a row's extra part must hold for its extents to be of an extent list (key 6, true), or for records of cells (key
+# 7, bytes of up to 255, or more). Most rows fail this at once.
+_LEADS_ON = re.compile(rb"\x06\xc3|\x07[\xc4-\xc6]")
 _EXTENTS = [("key", ">u8"), ("id", "V24"), ("offset", "<u4"), ("length", "<u4")]
 
 
@@ -75,8 +77,10 @@ def row_extents(data: bytes) -> tuple[list[bytes], list[bytes], int]:
                     raise ValueError("a row is shorter than its extents")
                 packed = data[start:rest]
                 every.append(packed)
-                if rest < stop and _INDIRECT in data[rest:stop] and parse_row(data[at:stop]).indirect:
-                    lists.append(packed)
+                if rest < stop and _LEADS_ON.search(data, rest, stop):
+                    entry = parse_row(data[at:stop])
+                    lists += [packed] if entry.indirect else []
+                    every.append(entry.cells)
             at = stop
             rows += 1
     except struct.error:

@@ -24,7 +24,6 @@ from .entry import (
     order_key,
     pack_extents,
     parse_row,
-    row_changed,
     size_of,
 )
 from .events import Report, Warned, show_path
@@ -33,16 +32,12 @@ from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError
 from .owners import SeenOwners
+from .proof import Proof
 from .scan import BLOCKS_AT, DIRECTORY, REGULAR, SYMLINK, Found, Scan
 from .teller import Teller
 from .workers import BUFFER
 
 WAITING = 50_000
-
-# File systems take the time from the last tick of the kernel (100 to 1000 a second; a finer time since Linux 6.13), or
-# keep whole seconds (FAT: two), which every time then is.
-TICK = 10_000_000
-WHOLE_SECONDS = 2_000_000_000
 
 # Below this a file with fewer blocks than bytes is as likely packed into its inode as sparse.
 SPARSE_FROM = 64 << 10
@@ -68,7 +63,7 @@ class SetWalk:
         self._batch = Batch()
         self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
         self._entries = 0
-        self._doubtful = (base.level.started_ns - TICK, base.level.finished_ns) if base else (0, 0)
+        self._proof = Proof(base.level if base else None)
         self._owners = SeenOwners()
         self.stats: Counter[str] = Counter()
 
@@ -88,7 +83,7 @@ class SetWalk:
                     stats["bytes"] += size_of(stat)
                 else:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
-                if row is not None and row[HEAD_AT:HEAD_END] == stat[: HEAD.size] and self._is_proved(row, stat):
+                if row is not None and self._proof.holds(row, stat):
                     stats["unchanged"] += 1
                     one_name = kind == DIRECTORY or stat[12:16] == b"\1\0\0\0"
                     self._emit(path, row if one_name else _linked(row, link_of(stat)))
@@ -133,18 +128,6 @@ class SetWalk:
             yield from base.rows()
         except (Corrupt, ObjectMissing) as error:
             self._report(Warned("damaged", base.level.name, f"{error}; every file from here on is read"))
-
-    def _is_proved(self, row: bytes, stat: bytes) -> bool:
-        """Whether an equal head proves an equal content.
-
-        Not when it changed while it was read, nor when its last change fell into the base level's backup: a second one
-        within the same tick of the file system's clock leaves the times as they are.
-        """
-        if not _settled(row):
-            return False
-        ctime_ns = int.from_bytes(stat[32:40], "little", signed=True)
-        first, last = self._doubtful
-        return ctime_ns > last or ctime_ns + (0 if ctime_ns % 10**9 else WHOLE_SECONDS) < first
 
     # ---- one entry
 
@@ -284,13 +267,6 @@ def _leads_to(path: bytes, link: tuple[int, int]) -> bool:
         return link_of(stat_path(path)) == link
     except OSError:
         return False
-
-
-def _settled(row: bytes) -> bool:
-    """Whether an equal head proves that the content is the same: not when it changed while it was read."""
-    plain = PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
-    plain += int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little") * EXTENT.size
-    return len(row) == plain or not row_changed(row)
 
 
 def _is_sparse(size: int, stat: bytes) -> bool:

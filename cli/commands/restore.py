@@ -5,7 +5,8 @@ be put back was, and something could not, the exit code is 4 if that is for dama
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     silt restore 0/1 --set vault --in-place --dry-run
     silt restore 0/1 /srv/app --to /srv/app2 --base /srv/app
     silt restore latest --in-place --verify
+    silt restore latest --database --to /srv/pg --tablespace /mnt/fast=/srv/fast
     """,
 )
 @click.argument("level")
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 @click.option("--in-place", is_flag=True, help="Restore to where it came from; what is right already is left alone.")
 @click.option("--set", "set_name", metavar="NAME", help="Only this file set.")
 @click.option("--base", metavar="DIR", help="With --to: put what lies below DIR directly into the folder.")
+@click.option("--database", is_flag=True, help="With --to: only the database, as a data directory to start.")
+@click.option("--tablespace", "tablespaces", multiple=True, metavar="OLD=NEW", help="Where a tablespace goes.")
+@click.option("--keep-archiving", is_flag=True, help="Leave archive_mode as it was; else it is off.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be written; write nothing.")
 @click.option("--numeric-ids", is_flag=True, help="Keep the numbers of owners, whatever their names are on this host.")
 @click.option("--verify", "read_back", is_flag=True, help="Read back and compare everything that was written.")
@@ -51,6 +56,9 @@ def command(
     in_place: bool,
     set_name: str | None,
     base: str | None,
+    database: bool,
+    tablespaces: tuple[str, ...],
+    keep_archiving: bool,
     dry_run: bool,
     numeric_ids: bool,
     read_back: bool,
@@ -69,33 +77,53 @@ def command(
         raise Mistake("say where to restore to", hint="either --to DIR or --in-place")
     if base and in_place:
         raise Mistake("--base has no meaning with --in-place", hint="leave it out, or restore --to a folder")
-    selection = selection_of(paths, set_name)
+    others = {"PATH": paths, "--set": set_name, "--base": base, "--in-place": in_place, "--dry-run": dry_run}
+    _refuse_mixed(database, {"--tablespace": tablespaces, "--keep-archiving": keep_archiving}, others)
     target = absolute_path(to) if to else None
+    same: dict[str, Any] = {"verify": read_back, "numeric_ids": numeric_ids}
+    restore: Callable[..., RestoreResult]
+    if database and target:
+        from siltstone.engine import restore_cluster
+
+        moves = dict(map(_move, tablespaces))
+        restore = partial(restore_cluster, target=target, tablespaces=moves, keep_archiving=keep_archiving, **same)
+    else:
+        from siltstone.engine import restore_level
+
+        chosen, below = selection_of(paths, set_name), absolute_path(base) if base else None
+        restore = partial(restore_level, target=target, selection=chosen, base=below, dry_run=dry_run, **same)
+    return _restore(options, level, restore, to)
+
+
+def _refuse_mixed(database: bool, of_databases: Mapping[str, object], of_files: Mapping[str, object]) -> None:
+    for option, given in (of_files if database else of_databases).items():
+        if given and database:
+            raise Mistake(f"{option} has no meaning with --database", hint="a database is restored as a whole")
+        if given:
+            raise Mistake(f"{option} has no meaning without --database", hint="it is about the database of a level")
+
+
+def _restore(options: Options, level: str, restore: "Callable[..., RestoreResult]", to: str | None) -> int:
+    from siltstone.engine import resolve
 
     from ..records import name_record
     from ..reporter import make_reporter
 
     store = open_store(options, needing="restore")
-
-    from siltstone.engine import resolve, restore_level
-
     found = resolve(store, level)
     begun = time.monotonic()
     with make_reporter(options) as reporter:
-        result = restore_level(
-            store,
-            found,
-            target=target,
-            selection=selection,
-            base=absolute_path(base) if base else None,
-            dry_run=dry_run,
-            verify=read_back,
-            numeric_ids=numeric_ids,
-            report=reporter.report,
-        )
+        result = restore(store, found, report=reporter.report)
     seconds = time.monotonic() - begun
     answer(options, {**name_record(found), **_record(result), "duration": seconds}, _lines(found, result, to, seconds))
     return int(Exit.DAMAGE if result.damaged else Exit.WARNINGS if result.warnings else Exit.DONE)
+
+
+def _move(text: str) -> tuple[bytes, bytes]:
+    old, equals, new = text.partition("=")
+    if not (equals and old and new):
+        raise Mistake(f"--tablespace {text}: this is not OLD=NEW", hint="for example /mnt/fast=/srv/fast")
+    return absolute_path(old), absolute_path(new)
 
 
 def _record(result: "RestoreResult") -> dict[str, Any]:

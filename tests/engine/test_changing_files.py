@@ -157,7 +157,7 @@ def test_a_file_that_changed_is_read_again_although_its_times_are_as_they_were(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its last stat was taken after the change: an equal one proves nothing, whatever the clock of its server says."""
-    monkeypatch.setattr("siltstone.engine.walk.TICK", -(10**18))
+    monkeypatch.setattr("siltstone.engine.proof.TICK", -(10**18))
     path = place.tree / "file"
     path.write_bytes(os.urandom(LARGE))
     with monkeypatch.context() as patch:

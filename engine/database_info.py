@@ -1,0 +1,38 @@
+"""What a level's root says of its database: enough to know what it is, and from where to where its WAL reaches.
+
+Rule: plain data. How it came about is the business of postgres/database.py.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+SET_NAME = "postgres"  # of the file set that holds the cluster's files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseInfo:
+    """What a level's root says of its database. LSNs are ints; `tablespaces` is (oid, location) of each."""
+
+    system_identifier: int
+    version_num: int
+    catalog_version: int
+    timeline: int
+    start_lsn: int
+    stop_lsn: int
+    wal_segment_size: int
+    data_checksums: bool
+    from_standby: bool
+    data_directory: bytes
+    tablespaces: tuple[tuple[int, bytes], ...]
+
+
+def database_to_root(info: DatabaseInfo) -> dict[str, Any]:
+    """As it stands in a root, by the names of its fields."""
+    return asdict(info)
+
+
+def database_from_root(row: dict[str, Any]) -> DatabaseInfo:
+    """The inverse. Raises KeyError, TypeError, ValueError."""
+    values = {field.name: row[field.name] for field in fields(DatabaseInfo)}
+    spaces = tuple((int(oid), bytes(location)) for oid, location in values.pop("tablespaces"))
+    return DatabaseInfo(**values, tablespaces=spaces)

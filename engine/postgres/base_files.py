@@ -1,0 +1,58 @@
+"""The files of a database as the base level has them: for each, its cells in order, as long as anybody asks.
+
+Rule: a cell of the base level is used only where its id is proved against what was read now, so nothing here has to be
+believed. What cannot be read any more, or does not parse, is simply not there, and the file is stored anew.
+Memory: the rows of one file set (long contents stand in lists of their own), and one list and one chunk of records.
+"""
+
+from collections.abc import Iterator
+
+from siltstone.store import Store, StoreError
+
+from ..entry import Entry, parse_row, unpack_extents
+from ..levels import Level
+from ..manifest import ManifestReader, extents_of
+from .cells import OldCell, by_cell, parse_records
+
+
+class BaseFiles:
+    """One file set of the base level; without one it has no files."""
+
+    def __init__(self, store: Store, base: ManifestReader | None) -> None:
+        self._store = store
+        self._rows: dict[bytes, bytes] = {}
+        self._level = base.level if base else None
+        if base is not None:
+            try:
+                self._rows = dict(base.rows())
+            except StoreError:
+                self._rows = {}
+
+    def row(self, path: bytes) -> bytes | None:
+        """The row of a path, if the base level has it."""
+        return self._rows.get(path)
+
+    def level_of(self, system_identifier: int, timeline: int) -> Level | None:
+        """The base level, if it is of that cluster and timeline: only then does an equal stat mean an equal file."""
+        level = self._level
+        database = level.database if level else None
+        same = database is not None and (database.system_identifier, database.timeline) == (system_identifier, timeline)
+        return level if same else None
+
+    def cells(self, path: bytes) -> Iterator[OldCell | None]:
+        """The cells of a relation file, in order; None, and no more, where one cannot be told."""
+        row = self._rows.get(path)
+        entry = parse_row(row) if row is not None else None
+        if entry is not None and entry.cells:
+            try:
+                yield from self._cells(entry)
+            except (StoreError, ValueError):
+                pass
+
+    def _cells(self, entry: Entry) -> Iterator[OldCell]:
+        extents = by_cell(extents_of(self._store, entry))
+        for part in unpack_extents(entry.cells):
+            if part.id is None:
+                return
+            for cell, digests in parse_records(self._store.read_chunk(part.id)):
+                yield OldCell(cell, digests, next(extents, ()))

@@ -1,0 +1,143 @@
+"""Storing stretches of a database's files, cell by cell: whole, as it was, or patched. The work of the threads.
+
+Rule: a cell whose id is that of the base level keeps its extents and costs nothing. Of a changed one the pages that
+changed are stored, where cells.pages_to_patch says that this pays. What a stretch stores goes into one run of chunks,
+so that it shares frames. Pages are judged on the way (pages.judge); the judgement stops nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from siltstone.store import ChunkId, chunk_id
+
+from ..entry import Extent, pack_extents
+from ..workers import ChunkSink
+from .cells import CELL, OldCell, make_record, pages_to_patch, patch
+from .pages import PAGE, Digester, judge
+
+
+@dataclass(slots=True)
+class Piece:
+    """Some cells of one file that lie in a buffer from `start` to `end`. `old`: those of the base level, as far as it
+    has them. `first_block`: of a relation file, the number of its first page; None for any other file.
+    """
+
+    start: int
+    end: int
+    first_block: int | None
+    old: Sequence[OldCell | None]
+
+
+@dataclass(slots=True)
+class StoredPiece:
+    """Packed extents and records of a piece, and the numbers of the blocks that are damaged."""
+
+    extents: bytes = b""
+    records: bytes = b""
+    bad: list[int] = field(default_factory=list)
+
+
+class CellStore:
+    """Stores pieces. Any thread. `start_lsn` of the backup is to be set first: newer pages come again from the WAL."""
+
+    def __init__(self, sink: ChunkSink, id_key: bytes, *, checksummed: bool) -> None:
+        self._sink, self._id_key = sink, id_key
+        self._digester = Digester(id_key)
+        self.start_lsn, self._checksummed = 0, checksummed
+
+    def store(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
+        """Store the pieces, which lie in the buffer one behind the other. Raises what the sink raises."""
+        if any(any(piece.old) for piece in pieces):
+            return self._store_changes(buffer, pieces)
+        ends = [end for piece in pieces for _, end in _cells(piece)]
+        ids = iter(self._sink.store_run(buffer, ends))
+        stored = []
+        for piece in pieces:
+            chunks = [(next(ids), start, end) for start, end in _cells(piece)]
+            extents = pack_extents(Extent(chunk, 0, end - start) for chunk, start, end in chunks)
+            records = [self._record(piece, buffer[start:end], chunk) for chunk, start, end in chunks]
+            stored.append(StoredPiece(extents, b"".join(records), self._judged(piece, buffer)))
+        return stored
+
+    def _store_changes(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
+        fresh = _Fresh()
+        planned: list[tuple[Piece, list[_Cell]]] = []
+        for piece in pieces:
+            cells = []
+            for number, (start, end) in enumerate(_cells(piece)):
+                old = piece.old[number] if number < len(piece.old) else None
+                cells.append(self._plan(piece, buffer[start:end], old, fresh))
+            planned.append((piece, cells))
+        ids = self._sink.store_run(memoryview(fresh.bytes), fresh.ends)
+        stored = []
+        for piece, cells in planned:
+            extents = pack_extents(extent for cell in cells for extent in cell.extents(ids))
+            records = b"".join(cell.record for cell in cells)
+            stored.append(StoredPiece(extents, records, self._judged(piece, buffer)))
+        return stored
+
+    def _plan(self, piece: Piece, data: memoryview, old: OldCell | None, fresh: "_Fresh") -> "_Cell":
+        cell = chunk_id(data, self._id_key)
+        if old is not None and old.id == cell:
+            return _Cell(make_record(cell, old.digests) if _has_pages(piece, data) else b"", len(data), old)
+        if not _has_pages(piece, data):
+            return _Cell(b"", len(data), None, fresh.add(data))
+        digests = self._digester.digests(data)
+        record = make_record(cell, digests)
+        pages = pages_to_patch(old, digests) if old is not None else None
+        if pages is None:
+            return _Cell(record, len(data), None, fresh.add(data))
+        place = fresh.add(*(data[page * PAGE : (page + 1) * PAGE] for page in pages))
+        return _Cell(record, len(data), old, place, pages)
+
+    def _record(self, piece: Piece, data: memoryview, cell: ChunkId) -> bytes:
+        return make_record(cell, self._digester.digests(data)) if _has_pages(piece, data) else b""
+
+    def _judged(self, piece: Piece, buffer: memoryview) -> list[int]:
+        pages = buffer[piece.start : piece.end]
+        if piece.first_block is None or len(pages) % PAGE:
+            return []
+        found = judge(pages, piece.first_block, self.start_lsn, checksummed=self._checksummed)
+        return [piece.first_block + int(page) for page in found.bad]
+
+
+class _Fresh:
+    """What a stretch stores anew, chunk behind chunk."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray()
+        self.ends: list[int] = []
+
+    def add(self, *parts: memoryview) -> int:
+        """One chunk of these parts; its number."""
+        for part in parts:
+            self.bytes += part
+        self.ends.append(len(self.bytes))
+        return len(self.ends) - 1
+
+
+@dataclass(slots=True)
+class _Cell:
+    """A cell on its way: from the base level (`old`), from a fresh chunk, or from both."""
+
+    record: bytes
+    length: int
+    old: OldCell | None
+    fresh: int | None = None
+    pages: list[int] = field(default_factory=list)
+
+    def extents(self, ids: Sequence[ChunkId]) -> Sequence[Extent]:
+        if self.fresh is None:
+            return self.old.extents if self.old else ()
+        if self.old is None:
+            return [Extent(ids[self.fresh], 0, self.length)]
+        return patch(self.old.extents, self.pages, ids[self.fresh])
+
+
+def _has_pages(piece: Piece, data: memoryview) -> bool:
+    return piece.first_block is not None and not len(data) % PAGE
+
+
+def _cells(piece: Piece) -> list[tuple[int, int]]:
+    """Where the cells of a piece lie in its buffer: (start, end)."""
+    return [(at, min(at + CELL, piece.end)) for at in range(piece.start, piece.end, CELL)]

@@ -1,0 +1,119 @@
+"""The grid of a database's files: cells of 128 KiB, what is remembered of each, and how a changed one is stored.
+
+    record := cell id (32) | page digest (8) ...      one for each cell of a relation file, in order
+
+A page never shifts inside its file, so cutting by content buys nothing; a fixed grid lets an incremental store the
+pages that changed and no more. The id is that of the cell's bytes, whole chunk or not: it says whether a cell changed
+at all, and proves that one was put together rightly. The digests (pages.Digester) say which pages did.
+
+Rule: no chain. The extents of a cell lead to chunks directly, some of them partly used; once less than half of its
+largest one is used, or it would take more than MOST_EXTENTS, the cell is stored whole again. Nothing here reads or
+writes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from siltstone.store import ChunkId
+
+from ..entry import Extent
+from .pages import changed_pages
+from .pages_plain import PAGE, Digests
+
+CELL = 128 << 10
+PAGES = CELL // PAGE
+MOST_EXTENTS = 12
+ID_SIZE = 32
+
+# Records are kept in chunks of so many cells (8 MiB of a file): one that did not change is the same chunk again.
+RECORD_CELLS = 64
+RECORD_SIZE = ID_SIZE + 8 * PAGES
+RECORDS_CHUNK = RECORD_CELLS * RECORD_SIZE
+
+_FRESH = ChunkId(b"\xff" * ID_SIZE)  # stands for a chunk that is not there yet
+
+
+class OldCell(NamedTuple):
+    """A cell as the base level has it."""
+
+    id: ChunkId
+    digests: Digests
+    extents: tuple[Extent, ...]
+
+
+def make_record(cell: ChunkId, digests: Digests) -> bytes:
+    """What is remembered of a cell."""
+    return cell + digests.astype("<u8").tobytes()
+
+
+def parse_records(data: bytes) -> Iterator[tuple[ChunkId, Digests]]:
+    """(cell id, digests) of each record; only the last may be of a shorter cell. Raises ValueError."""
+    for at in range(0, len(data), RECORD_SIZE):
+        record = data[at : at + RECORD_SIZE]
+        if len(record) < ID_SIZE or len(record) % 8:
+            raise ValueError("a record is cut off")
+        yield ChunkId(record[:ID_SIZE]), np.frombuffer(record, "<u8", offset=ID_SIZE)
+
+
+def by_cell(extents: Iterable[Extent]) -> Iterator[tuple[Extent, ...]]:
+    """The extents of a file, cell by cell. Raises ValueError where one reaches over the border of a cell."""
+    cell: list[Extent] = []
+    size = 0
+    for extent in extents:
+        cell.append(extent)
+        size += extent.length
+        if size > CELL:
+            raise ValueError("an extent reaches over the border of a cell")
+        if size == CELL:
+            yield tuple(cell)
+            cell, size = [], 0
+    if cell:
+        yield tuple(cell)
+
+
+def pages_to_patch(old: OldCell, new: Digests) -> list[int] | None:
+    """The numbers of the pages to store beside what stays of the old cell; None where it is to be stored whole."""
+    if len(new) != len(old.digests):
+        return None
+    changed = [int(page) for page in changed_pages(old.digests, new)]
+    if 2 * len(changed) > len(new):
+        return None
+    patched = patch(old.extents, changed, _FRESH)
+    stays = max(_used(patched).values(), default=0)
+    return changed if len(patched) <= MOST_EXTENTS and 2 * stays >= len(new) * PAGE else None
+
+
+def patch(old: Sequence[Extent], pages: Sequence[int], fresh: ChunkId, offset: int = 0) -> list[Extent]:
+    """The extents of a cell in which these pages (ascending) come from `fresh`, where they lie from `offset` on, one
+    behind the other.
+    """
+    result: list[Extent] = []
+    places = {page: offset + place * PAGE for place, page in enumerate(pages)}
+    for kept, page in _by_page(old):
+        extent = Extent(fresh, places[page], kept.length) if page in places else kept
+        last = result[-1] if result else None
+        if last and last.id == extent.id and (last.id is None or last.offset + last.length == extent.offset):
+            result[-1] = Extent(last.id, last.offset, last.length + extent.length)
+        else:
+            result.append(extent)
+    return result
+
+
+def _by_page(extents: Iterable[Extent]) -> Iterator[tuple[Extent, int]]:
+    """Extents of a page each, with the number of the page."""
+    page = 0
+    for chunk, offset, length in extents:
+        for at in range(0, length, PAGE):
+            yield Extent(chunk, offset + at, min(PAGE, length - at)), page
+            page += 1
+
+
+def _used(extents: Iterable[Extent]) -> dict[bytes, int]:
+    """How many bytes of each old chunk are used."""
+    used: dict[bytes, int] = {}
+    for chunk, _, length in extents:
+        if chunk is not None and chunk != _FRESH:
+            used[chunk] = used.get(chunk, 0) + length
+    return used

@@ -1,0 +1,194 @@
+"""A level's database as a data directory that a server can be started on.
+
+    files of the data directory and of the tablespaces -> what is too much goes -> tablespace_map, recovery settings
+    -> global/pg_control, last
+
+Rule: until pg_control is there no server starts on the folder, so an interrupted restore is never taken for a cluster.
+Nothing is written before everything is known to fit: the target is empty, or holds an older copy of the same cluster
+that no server uses (then only what differs is written, and what the level does not have is removed); and each
+tablespace has a place of its own. A restored cluster starts with archive_mode = off unless the caller says otherwise:
+a copy must not write into the archive of its original.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from siltstone.store import Store
+
+from ..database_info import SET_NAME, DatabaseInfo
+from ..errors import EngineError, TargetError
+from ..events import Noted, Report
+from ..levels import Level
+from ..restore import restore_level
+from ..restore_rows import LevelRows
+from ..restore_tally import RestoreResult, combined
+from ..selection import Selection
+from .backup_label import format_tablespace_map
+from .control import parse_control
+from .errors import Malformed
+from .layout import CONTROL
+from .recovery import Recovery, write_recovery
+
+_MAP = b"tablespace_map"
+_LOCK = b"postmaster.pid"
+
+
+def restore_cluster(
+    store: Store,
+    level: Level,
+    target: bytes,
+    *,
+    tablespaces: Mapping[bytes, bytes],
+    recovery: Recovery | None = None,
+    keep_archiving: bool = False,
+    verify: bool = False,
+    numeric_ids: bool = False,
+    report: Report,
+) -> RestoreResult:
+    """Restore the database of a level to `target`, an absolute path, which becomes its data directory.
+
+    `tablespaces`: for each location on the old server, where it goes. `recovery`: to which moment a server that is
+    started there goes; None: to the end of the backup. Raises EngineError before anything is written where that cannot
+    be done, TargetError, TargetFull, OSError, StoreError.
+    """
+    info = _database_of(level)
+    places = _places(info, target, tablespaces)
+    for old, new in places.items():
+        _check_target(new, info if old == info.data_directory else None)
+    control = info.data_directory + b"/" + CONTROL
+    _withdraw(target)
+    parts, removed = [], 0
+    for old, new in places.items():
+        selection = Selection(set_name=SET_NAME, but=frozenset((control,)))
+        parts.append(
+            restore_level(
+                store, level, target=new, selection=selection, base=old, verify=verify, numeric_ids=numeric_ids,
+                report=report,
+            )
+        )  # fmt: skip
+        removed += _remove_others(store, level, old, new)
+    if info.tablespaces:
+        moved = {oid: places[old] for oid, old in info.tablespaces if old in places}
+        _overwrite(target, _MAP, format_tablespace_map(moved, version_num=info.version_num))
+    write_recovery(target, recovery, keep_archiving=keep_archiving)
+    if removed:
+        report(Noted(f"{removed} files and folders that the level does not have were removed"))
+    if any(part.failures for part in parts):
+        return combined(parts)  # without pg_control: not to be started
+    last = Selection((control,), SET_NAME)
+    parts.append(
+        restore_level(
+            store, level, target=target, selection=last, base=info.data_directory, numeric_ids=numeric_ids,
+            report=report,
+        )
+    )  # fmt: skip
+    return combined(parts)
+
+
+def _database_of(level: Level) -> DatabaseInfo:
+    if level.database is None:
+        raise EngineError(f"level {level.ref} holds no database", hint="'silt show' says what a level holds")
+    return level.database
+
+
+def _places(info: DatabaseInfo, target: bytes, tablespaces: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Where each of the old server's places goes; the data directory first. Raises EngineError."""
+    outside = [location for _, location in info.tablespaces if location.startswith(b"/")]
+    for old in tablespaces:
+        if old not in outside:
+            names = ", ".join(map(os.fsdecode, outside)) or "none"
+            raise EngineError(f"{os.fsdecode(old)} is no tablespace of that level", hint=f"it has: {names}")
+    for old in outside:
+        if old not in tablespaces:
+            hint = f"say where it goes: --tablespace {os.fsdecode(old)}=/new/place"
+            raise EngineError(f"the tablespace {os.fsdecode(old)} needs a place", hint=hint)
+    places = {info.data_directory: target, **{old: tablespaces[old] for old in outside}}
+    taken = sorted(places.values())
+    for one, other in pairwise(taken):
+        if one == other or other.startswith(one.rstrip(b"/") + b"/"):
+            raise EngineError(f"{os.fsdecode(other)} and {os.fsdecode(one)} overlap", hint="give each its own folder")
+    return places
+
+
+def _check_target(target: bytes, info: DatabaseInfo | None) -> None:
+    """Refuse a folder that is neither empty nor an older copy of this cluster. Raises TargetError."""
+    shown = os.fsdecode(target)
+    try:
+        names = set(os.listdir(target))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise TargetError(f"{shown}: {error.strerror}") from error
+    if not names or info is None:
+        if names and not all(name.startswith(b"PG_") for name in names):
+            raise TargetError(f"{shown} holds other things than a tablespace", hint="choose an empty folder")
+        return
+    if _LOCK in names:
+        hint = f"stop the server; if none runs there, remove {shown}/postmaster.pid"
+        raise TargetError(f"a server seems to run on {shown}", hint=hint)
+    if {b"PG_VERSION", b"base"} <= names and _is_of(target, info):
+        return
+    raise TargetError(f"{shown} is neither empty nor an older copy of this cluster", hint="choose an empty folder")
+
+
+def _is_of(target: bytes, info: DatabaseInfo) -> bool:
+    try:
+        with open(target + b"/" + CONTROL, "rb") as file:
+            return parse_control(file.read()).system_identifier == info.system_identifier
+    except FileNotFoundError:
+        return True  # an interrupted restore: it took pg_control away first
+    except (OSError, Malformed):
+        return False
+
+
+def _withdraw(target: bytes) -> None:
+    """Take pg_control away, durably: from here on nobody starts a server on the folder."""
+    try:
+        os.unlink(target + b"/" + CONTROL)
+    except FileNotFoundError:
+        return
+    folder = os.open(target + b"/" + os.path.dirname(CONTROL), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _remove_others(store: Store, level: Level, old: bytes, new: bytes) -> int:
+    """Remove what the level does not have below one place; how many files and folders that were.
+
+    A server would take a newer WAL segment, or a relation's file of another time, for its own.
+    """
+    rows = LevelRows(store, level, Selection(set_name=SET_NAME), base=old, lost=lambda path, reason: None)
+    known = {new + row.path[len(old) :] for row in rows}
+    removed = 0
+    for path, is_folder in list(_below(new)):
+        if path not in known:
+            removed += 1
+            if is_folder:
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+    return removed
+
+
+def _below(folder: bytes) -> Iterator[tuple[bytes, bool]]:
+    """(path, whether it is a folder) of everything below; symbolic links are not followed."""
+    with os.scandir(folder) as entries:
+        found = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for path, is_folder in found:
+        yield path, is_folder
+        if is_folder:
+            yield from _below(path)
+
+
+def _overwrite(target: bytes, name: bytes, content: bytes) -> None:
+    """Put a small file into the data directory, with the owner of the folder."""
+    path = target + b"/" + name
+    with open(path, "wb", opener=lambda p, flags: os.open(p, flags | os.O_NOFOLLOW, 0o600)) as file:
+        file.write(content)
+    owner = os.stat(target)
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)

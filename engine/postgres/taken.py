@@ -1,0 +1,24 @@
+"""What a base backup was, once it is taken: what both ways of taking one say of it.
+
+Rule: plain data, complete only for a backup that is whole. It promises nothing of what was stored.
+"""
+
+from dataclasses import dataclass
+
+from .control import Control
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where it began and ended in the WAL; its pg_control; the server's places: data directory, and tablespaces by oid.
+
+    `roots` are all of these as absolute paths.
+    """
+
+    start_lsn: int
+    timeline: int
+    stop_lsn: int
+    control: Control
+    data_directory: bytes
+    tablespaces: dict[int, bytes]
+    roots: tuple[bytes, ...]

@@ -1,0 +1,284 @@
+"""A level's database, backed up from a real server and restored: another server runs on it, and has every row.
+
+Rule: both ends are real servers of one version. What was restored is judged by pg_verifybackup and pg_checksums where
+the version at hand has them, by the rows that a server on it gives, and byte for byte where nothing may differ.
+"""
+
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from siltstone.engine import (
+    EngineError,
+    Event,
+    Level,
+    RestoreResult,
+    TargetError,
+    Warned,
+    back_up,
+    entries,
+    parse_deployment,
+    restore_cluster,
+    verify_store,
+)
+from siltstone.engine.postgres.errors import PostgresError
+from siltstone.engine.postgres.gather import Gatherer
+from siltstone.engine.verify_result import Budget
+from siltstone.store import Store
+from tests.store.backends import MemoryBackend
+
+from .installations import run_as_user
+from .quiet import fill
+from .servers import Server, Templates
+
+ITS_OWN = re.compile(
+    rb"/(pg_wal/|backup_label$|tablespace_map$|global/pg_control$|pg_xact/|pg_logical/|base/[0-9]+/pg_internal)"
+)
+ROWS = "SELECT count(*), sum(n), md5(string_agg(text, ',' ORDER BY n)) FROM changing"
+
+
+class Backups:
+    """A server, a store in memory, and the levels of the one in the other."""
+
+    def __init__(self, server: Server, mode: str) -> None:
+        self.server, self.mode = server, mode
+        self.store = Store.init(MemoryBackend(), [])
+        self.events: list[Event] = []
+        self.deployment = parse_deployment(f'name = "x"\n[postgres]\ndsn = "{server.dsn()}"\nmode = "{mode}"\n')
+
+    def level(self, kind: str = "auto") -> Level:
+        result = back_up(self.store, self.deployment, kind=kind, report=self.events.append)  # type: ignore[arg-type]  # from a test's own words
+        assert result.level is not None
+        return result.level
+
+    @property
+    def warned(self) -> list[Warned]:
+        return [event for event in self.events if isinstance(event, Warned)]
+
+
+@pytest.fixture
+def backups(server: Server, version: int) -> Backups:
+    """Of every other version over the wire, of the others on the host: both ways in every run."""
+    server.sql(
+        "CREATE TABLE changing AS SELECT n, repeat(md5(n::text), 10) AS text FROM generate_series(1, 30000) n",
+        "VACUUM changing",  # hint bits and all: from here on only updates change pages
+        "CHECKPOINT",
+    )
+    return Backups(server, "local" if version % 2 else "wire")
+
+
+def restore(backups: Backups, level: Level, to: Server, **moves: Path) -> RestoreResult:
+    """Restore into the place of another server."""
+    tablespaces = {os.fsencode(old): os.fsencode(new) for old, new in moves.items()}
+    result = restore_cluster(
+        backups.store, level, os.fsencode(to.data), tablespaces=tablespaces, report=backups.events.append
+    )
+    for folder in (to.data, *moves.values()):
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "--reference", to.folder, folder], check=True)
+    return result
+
+
+def verify(server: Server) -> None:
+    """What PostgreSQL's own programs say of a data directory that no server runs on."""
+    programs = server.programs.bin
+    if (programs / "pg_checksums").exists():
+        run_as_user(programs / "pg_checksums", "--check", "-D", server.data)
+
+
+@pytest.fixture
+def other(version: int, servers: Templates) -> Iterator[Server]:
+    with servers.empty(version) as server:
+        yield server
+
+
+def test_each_level_restores_by_itself(backups: Backups, servers: Templates, version: int) -> None:
+    """Also an incremental one, whose cells are patched; the server goes on in between."""
+    levels, rows = [], []
+    for number in range(4):
+        levels.append(backups.level())
+        rows.append(backups.server.sql(ROWS))
+        backups.server.sql(f"UPDATE changing SET text = 'changed {number}' WHERE n % 5000 = {number}", "CHECKPOINT")
+    assert backups.warned == []
+    assert [level.kind for level in levels] == ["full", "incr", "incr", "incr"]
+    assert levels[1].stats["new_bytes"] < levels[0].stats["new_bytes"] / 10
+    for level, expected in zip(levels, rows, strict=True):
+        with servers.empty(version) as other:
+            assert not restore(backups, level, other).failures
+            other.start()
+            assert other.sql(ROWS) == expected
+            assert other.sql("SHOW archive_mode") == [("off",)]
+            other.stop()
+            verify(other)
+    found = verify_store(backups.store, budget=Budget.parse("all"), report=lambda event: None)
+    assert not found.damaged
+    assert found.unreferenced == 0
+
+
+def test_cells_are_patched_and_hold_what_the_server_has(backups: Backups) -> None:
+    """Byte for byte, in a server that stands still."""
+    backups.level()
+    backups.server.sql("UPDATE changing SET text = 'x' WHERE n % 3000 = 7", "CHECKPOINT")
+    level = backups.level()
+    patched = 0
+    for entry in entries(backups.store, level, set_name="postgres"):
+        if not entry.cells:
+            continue
+        content = b"".join(
+            backups.store.read_chunk(extent.id)[extent.offset : extent.offset + extent.length]
+            for extent in entry.extents
+            if extent.id is not None
+        )
+        patched += len(entry.extents) > -(-entry.size // (128 << 10))
+        assert content == Path(os.fsdecode(entry.path)).read_bytes()
+    assert patched
+
+
+def test_tablespaces_go_where_they_are_told(backups: Backups, other: Server) -> None:
+    _, spaces = fill(backups.server, "backup", "pw")
+    before = backups.server.sql("SELECT count(*), sum(n) FROM there")
+    level = backups.level()
+    assert level.database is not None
+    assert dict(level.database.tablespaces) == {oid: os.fsencode(place) for oid, place in spaces.items()}
+    with pytest.raises(EngineError, match="needs a place"):
+        restore(backups, level, other)
+    assert not other.data.exists()
+    moves = {str(place): other.make_folder(f"moved {oid}") for oid, place in spaces.items()}
+    assert not restore(backups, level, other, **moves).failures
+    backups.server.stop()
+    for place in spaces.values():
+        shutil.rmtree(place)
+    other.start()
+    assert other.sql("SELECT count(*), sum(n) FROM there") == before
+    rows = other.sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE oid > 16383 ORDER BY oid")
+    assert [place for (place,) in rows] == list(map(str, moves.values()))
+
+
+def test_over_an_older_copy_only_what_differs_is_written(backups: Backups, other: Server) -> None:
+    restore(backups, backups.level(), other)
+    other.start()
+    other.sql("CREATE TABLE newer AS SELECT 1 AS n", "DELETE FROM changing WHERE n < 100", "CHECKPOINT")
+    other.stop()
+    backups.server.sql("UPDATE changing SET text = 'x' WHERE n = 7", "CHECKPOINT")
+    level, expected = backups.level(), backups.server.sql(ROWS)
+    result = restore(backups, level, other)
+    assert result.written_bytes < result.bytes / 2
+    other.start()
+    assert other.sql(ROWS) == expected
+    assert other.sql("SELECT count(*) FROM pg_class WHERE relname = 'newer'") == [("0",)]
+
+
+class TestRefusals:
+    """Nothing is written."""
+
+    def test_a_folder_of_something_else(self, backups: Backups, other: Server) -> None:
+        other.make_folder("data")
+        (other.data / "mine").write_text("mine")
+        with pytest.raises(TargetError, match="neither empty"):
+            restore(backups, backups.level(), other)
+        assert os.listdir(other.data) == ["mine"]
+
+    def test_a_server_that_runs_there(self, backups: Backups) -> None:
+        level = backups.level()
+        with pytest.raises(TargetError, match="seems to run"):
+            restore(backups, level, backups.server)
+        assert backups.server.sql("SELECT 1") == [("1",)]
+
+    def test_a_copy_of_another_cluster(self, backups: Backups, servers: Templates, version: int) -> None:
+        with servers.server(version) as another:
+            level = backups.level()
+            if another.data.joinpath("postmaster.pid").exists():
+                another.data.joinpath("postmaster.pid").unlink()
+            before = (another.data / "global/pg_control").read_bytes()
+            if before[:8] != (backups.server.data / "global/pg_control").read_bytes()[:8]:
+                with pytest.raises(TargetError, match="neither empty"):
+                    restore(backups, level, another)
+            assert (another.data / "global/pg_control").read_bytes() == before
+
+    def test_a_level_without_a_database(self, backups: Backups, other: Server, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("content")
+        deployment = parse_deployment(f'name = "y"\n[file-sets.f]\npaths = ["{tmp_path}"]\n')
+        result = back_up(backups.store, deployment, report=backups.events.append)
+        assert result.level is not None
+        with pytest.raises(EngineError, match="no database"):
+            restore(backups, result.level, other)
+
+
+def test_an_interrupted_restore_cannot_be_started(
+    backups: Backups, other: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level = backups.level()
+    with monkeypatch.context() as patch:
+        patch.setattr("siltstone.engine.postgres.restore_cluster.write_recovery", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            restore(backups, level, other)
+    assert not (other.data / "global/pg_control").exists()
+    restore(backups, level, other)
+    other.start()
+    assert other.sql("SELECT count(*) FROM changing") == [("30000",)]
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_damaged_pages_are_told(backups: Backups) -> None:
+    (path, *_), *_ = backups.server.sql("SELECT pg_relation_filepath('changing')")
+    backups.server.stop()
+    file = backups.server.data / str(path)
+    content = bytearray(file.read_bytes())
+    content[3 * 8192 + 5000] ^= 1
+    file.write_bytes(content)
+    backups.server.start()
+    backups.level()
+    (warned,) = backups.warned
+    assert (warned.kind, warned.path) == ("checksum", str(file))
+    assert "of block 3" in warned.message
+
+
+def test_both_ways_give_the_same_files(backups: Backups) -> None:
+    """But for what each backup is by itself: its label, its WAL, and what a server writes while it goes on."""
+    fill(backups.server, "backup", "pw")
+    found = []
+    for mode in ("wire", "local"):
+        one = Backups(backups.server, mode)
+        one.store = backups.store
+        level = one.level("full")
+        found.append(
+            {
+                entry.path: (entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns // 10**9, entry.extents)
+                for entry in entries(one.store, level, set_name="postgres")
+                if stat.S_ISREG(entry.mode) and not ITS_OWN.search(entry.path)
+            }
+        )
+    assert found[0] == found[1]
+
+
+def test_files_and_database_share_a_level(backups: Backups, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    database = f'[postgres]\ndsn = "{backups.server.dsn()}"\nmode = "{backups.mode}"\n'
+    backups.deployment = parse_deployment(f'name = "x"\n{database}[file-sets.f]\npaths = ["{tmp_path}"]\n')
+    level = backups.level()
+    assert [files.name for files in level.sets] == ["f", "postgres"]
+
+
+def test_a_server_that_dies_in_the_middle_leaves_no_level(backups: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, ended = Gatherer.end, []
+
+    def die(self: Gatherer) -> None:
+        real(self)
+        ended.append(1)
+        if len(ended) == 300:
+            backups.server.stop(signal.SIGQUIT)
+
+    monkeypatch.setattr(Gatherer, "end", die)
+    with pytest.raises(PostgresError):
+        backups.level()
+    assert list(backups.store.root_names()) == []

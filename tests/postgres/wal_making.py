@@ -43,7 +43,7 @@ class Dumped:
     what: str
 
 
-@dataclass
+@dataclass(repr=False)
 class MadeWal:
     """`segments` are complete, in order; `open` is the last one, as the server left it when it stopped. `committed`
     holds (xid, microseconds since 1970) as pg_xact_commit_timestamp says; `dumped` is empty without pg_waldump.
@@ -110,6 +110,7 @@ def _fill(server: Server, made: MadeWal) -> None:
         "SELECT pg_logical_emit_message(true, 'silt', repeat('a long record ', 180000))",
     )
     _insert_wal(server)
+    server.sql("INSERT INTO small VALUES (8)", "SELECT pg_switch_wal()", "INSERT INTO small VALUES (9)")
     rows = server.sql(
         "SELECT xmin::text, extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000 FROM small GROUP BY xmin"
     )

@@ -71,7 +71,7 @@ def pg_checksums(server: Server) -> str:
     """What pg_checksums says of a stopped cluster; empty when all is well."""
     program = server.programs.tool("pg_checksums")
     assert program is not None
-    command = [program, "--check", "-D", server.data]
+    command: list[str | Path] = [program, "--check", "-D", server.data]
     done = subprocess.run(command, user=user(), extra_groups=no_groups(), capture_output=True, timeout=60, cwd="/")
     return done.stderr.decode() if done.returncode else ""
 

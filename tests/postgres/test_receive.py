@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,8 @@ from siltstone.engine.postgres.receive import Receiver
 from siltstone.engine.postgres.receive_errors import Diverged, OtherCluster, WalRemoved
 from siltstone.engine.postgres.slots import drop_slot, ensure_slot, read_slot
 from siltstone.engine.postgres.wal_names import parse_segment
+from siltstone.engine.postgres.wal_record import Checkpoint
+from siltstone.engine.postgres.wal_records import read_records
 from siltstone.engine.postgres.wal_segment import check_segment
 from siltstone.engine.postgres.wal_sink import Position
 
@@ -71,7 +74,7 @@ class TestTheStream:
         kept = Kept()
         with streaming(source, kept, Position(1, slot.restart_lsn), slot="silt") as work:
             load(source)
-            source.sql("SELECT pg_switch_wal()", "SELECT pg_create_restore_point('open')")
+            source.sql("SELECT pg_switch_wal()", "INSERT INTO rows VALUES (0, 'open')")
             end = end_of_wal(source)
             work.wait(lambda: kept.position.lsn >= end)
         assert work.ended == [kept.position]
@@ -89,7 +92,7 @@ class TestTheStream:
             with streaming(source, kept, start) as work:
                 load(source, 5000)
                 end = end_of_wal(source)
-                work.wait(lambda end=end: kept.position.lsn >= end)
+                work.wait(partial(lambda end: kept.position.lsn >= end, end))
             assert work.error == []
             start = work.ended[0]
         numbers = [parse_segment(name, SIZE).number for name in kept.segments]
@@ -146,8 +149,13 @@ class TestWhatTheServerIsTold:
         assert isinstance(error, ServerAway)
         assert kept.hurried > 0
         name, data = kept.open
-        assert data == written_by(source, name)[: len(data)]
-        assert not any(written_by(source, name)[len(data) :])
+        written = written_by(source, name)
+        assert data == written[: len(data)]
+        facts = check_segment(name, written, parse_segment(name, SIZE), SIZE, complete=False)
+        assert facts.used <= len(data)
+        last = read_records(name, data, facts, complete=False).marks[-1]
+        assert isinstance(last, Checkpoint)
+        assert last.shutdown
 
     def test_a_sink_without_room_is_not_written_to(self, any_source: Server) -> None:
         kept = Kept()

@@ -43,27 +43,30 @@ def test_a_gap_is_refused() -> None:
 
 def test_starting_over_forgets_the_open_part() -> None:
     assembler = SegmentAssembler(SIZE)
-    assembler.begin(1, SIZE)
-    assembler.write(SIZE, memoryview(WAL)[:100])
-    assembler.begin(2, SIZE)
-    assert assembler.open_part is None
-    assembler.write(SIZE, memoryview(WAL)[200:210])
-    assert assembler.open_part is not None
-    assert assembler.open_part.data == WAL[200:210]
+    parts = []
+    for timeline, data in ((1, WAL[:100]), (2, WAL[200:210])):
+        assembler.begin(timeline, SIZE)
+        parts.append(assembler.open_part)
+        assembler.write(SIZE, memoryview(data))
+        part = assembler.open_part
+        assert part is not None
+        assert part.data == data
+    assert parts == [None, None]
 
 
 def test_there_is_room_while_buffers_come_back() -> None:
     assembler = SegmentAssembler(SIZE, buffers=2)
     assembler.begin(1, 0)
-    assert assembler.room
+    rooms = [assembler.room]
     (first,) = assembler.write(0, memoryview(WAL)[:SIZE])
-    assert assembler.room
+    rooms.append(assembler.room)
     assembler.write(SIZE, memoryview(WAL)[:1000])
-    assert assembler.room, "the open segment takes more"
+    rooms.append(assembler.room)
     assembler.write(SIZE + 1000, memoryview(WAL)[1000 : SIZE - 1000])
-    assert not assembler.room, "the next message may need a third buffer"
+    rooms.append(assembler.room)
     assembler.release(first)
-    assert assembler.room
+    rooms.append(assembler.room)
+    assert rooms == [True, True, True, False, True], "a message near the border may need the next buffer"
 
 
 def test_what_was_handed_on_is_not_written_to() -> None:

@@ -128,7 +128,7 @@ class TestTheWalk:
         followed = []
         follow = wal_chain._follow
 
-        def counted(*args: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]  # arrays of several types
+        def counted(*args: np.ndarray) -> np.ndarray:
             chain = follow(*args)
             followed.append(len(args[0]) - len(chain))
             return chain

@@ -152,7 +152,7 @@ _LINE = re.compile(r"rmgr: (\S+) +len \(rec/tot\): +\d+/ *\d+, tx: +(\d+), lsn: 
 
 def _dump(program: Path, first: Path, last: Path) -> Iterator[Dumped]:
     """What pg_waldump says of these segments; it ends with an error where the WAL ends."""
-    command = [program, f"--path={first.parent}", first.name, last.name]
+    command: list[str | Path] = [program, f"--path={first.parent}", first.name, last.name]
     done = subprocess.run(command, user=user(), extra_groups=no_groups(), capture_output=True, timeout=60, cwd="/")
     for line in done.stdout.decode().splitlines():
         match = _LINE.match(line)

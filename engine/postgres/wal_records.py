@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from .errors import Malformed
 from .lsn import format_lsn
-from .wal_chain import DAMAGED, chain_of, length_at, words_of
+from .wal_chain import DAMAGED, Chain, chain_of, length_at, words_of
 from .wal_content import Content, Indices, content_of
-from .wal_record import HEAD, MARKS, OUTCOMES, SINCE_2000, XACT, XLOG, Mark, Outcome, Transaction, parse_record
+from .wal_record import HEAD, MARKS, OUTCOMES, SINCE_2000, SWITCH, XACT, XLOG, Mark, Outcome, Transaction, parse_record
 from .wal_segment import SegmentFacts, Tail
 
 # Bytes kept of a record that is cut at the border of segments, on either side: enough for a commit's time and xid.
@@ -66,13 +66,19 @@ class Records:
 
 
 def read_records(name: str, data: bytes | memoryview, facts: SegmentFacts, *, complete: bool = True) -> Records:
-    """The records of a segment that check_segment accepted, alike `complete` or not. Raises Malformed."""
+    """The records of a segment that check_segment accepted, alike `complete` or not.
+
+    Raises Malformed, also where a complete segment ends in zeros that no switch of segments explains.
+    """
     content = content_of(data, facts)
     chain = chain_of(name, content, complete=complete)
     whole, cut = chain.whole, chain.cut
     if not complete:  # what looks like the last records may be half of them: a server, too, stops at the first bad CRC
         whole = whole[: _sound(content, whole)]
     kinds = (content.words[whole + 2] & np.uint64(0xFFFF)).astype(np.uint16)
+    if complete and not _ends_rightly(content, chain, kinds, facts.tail):
+        what = f"the WAL in it ends at {format_lsn(_end(content, whole))}, and not with a switch of segments"
+        raise Malformed(name, what, hint=DAMAGED)
     try:
         marks = [_parse(content, int(at), facts.version) for at in whole[_is_mark(kinds)]]
         transactions = _transactions(content, whole, kinds, facts.version)
@@ -86,6 +92,15 @@ def read_records(name: str, data: bytes | memoryview, facts: SegmentFacts, *, co
         head=content.bytes(0, min(content.rest, PIECE)),
         cut=Cut(content.lsn(cut), content.bytes(cut, PIECE)) if cut >= 0 and facts.tail is Tail.NONE else None,
     )
+
+
+def _ends_rightly(content: Content, chain: Chain, kinds: npt.NDArray[np.uint16], tail: Tail) -> bool:
+    """Whether the records reach to the end, or zeros begin behind a switch only: elsewhere bytes were lost."""
+    last = int(chain.whole[-1]) if len(chain.whole) else -1
+    if last >= 0 and kinds[-1] >> 4 == XLOG << 4 | SWITCH:
+        return True
+    reached = words_of(content.rest) if last < 0 else last + words_of(length_at(content, last))
+    return tail is Tail.NONE and (chain.cut >= 0 or reached >= len(content.words))
 
 
 def join(cut: Cut, head: bytes, version: int) -> Transaction | Mark | None:

@@ -61,3 +61,22 @@ def made(version: int, servers: Templates, _made_wal: dict[int, MadeWal]) -> Mad
     if version not in _made_wal:
         _made_wal[version] = make_wal(servers, version)
     return _made_wal[version]
+
+
+@pytest.fixture
+def source(version: int, servers: Templates) -> Iterator[Server]:
+    """A server that keeps its WAL."""
+    with servers.server(version) as server:
+        server.configure("wal_keep_size = 100MB")
+        server.start()
+        server.sql("CREATE TABLE rows (n int, text text)")
+        yield server
+
+
+@pytest.fixture
+def any_source(servers: Templates) -> Iterator[Server]:
+    """A server whose version does not matter."""
+    with servers.server(15) as server:
+        server.start()
+        server.sql("CREATE TABLE rows (n int, text text)")
+        yield server

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from siltstone.engine.postgres.connection import Connection, connect
+from siltstone.engine.postgres.identity import identify
+from siltstone.engine.postgres.lsn import parse_lsn
 from siltstone.engine.postgres.receive import Receiver
 from siltstone.engine.postgres.segment_assembler import SegmentAssembler
 from siltstone.engine.postgres.wal_names import WalSegment
@@ -17,6 +19,24 @@ from siltstone.engine.postgres.wal_sink import Position
 
 from .servers import Server
 from .wal_making import SIZE
+
+
+def load(server: Server, rows: int = 12000) -> None:
+    server.sql(f"INSERT INTO rows SELECT n, md5(n::text) || md5((-n)::text) FROM generate_series(1, {rows}) n")
+
+
+def end_of_wal(server: Server) -> int:
+    ((lsn,),) = server.sql("SELECT pg_current_wal_lsn()")
+    return parse_lsn(lsn or "")
+
+
+def position_of(server: Server) -> Position:
+    with connect(server.dsn(), replication=True) as connection:
+        return identify(connection).position
+
+
+def written_by(server: Server, name: str) -> bytes:
+    return (server.data / "pg_wal" / name).read_bytes()
 
 
 class Kept:

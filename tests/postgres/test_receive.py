@@ -1,20 +1,17 @@
 """Receiving WAL of real servers: byte for byte what they wrote, over timelines, and no promise that is not kept."""
 
-import signal
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from siltstone.engine import ConfigError
 from siltstone.engine.postgres.connection import connect
-from siltstone.engine.postgres.errors import PostgresError, ServerAway
+from siltstone.engine.postgres.errors import ServerAway
 from siltstone.engine.postgres.history import Ancestor, parse_history
-from siltstone.engine.postgres.identity import identify
 from siltstone.engine.postgres.lsn import parse_lsn
 from siltstone.engine.postgres.receive import Receiver
-from siltstone.engine.postgres.receive_errors import Diverged, OtherCluster, WalRemoved
-from siltstone.engine.postgres.slots import drop_slot, ensure_slot, read_slot
+from siltstone.engine.postgres.receive_errors import Diverged
+from siltstone.engine.postgres.slots import ensure_slot
 from siltstone.engine.postgres.wal_names import parse_segment
 from siltstone.engine.postgres.wal_record import Checkpoint
 from siltstone.engine.postgres.wal_records import read_records
@@ -23,45 +20,8 @@ from siltstone.engine.postgres.wal_sink import Position
 
 from .installations import run_as_user
 from .servers import Server, Templates
-from .streaming import Kept, streaming, wait_until
+from .streaming import Kept, end_of_wal, load, position_of, streaming, wait_until, written_by
 from .wal_making import SIZE
-
-
-@pytest.fixture
-def source(version: int, servers: Templates) -> Iterator[Server]:
-    """A server that keeps its WAL."""
-    with servers.server(version) as server:
-        server.configure("wal_keep_size = 100MB")
-        server.start()
-        server.sql("CREATE TABLE rows (n int, text text)")
-        yield server
-
-
-@pytest.fixture
-def any_source(servers: Templates) -> Iterator[Server]:
-    """A server whose version does not matter."""
-    with servers.server(15) as server:
-        server.start()
-        server.sql("CREATE TABLE rows (n int, text text)")
-        yield server
-
-
-def load(server: Server, rows: int = 12000) -> None:
-    server.sql(f"INSERT INTO rows SELECT n, md5(n::text) || md5((-n)::text) FROM generate_series(1, {rows}) n")
-
-
-def end_of_wal(server: Server) -> int:
-    ((lsn,),) = server.sql("SELECT pg_current_wal_lsn()")
-    return parse_lsn(lsn or "")
-
-
-def position_of(server: Server) -> Position:
-    with connect(server.dsn(), replication=True) as connection:
-        return identify(connection).position
-
-
-def written_by(server: Server, name: str) -> bytes:
-    return (server.data / "pg_wal" / name).read_bytes()
 
 
 class TestTheStream:
@@ -242,74 +202,3 @@ class TestTimelines:
             error = work.finish()
         assert isinstance(error, Diverged)
         assert "void" in error.hint
-
-
-class TestRefusals:
-    def test_another_cluster(self, any_source: Server) -> None:
-        with connect(any_source.dsn(), replication=True) as connection:
-            known = identify(connection)
-            assert identify(connection, known.system_identifier) == known
-            with pytest.raises(OtherCluster, match=rf"the cluster {known.system_identifier}, not 77") as caught:
-                identify(connection, 77)
-            assert caught.value.hint
-            with Receiver(Kept(), segment_size=SIZE) as receiver, pytest.raises(OtherCluster):
-                receiver.run(connection, known.position, 77)
-
-    def test_wal_that_was_removed(self, any_source: Server) -> None:
-        start = position_of(any_source)
-        for _ in range(5):
-            load(any_source, 100)
-            any_source.sql("SELECT pg_switch_wal()")
-        any_source.sql("CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT")
-        with streaming(any_source, Kept(), start) as work:
-            error = work.finish()
-        assert isinstance(error, WalRemoved)
-        assert "has already been removed" in str(error)
-        assert "full backup" in error.hint
-
-    def test_a_place_that_is_not_there_yet(self, any_source: Server) -> None:
-        with streaming(any_source, Kept(), Position(1, 1 << 40)) as work:
-            error = work.finish()
-        assert isinstance(error, Diverged)
-        assert "ahead of the WAL" in str(error)
-
-    def test_a_timeline_that_is_not_there(self, any_source: Server) -> None:
-        with streaming(any_source, Kept(), Position(7, SIZE)) as work:
-            error = work.finish()
-        assert isinstance(error, PostgresError)
-        assert "00000007.history" in str(error)
-
-    def test_a_server_that_crashes(self, any_source: Server) -> None:
-        kept = Kept()
-        with streaming(any_source, kept, position_of(any_source)) as work:
-            work.wait(lambda: kept.open[1])
-            any_source.stop(signal.SIGQUIT)
-            assert isinstance(work.finish(), ServerAway)
-
-    def test_slots(self, any_source: Server) -> None:
-        start = position_of(any_source)
-        with streaming(any_source, Kept(), start, slot="nowhere") as work:
-            error = work.finish()
-        assert isinstance(error, PostgresError)
-        assert "full backup" in error.hint
-        with connect(any_source.dsn(), replication=True) as connection:
-            ensure_slot(connection, "silt")
-            kept = Kept()
-            with streaming(any_source, kept, start, slot="silt") as first:
-                first.wait(lambda: kept.open[1])
-                slot = read_slot(connection, "silt")
-                assert slot is not None
-                assert slot.active
-                assert not slot.lost
-                with streaming(any_source, Kept(), start, slot="silt") as second:
-                    error = second.finish()
-                assert isinstance(error, PostgresError)
-                assert "another receiver" in error.hint
-            wait_until(lambda: not getattr(read_slot(connection, "silt"), "active", True))
-            drop_slot(connection, "silt")
-            assert read_slot(connection, "silt") is None
-
-    @pytest.mark.parametrize("name", ["", "Silt", "s-1", "x' OR 'a' = 'a", "a" * 64])
-    def test_names_of_slots(self, name: str) -> None:
-        with pytest.raises(ConfigError, match="is no name of a slot"):
-            Receiver(Kept(), segment_size=SIZE, slot=name)

@@ -184,6 +184,25 @@ class TestDamage:
         part = read_records(name, bad, facts, complete=False)
         assert part.count in (len(steps) // 2, len(steps) // 2 + 1)
 
+    def test_zeros_without_a_switch_are_lost_bytes(self, made: MadeWal) -> None:
+        """The headers alone cannot tell: a segment may end early."""
+        for name, data in made.segments.items():
+            for pages in (1, 64, 127):
+                bad = data[: pages * WAL_PAGE].ljust(SIZE, b"\0")
+                facts = check_segment(name, bad, parse_segment(name, SIZE), SIZE)
+                if facts.used < made.facts(name).used:
+                    with pytest.raises(Malformed, match="and not with a switch of segments"):
+                        read_records(name, bad, facts)
+
+    def test_zeros_at_the_end_of_the_last_page_are_lost_bytes(self, made: MadeWal) -> None:
+        name, data = next((name, data) for name, data in made.segments.items() if made.facts(name).used == SIZE)
+        facts = made.facts(name)
+        lsn, _ = list(stepped(data, facts.start))[-1]
+        assert lsn > facts.start + SIZE - WAL_PAGE
+        bad = data[: lsn - facts.start].ljust(SIZE, b"\0")
+        with pytest.raises(Malformed, match="and not with a switch of segments"):
+            read_records(name, bad, facts)
+
 
 def test_a_record_that_a_crash_cut_off(servers: Templates, version: int) -> None:
     """Its rest never came: the WAL goes on at the start of the page where it was to go on."""

@@ -24,10 +24,10 @@ def test_it_is_read_as_it_always_was(version: int) -> None:
     used = zstandard.decompress((GOLDEN / f"wal_{version}.zst").read_bytes())
     data = used.ljust(SIZE, b"\0")
     facts = check_segment(name, data, parse_segment(name, SIZE), SIZE, version=version)
-    for piece in (data, used):
-        records = read_records(name, piece, facts)
-        assert describe(facts, records) == right
-        assert check_records(name, piece, facts) == records.count
+    records = read_records(name, data, facts)
+    assert describe(facts, records) == right
+    assert describe(facts, read_records(name, used, facts)) == right, "its zeros may be left out"
+    assert check_records(name, data, facts) == records.count
     kinds = [row[3] for row in right["transactions"]]
     assert kinds == ["COMMIT", "COMMIT", "ABORT", "COMMIT_PREPARED", "ABORT_PREPARED", "COMMIT"]
     again = decode_index(name, encode_index(make_index(facts, records)))

@@ -34,26 +34,64 @@ def store_place(options: Options, settings: Settings) -> str:
     return place
 
 
-def open_store(options: Options, *, needing: str = "") -> "Store":
-    """Open the store. NotAStore, NewerFormat, NoKey, WrongKey; a wrong passphrase may be typed again.
+class Opening:
+    """A store that is being opened in the background, from the moment this is made.
 
-    `needing`: the module of the engine that is needed next. It is loaded while the key is derived from the passphrase,
-    which takes 0.1 s of one core on purpose.
+    Deriving the key from the passphrase takes 0.1 s of one core on purpose: meanwhile the other modules are loaded, and
+    what the command line means is worked out.
     """
-    _keep_freed_memory()
-    if needing:
-        Thread(target=import_module, args=(f"siltstone.engine.{needing}",), daemon=True).start()
-    from siltstone.store import NoKey, Store, open_backend
 
-    settings = load_settings(os.environ)
-    backend = open_backend(store_place(options, settings))
-    secret = given_secret(options.key_file, os.environ, settings)
+    def __init__(self, options: Options) -> None:
+        from siltstone.store import unlock  # noqa: F401  # loaded now, when nothing else wants the interpreter yet
+
+        _keep_freed_memory()
+        self._options = options
+        self._answer: Store | BaseException | None = None
+        self._thread = Thread(target=self._open, daemon=True)
+        self._thread.start()
+
+    def _open(self) -> None:
+        try:
+            self._answer = _open(self._options)
+        except BaseException as error:  # noqa: BLE001  # raised where it is asked for
+            self._answer = error
+
+    def store(self) -> "Store":
+        """The open store. NotAStore, NewerFormat, NoKey, WrongKey; a wrong passphrase may be typed again."""
+        self._thread.join()
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return self._answer or _ask_and_open(_backend(self._options))
+
+
+def open_store(options: Options, *, needing: str = "") -> "Store":
+    """See Opening. `needing`: the module of the engine that is loaded meanwhile."""
+    opening = Opening(options)
+    if needing:
+        import_module(f"siltstone.engine.{needing}")
+    return opening.store()
+
+
+def _open(options: Options) -> "Store | None":
+    """The open store, or None where somebody has to be asked for the passphrase first."""
+    from siltstone.store import NoKey, unlock
+
+    secret = given_secret(options.key_file, os.environ, load_settings(os.environ))
     try:
-        return Store.open(backend, secret)
+        opened = unlock(_backend(options), secret)
     except NoKey:
         if secret is not None:
             raise
-    return _ask_and_open(backend)
+        return None
+    from siltstone.store import Store
+
+    return Store(opened)
+
+
+def _backend(options: Options) -> "Backend":
+    from siltstone.store import open_backend
+
+    return open_backend(store_place(options, load_settings(os.environ)))
 
 
 def _keep_freed_memory() -> None:

@@ -466,6 +466,46 @@ static PyObject *stat_path(PyObject *Py_UNUSED(module), PyObject *argument)
     return PyBytes_FromStringAndSize((char *)packed, STAT_BYTES);
 }
 
+/* ---- what there is beyond content and stat ---- */
+
+struct extras {
+    size_t xattr_bytes;
+    uint32_t flags;
+};
+
+/* So that the caller need not ask where there is nothing. */
+static void probe(int fd, struct extras *found)
+{
+#ifdef __linux__
+    ssize_t listed = flistxattr(fd, NULL, 0);
+    if (listed < 0 && errno != EOPNOTSUPP)
+        listed = 1; /* it cannot be said: who asks for them gets the error */
+    found->xattr_bytes = listed > 0 ? (size_t)listed : 0;
+    union {
+        int bits; /* what the kernel writes, whatever its header says */
+        long room;
+    } flags = {.room = 0};
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0)
+        found->flags = (uint32_t)flags.bits & 0x6283C4FFu; /* SETTABLE of flags.py */
+#else
+    (void)fd, (void)found;
+#endif
+}
+
+static PyObject *probe_directory(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    const char *path;
+    if (take_bytes(argument, &path) < 0)
+        return NULL;
+    struct extras found = {0, 0};
+    int fd = open_to_read(path, O_DIRECTORY);
+    if (fd < 0)
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, argument);
+    probe(fd, &found);
+    close(fd);
+    return Py_BuildValue("nI", (Py_ssize_t)found.xattr_bytes, (unsigned int)found.flags);
+}
+
 /* ---- read_files ---- */
 
 struct reading {
@@ -475,8 +515,7 @@ struct reading {
     size_t start, length;    /* where the content lies in the buffer */
     int examined;            /* `stat` is filled */
     unsigned char stat[STAT_BYTES];
-    size_t xattr_bytes;
-    uint32_t flags;
+    struct extras extras;
 };
 
 /* Fills `into` with at most `size` bytes; one more is asked for in the same call, which shows growth. */
@@ -499,25 +538,6 @@ static int read_all(int fd, char *into, struct reading *file, off_t told, int *g
     }
 }
 
-/* What there is beyond content and stat, so that the caller need not ask where there is nothing. */
-static void probe_extras(int fd, struct reading *file)
-{
-#ifdef __linux__
-    ssize_t listed = flistxattr(fd, NULL, 0);
-    if (listed < 0 && errno != EOPNOTSUPP)
-        listed = 1; /* it cannot be said: who asks for them gets the error */
-    file->xattr_bytes = listed > 0 ? (size_t)listed : 0;
-    union {
-        int bits; /* what the kernel writes, whatever its header says */
-        long room;
-    } flags = {.room = 0};
-    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0)
-        file->flags = (uint32_t)flags.bits & 0x6283C4FFu; /* SETTABLE of flags.py */
-#else
-    (void)fd, (void)file;
-#endif
-}
-
 static int read_opened(int fd, char *into, struct reading *file)
 {
     struct stat st;
@@ -530,7 +550,7 @@ static int read_opened(int fd, char *into, struct reading *file)
     int grew;
     if (read_all(fd, into, file, st.st_size, &grew) < 0)
         return errno;
-    probe_extras(fd, file);
+    probe(fd, &file->extras);
     if (fstat(fd, &st) < 0)
         return errno;
     if (grew && (uint64_t)st.st_size <= file->length)
@@ -574,7 +594,7 @@ static PyObject *reading_result(const struct reading *file)
 {
     return Py_BuildValue("(inny#nI)", file->error, (Py_ssize_t)file->start, (Py_ssize_t)file->length,
                          (const char *)file->stat, (Py_ssize_t)(file->examined ? STAT_BYTES : 0),
-                         (Py_ssize_t)file->xattr_bytes, (unsigned)file->flags);
+                         (Py_ssize_t)file->extras.xattr_bytes, (unsigned)file->extras.flags);
 }
 
 static PyObject *read_files(PyObject *Py_UNUSED(module), PyObject *arguments)
@@ -796,6 +816,7 @@ done:
 static PyMethodDef functions[] = {
     {"scan_directory", scan_directory, METH_VARARGS, PyDoc_STR("The entries of a directory and their stats.")},
     {"stat_path", stat_path, METH_O, PyDoc_STR("The stat of a path.")},
+    {"probe_directory", probe_directory, METH_O, PyDoc_STR("Whether a directory has xattrs, and its flags.")},
     {"read_files", read_files, METH_VARARGS, PyDoc_STR("Read files into one buffer.")},
     {"write_files", (PyCFunction)(void (*)(void))write_files, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("Create files out of one buffer.")},

@@ -6,7 +6,6 @@ chunks that the next one reuses. Files that change or vanish meanwhile are warni
 """
 
 import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -240,7 +239,7 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
         parent=plan.base.level if plan.base else None,
         started_ns=started,
         finished_ns=time.time_ns(),
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         product_version=deployment.version,
         privilege=deployment.privilege or "",
         sets=tuple(run.sets),

@@ -9,11 +9,11 @@ a warning.
 import errno
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 from .cut import WHOLE, Cutter, suits_coarse
 from .entry import HEAD, extra, make_row, size_of, with_size
@@ -58,7 +58,26 @@ class Batch:
         return self.bytes + size <= BUFFER and len(self.files) < BATCH_FILES
 
 
-_Reading = tuple[Batch, memoryview, "Future[list[ReadResult]]"]
+class _Reading(NamedTuple):
+    """A batch that is being read."""
+
+    batch: Batch
+    buffer: memoryview
+    results: "Future[list[ReadResult]]"
+
+    def done(self) -> bool:
+        return self.results.done()
+
+
+class _Streaming(NamedTuple):
+    """A large file that was read; what is still open are its extents."""
+
+    file: Pending
+    stream: Stream
+    row: Callable[[bytes, bool], bytes]  # of the extents, and whether they are indirect
+
+    def done(self) -> bool:
+        return self.stream.done()
 
 
 class Contents:
@@ -68,7 +87,8 @@ class Contents:
         self._workers = Workers(sink)
         self._teller, self._report = teller, report
         self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
-        self._reading: deque[_Reading] = deque()
+        self._under_way: deque[_Reading | _Streaming] = deque()
+        self._batches = 0
         self.owners = SeenOwners()
 
     def __enter__(self) -> Self:
@@ -82,34 +102,43 @@ class Contents:
 
     def submit(self, batch: Batch) -> None:
         """Have a batch read in the background. Waits for a free buffer, and settles what was read meanwhile."""
-        while len(self._reading) >= self._workers.count:
+        while self._batches >= self._workers.count:  # each holds a buffer until it is settled
             self.settle()
         buffer = self._workers.take_buffer()
-        sizes = [size_of(file.stat) for file in batch.files]
-        reading = self._workers.submit(read_files, [file.path for file in batch.files], sizes, buffer)
-        self._reading.append((batch, buffer, reading))
+        self._under_way.append(_Reading(batch, buffer, self._workers.submit(_read, batch, buffer)))
+        self._batches += 1
 
     def settle(self) -> bool:
-        """Hash and claim the oldest batch that is being read, and know its rows. False when there is none.
+        """Wait for the oldest batch or large file, and know its rows. False when nothing is under way.
 
-        This runs in the calling thread on purpose: hashing releases the interpreter lock for each file, and if workers
-        did it, each release would be a struggle with the scan (measured: 45 s instead of 10 for 200,000 files).
+        Small files are hashed here, in the calling thread, on purpose: hashing releases the interpreter lock for each
+        file, and if workers did it, each release would be a struggle with the scan (measured: 45 s instead of 10 for
+        200,000 files).
         """
-        if not self._reading:
+        if not self._under_way:
             return False
-        batch, buffer, reading = self._reading.popleft()
-        results = reading.result()
+        oldest = self._under_way.popleft()
+        if isinstance(oldest, _Streaming):
+            oldest.file.row = oldest.row(*oldest.stream.finish())
+            oldest.file.known = True
+        else:
+            self._batches -= 1
+            self._settle_batch(*oldest)
+        return True
+
+    def _settle_batch(self, batch: Batch, buffer: memoryview, reading: "Future[list[ReadResult]]") -> None:
+        # A read that still stands behind other work is done here: the workers would be idle before its frames come.
+        results = _read(batch, buffer) if reading.cancel() else reading.result()
         ends, spans = self._cut(results, buffer)
         ids, frames = self._workers.sink.choose(buffer, ends)
         self._workers.write(frames, buffer)
         for file, result, (first, last) in zip(batch.files, results, spans, strict=True):
             self._finish(file, result, pack_chunks(ids[first:last], ends[first:last], result[1]))
         self._teller.read(batch.files[-1].path, ends[-1] if ends else 0)
-        return True
 
     def ready(self) -> bool:
-        """Whether the oldest batch has been read, so that `settle` would not wait."""
-        return bool(self._reading) and self._reading[0][2].done()
+        """Whether `settle` would not wait."""
+        return bool(self._under_way) and self._under_way[0].done()
 
     def finish(self) -> None:
         """Wait until everything is written. Raises what writing raised."""
@@ -148,8 +177,8 @@ class Contents:
     # ---- large files
 
     def store_large(self, file: Pending) -> None:
-        """Read and store one file, large or sparse or unsteady; returns when its row is known."""
-        file.known = True
+        """Read one file, large or sparse or unsteady, and have it stored; its row is known once it is settled."""
+        file.known = False
         try:
             fd = open_to_read(file.path)
         except OSError as error:
@@ -162,7 +191,7 @@ class Contents:
                 return
             cutter = self._coarse if suits_coarse(fd, size_of(before)) else self._cutter
             stream = Stream(self._workers, cutter, partial(self._teller.read, file.path))
-            extents, indirect = stream.store(fd, size_of(before))
+            stream.read(fd, size_of(before))
             after = stat_of(fd)
             xattrs, flags = self._capture(file, fd, after)
             more_follows = bool(os.pread(fd, 1, stream.read_end))  # it grows; or its size is no size, as in /proc
@@ -170,8 +199,13 @@ class Contents:
             if changed:
                 self._report(Warned("changed", show_path(file.path), "it changed while it was read"))
             link = None if file.alone else link_of(after)
-            more = extra(xattrs=xattrs, flags=flags, link=link, changed=changed, indirect=indirect)
-            file.row = make_row(file.path, with_size(after[: HEAD.size], stream.read_end), extents, more)
+            head = with_size(after[: HEAD.size], stream.read_end)
+
+            def row(extents: bytes, indirect: bool) -> bytes:
+                more = extra(xattrs=xattrs, flags=flags, link=link, changed=changed, indirect=indirect)
+                return make_row(file.path, head, extents, more)
+
+            self._under_way.append(_Streaming(file, stream, row))
         except OSError as error:
             self._left_out(file, error.errno or errno.EIO)
         finally:
@@ -180,6 +214,7 @@ class Contents:
     # ---- rows
 
     def _left_out(self, file: Pending, error: int) -> None:
+        file.known = True
         if error in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTSUP):
             said = Warned("vanished", show_path(file.path), "it vanished, or became something else, before it was read")
         else:
@@ -196,6 +231,10 @@ class Contents:
             return error.xattrs, error.flags
         except FileNotFoundError:
             return {}, 0  # removed after it was read: its content is whole
+
+
+def _read(batch: Batch, buffer: memoryview) -> list[ReadResult]:
+    return read_files([file.path for file in batch.files], [size_of(file.stat) for file in batch.files], buffer)
 
 
 def link_of(stat: bytes) -> tuple[int, int] | None:

@@ -33,6 +33,12 @@ _KINDS = {
 _NOT_HERE = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _NO_LINK = (*_NOT_HERE, errno.EMLINK, errno.EXDEV)
 
+# Large files do not stay in the page cache (RWF_DONTCACHE, since Linux 6.14): filling it with what nobody reads soon
+# costs more CPU than everything else here, and puts out what others read.
+_LARGE = 1 << 20
+_DONT_CACHE = 0x80
+_NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
+
 
 def create_special(target: Target, path: bytes, entry: Entry, owners: OwnerMap, problems: Problems) -> bool:
     """Make a symlink, FIFO, device or socket with its metadata. False: not possible here, and added to the problems.
@@ -116,6 +122,8 @@ class BigFile:
         self._path = path
         self._entry = entry
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # file systems let in one writer a file, and those who wait there spin
+        self._how = _DONT_CACHE if entry.size >= _LARGE else 0
         self._writers = 0
         self._ended = False
         self._directory, self._name = target.place(path)
@@ -154,7 +162,8 @@ class BigFile:
             if offset < 0 or offset + len(rest) > self._entry.size:
                 raise refused(self._path, f"bytes beyond its size of {self._entry.size}")
             while rest:
-                written = os.pwrite(self._fd, rest, offset)
+                with self._writing:
+                    written = self._write_some(rest, offset)
                 offset += written
                 rest = rest[written:]
         except OSError as error:
@@ -163,6 +172,15 @@ class BigFile:
             with self._lock:
                 self._writers -= 1
                 self._close_when_left()
+
+    def _write_some(self, data: memoryview, offset: int) -> int:
+        try:
+            return os.pwritev(self._fd, [data], offset, self._how)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FLAG or not self._how:
+                raise
+        self._how = 0
+        return os.pwritev(self._fd, [data], offset)
 
     def finish(self, owners: OwnerMap, problems: Problems) -> None:
         """Give it its metadata and its name. Nobody may be writing any more. OSError, and then it is abandoned."""

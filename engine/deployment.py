@@ -89,6 +89,17 @@ class FileSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Database:
+    """A PostgreSQL cluster, reached by libpq's own words. `max_rate` is in kB/s; `spread`: a checkpoint over minutes
+    and not at once.
+    """
+
+    dsn: str
+    max_rate: int | None = None
+    spread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """What is backed up together. `version` is that of the product, empty if not said; so is `privilege` None."""
 
@@ -98,6 +109,7 @@ class Deployment:
     privilege: Privilege | None = None
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)  # expanded values
     source: Path | None = None
+    database: Database | None = None
 
 
 class ResolvedSet(NamedTuple):

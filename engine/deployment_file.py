@@ -5,6 +5,8 @@
     [defaults]        the options of a file set   where the file set does not give its own
     [file-sets.NAME]  paths, and the options      exclude, one-file-system, skip-sockets, skip-caches,
                                                   skip-changed-within (seconds), skip-patterns
+    [postgres]        dsn, max-rate, checkpoint   a cluster that is backed up with them: libpq's own words, kB/s, and
+                                                  "fast" or "spread"
 
 A table for each file set, and not `[[file-set]]`, because TOML then sees to it that names are unique, and because a
 file can change one key of one file set of a preset.
@@ -18,14 +20,14 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .deployment import Deployment, FileSet, Privilege, absolute_path, name_mistake
+from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
 from .presets import PRESETS
 from .toml_table import Table, first_with, read_toml
 from .variables import NAME, ExpansionError, did_you_mean, expand, expand_home, resolve_variables
 
-_TOP = ("name", "version", "privilege", "preset", "variables", "defaults", "file-sets")
+_TOP = ("name", "version", "privilege", "preset", "variables", "defaults", "file-sets", "postgres")
 _OPTIONS = ("exclude", "one-file-system", "skip-sockets", "skip-caches", "skip-changed-within", "skip-patterns")
 _PRIVILEGES: Mapping[str, Privilege] = {"privileged": "privileged", "unprivileged": "unprivileged"}
 
@@ -54,7 +56,8 @@ def parse_deployment(text: str, source: Path | None = None, variables: Mapping[s
     values = _variables(top, preset, variables or {})
     folder = os.path.abspath(os.fsencode(source.parent if source else "."))
     file_sets = tuple(_file_sets(top, preset, values, folder))
-    return Deployment(name, file_sets, top.string("version"), privilege, values, source)
+    database = _database(top, values)
+    return Deployment(name, file_sets, top.string("version"), privilege, values, source, database)
 
 
 def _name(top: Table) -> str:
@@ -102,6 +105,26 @@ def _variables(top: Table, preset: Table, given: Mapping[str, str]) -> dict[str,
         raise own.error(str(error), error.variable, hint=error.hint) from None
 
 
+def _database(top: Table, values: Mapping[str, str]) -> Database | None:
+    if "postgres" not in top:
+        return None
+    from .postgres.backup_command import MAX_RATE
+
+    table = top.table("postgres")
+    table.refuse_unknown(("dsn", "max-rate", "checkpoint"))
+    try:
+        dsn = expand(table.string("dsn"), values)
+    except ExpansionError as error:
+        raise table.error(str(error), "dsn", hint=error.hint) from None
+    checkpoint = table.string("checkpoint") or "fast"
+    if checkpoint not in ("fast", "spread"):
+        raise table.error(f"'{checkpoint}' is no kind of checkpoint", "checkpoint", hint="write 'fast' or 'spread'")
+    rate = table.number("max-rate")
+    if rate is not None and not MAX_RATE[0] <= rate <= MAX_RATE[1]:
+        raise table.error(f"servers take {MAX_RATE[0]} to {MAX_RATE[1]} kB/s", "max-rate")
+    return Database(dsn, rate, checkpoint == "spread")
+
+
 def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: bytes) -> Iterator[FileSet]:
     if isinstance(top.entries.get("file-sets"), list):
         raise top.error("must be tables with a name", "file-sets", hint="write [file-sets.NAME] for each file set")
@@ -109,7 +132,7 @@ def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: byt
     defaults.refuse_unknown(_OPTIONS)
     _check_options(defaults, values)
     names = dict.fromkeys((*theirs.entries, *own.entries))
-    if not names:
+    if not names and "postgres" not in top:
         hint = 'write [file-sets.NAME] with paths = ["..."]'
         raise top.error("no file sets: nothing would be backed up", "file-sets", hint=hint)
     for name in names:

@@ -8,11 +8,11 @@ It promises nothing that they do not: nothing is synced, and a signal is seen on
 from .files_plain import HEAD_BYTES, STAT, Listing, open_to_read, short_path, stat_of, unexamined
 
 try:
-    from ._files import read_files, scan_directory, stat_path, write_files
+    from ._files import probe_directory, read_files, scan_directory, stat_path, write_files
 
     COMPILED = True
 except ImportError:
-    from .files_plain import read_files, scan_directory, stat_path
+    from .files_plain import probe_directory, read_files, scan_directory, stat_path
     from .files_plain_write import write_files
 
     COMPILED = False
@@ -23,6 +23,7 @@ __all__ = [
     "STAT",
     "Listing",
     "open_to_read",
+    "probe_directory",
     "read_files",
     "scan_directory",
     "short_path",

@@ -73,6 +73,15 @@ def stat_path(path: bytes, /) -> bytes:
         raise OSError(error.errno, error.strerror, path) from None
 
 
+def probe_directory(path: bytes, /) -> tuple[int, int]:
+    """(xattr_bytes, flags) of a directory, as read_files says of a file. Raises OSError where it cannot be opened."""
+    fd = open_to_read(path, os.O_DIRECTORY)
+    try:
+        return _xattr_bytes(fd), _flags(fd)
+    finally:
+        os.close(fd)
+
+
 def stat_of(fd: int) -> bytes:
     """The stat of an open file, as in a listing."""
     return _pack(os.fstat(fd))

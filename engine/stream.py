@@ -1,5 +1,5 @@
 """Large and sparse files: read and cut by the calling thread, buffer by buffer, while the workers hash, compress and
-seal.
+seal. Reading is one step and waiting for the workers another, so that the next file is read meanwhile.
 
 Rule: a content is cut as one, across buffers; holes are kept as holes where the file system says where they are. Memory
 does not grow with the content: extents go into an ExtentList as their chunks are stored.
@@ -38,8 +38,8 @@ class Stream:
         self._on_read = on_read
         self.read_end = 0  # the size of the content as it was read, holes included
 
-    def store(self, fd: int, size: int) -> tuple[bytes, bool]:
-        """Store `size` bytes of an open file; packed extents for its row, and whether they are of the extent list."""
+    def read(self, fd: int, size: int) -> None:
+        """Read `size` bytes of an open file, and give them to the workers. `read_end` is right afterwards."""
         at = 0
         for start, end in _data_ranges(fd, size):
             if start > at:
@@ -52,6 +52,13 @@ class Stream:
                 self._parts.append(hole(size - at))
             at = size
         self.read_end = at
+
+    def done(self) -> bool:
+        """Whether `finish` would not wait."""
+        return all(isinstance(part, bytes) or part[0].done() for part in self._parts)
+
+    def finish(self) -> tuple[bytes, bool]:
+        """Wait for the workers: packed extents for the row, and whether they are of the extent list."""
         self._collect(wait=True)
         return self._extents.finish()
 

@@ -16,7 +16,6 @@ moves away meanwhile is found again: what is still written to it goes with it.
 
 import itertools
 import os
-import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -48,7 +47,7 @@ class Target:
     ) -> None:
         os.makedirs(root, exist_ok=True)
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        run = secrets.token_hex(8).encode()
+        run = os.urandom(8).hex().encode()
         self.terms = Terms(root, frozenset(roots), replace, os.fpathconf(fd, "PC_NAME_MAX"), run)
         self._numbers = itertools.count()
         self._lock = threading.Lock()

@@ -79,6 +79,13 @@ class Table:
             raise self.error("must be a number of seconds, 0 or more", key)
         return int(value * 1_000_000_000)
 
+    def number(self, key: str) -> int | None:
+        """A whole number, or None if absent."""
+        value = self.entries.get(key)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        raise self.error(f"must be a whole number, not {_word(value)}", key)
+
     def table(self, key: str) -> "Table":
         """The table below a key."""
         value = self.entries.get(key, {})

@@ -7,6 +7,7 @@ what is not known yet waits in a queue, of at most WAITING entries. Files of one
 import os
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
@@ -27,7 +28,7 @@ from .entry import (
     size_of,
 )
 from .events import Report, Warned, show_path
-from .files import short_path, stat_path
+from .files import probe_directory, short_path, stat_path
 from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError
@@ -190,8 +191,7 @@ class SetWalk:
             if kind == SYMLINK:
                 with short_path(path) as (directory, name):
                     target = os.readlink(name, dir_fd=directory)
-            xattrs, flags = capture_anywhere(path, stat)
-            self._owners.add_acls(xattrs)
+            xattrs, flags = self._extras(path, stat, kind)
         except MetadataError as error:
             xattrs, flags = error.xattrs, error.flags
             self._report(Warned("metadata", show_path(path), str(error)))
@@ -202,6 +202,17 @@ class SetWalk:
         self._emit(
             path, make_row(path, stat[: HEAD.size], b"", extra(target=target, xattrs=xattrs, flags=flags, link=link))
         )
+
+    def _extras(self, path: bytes, stat: bytes, kind: int) -> tuple[dict[bytes, bytes], int]:
+        """The extended attributes and the flags. Raises MetadataError, OSError."""
+        if kind == DIRECTORY:
+            with suppress(OSError):  # what is wrong shows below
+                xattr_bytes, flags = probe_directory(path)
+                if not xattr_bytes:
+                    return {}, flags
+        xattrs, flags = capture_anywhere(path, stat)
+        self._owners.add_acls(xattrs)
+        return xattrs, flags
 
     # ---- rows in order
 
@@ -240,7 +251,9 @@ class SetWalk:
                 if first.twin is not None and first.twin.row is not None:
                     first.row = _renamed(first.twin.row, first.twin.path, first.path)
                 elif first.twin is not None:  # the other name went, or could not be read, before this one's turn
+                    first.twin = None
                     self._contents.store_large(first)
+                    continue
                 if first.row is not None:
                     self._add(first.path, first.row)
                 else:

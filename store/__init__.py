@@ -4,40 +4,82 @@ Words: a *chunk* is a run of plaintext bytes, known by its keyed id. A *frame* i
 A *pack* is an immutable object of frames with a sealed footer. An *index segment* is a sorted table from chunk id to
 place. A *session* is one writer at work. A *root* is the commit of a backup. A *backend* is where objects live.
 
-This module is the layer's front door: other layers import from here and from nowhere deeper.
+This module is the layer's front door: other layers import from here and from nowhere deeper. What it names is loaded
+when it is first asked for, so that the slow derivation of a key can begin before the rest is there.
 """
 
-from .backend import Backend, ObjectInfo, open_backend
-from .check import Fault, check_small_objects, fault_of, raise_if_away
-from .chunk_table import ChunkTable, footer_keys
-from .config import Config
-from .dry import DryWriter
-from .envelope import ObjectKind, disclose, enclose
-from .errors import (
-    BackendError,
-    Corrupt,
-    NewerFormat,
-    NoKey,
-    NotAStore,
-    ObjectExists,
-    ObjectMissing,
-    SiltError,
-    StoreError,
-    StoreFull,
-    WrongKey,
-)
-from .frame import FRAME_SIZE, NewFrame
-from .ids import ChunkId, PackName, Place, chunk_id, pack_object
-from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
-from .pack import Footer, FrameInfo
-from .pack_list import PackList, listed_packs
-from .parallel import in_parallel
-from .reader import list_packs
-from .scrub import PackReport, PackScrubber
-from .segment_scan import SegmentScan
-from .store import Store
-from .verified import VerifiedNotes
-from .writer import Writer
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .backend import Backend, ObjectInfo, open_backend
+    from .check import Fault, check_small_objects, fault_of, raise_if_away
+    from .chunk_table import ChunkTable, footer_keys
+    from .config import Config
+    from .dry import DryWriter
+    from .envelope import ObjectKind, disclose, enclose
+    from .errors import (
+        BackendError,
+        Corrupt,
+        NewerFormat,
+        NoKey,
+        NotAStore,
+        ObjectExists,
+        ObjectMissing,
+        SiltError,
+        StoreError,
+        StoreFull,
+        WrongKey,
+    )
+    from .frame import FRAME_SIZE, NewFrame
+    from .ids import ChunkId, PackName, Place, chunk_id, pack_object
+    from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
+    from .opening import unlock
+    from .pack import Footer, FrameInfo
+    from .pack_list import PackList, listed_packs
+    from .parallel import in_parallel
+    from .reader import list_packs
+    from .scrub import PackReport, PackScrubber
+    from .segment_scan import SegmentScan
+    from .store import Store
+    from .verified import VerifiedNotes
+    from .writer import Writer
+
+_FROM = {
+    "backend": ("Backend", "ObjectInfo", "open_backend"),
+    "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
+    "chunk_table": ("ChunkTable", "footer_keys"),
+    "config": ("Config",),
+    "dry": ("DryWriter",),
+    "envelope": ("ObjectKind", "disclose", "enclose"),
+    "errors": (
+        "BackendError",
+        "Corrupt",
+        "NewerFormat",
+        "NoKey",
+        "NotAStore",
+        "ObjectExists",
+        "ObjectMissing",
+        "SiltError",
+        "StoreError",
+        "StoreFull",
+        "WrongKey",
+    ),
+    "frame": ("FRAME_SIZE", "NewFrame"),
+    "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
+    "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
+    "opening": ("unlock",),
+    "pack": ("Footer", "FrameInfo"),
+    "pack_list": ("PackList", "listed_packs"),
+    "parallel": ("in_parallel",),
+    "reader": ("list_packs",),
+    "scrub": ("PackReport", "PackScrubber"),
+    "segment_scan": ("SegmentScan",),
+    "store": ("Store",),
+    "verified": ("VerifiedNotes",),
+    "writer": ("Writer",),
+}
+_MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
     "FRAME_SIZE",
@@ -89,4 +131,13 @@ __all__ = [
     "pack_object",
     "parse_key_file",
     "raise_if_away",
+    "unlock",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'siltstone.store' has no attribute '{name}'")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

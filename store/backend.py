@@ -18,6 +18,9 @@ from .errors import BackendError
 
 Buffer = bytes | bytearray | memoryview
 
+# Large reads are quickest at offsets, of lengths, and into addresses that are multiples of this.
+BLOCK = 4096
+
 # A leading dot is kept for temporaries and for what file servers put in folders (.nfs0001, .snapshot); lost+found, at
 # the top of many file systems, is no name either. 255 bytes: the longest file name that Linux file systems have.
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}")

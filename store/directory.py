@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from .backend import PART, Buffer, ObjectInfo, check_name, check_prefix
+from .direct import read_into
 from .durable import TEMPORARY, DurableFiles, make_folders
 from .errors import BackendError, NotAStore, ObjectExists, ObjectMissing, StoreFull
 
@@ -82,10 +83,7 @@ class DirectoryBackend:
 
     def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
         with self._opened(name) as (file, _):
-            done = 0
-            while done < len(buffer) and (count := os.preadv(file, [buffer[done:]], offset + done)):
-                done += count
-            return done
+            return read_into(file, buffer, offset)
 
     def view(self, name: str) -> memoryview:
         with self._opened(name) as (file, size):

@@ -12,11 +12,11 @@ flock, no atime and no clock, and never removes a folder.
 import errno
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from .backend import Buffer
+from .direct import write_blocks
 
 TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
 
@@ -97,7 +97,7 @@ class DurableFiles:
             return self._write(folder, pieces)
 
     def _write(self, folder: str, pieces: Sequence[Buffer]) -> str:
-        temporary = f"{folder}.tmp-{secrets.token_hex(8)}"
+        temporary = f"{folder}.tmp-{os.urandom(8).hex()}"
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._root)
         try:
             try:
@@ -169,6 +169,8 @@ def sync_folder(folder: str, *, dir_fd: int | None = None) -> None:
 def write_all(file: int, pieces: Sequence[Buffer]) -> None:
     """Write the pieces without joining them (a pack is 32 MiB of frames), through short writes."""
     views = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
+    if views:
+        views[0] = views[0][write_blocks(file, views[0]) :]
     first = 0
     while first < len(views):
         done = os.writev(file, views[first : first + _IOV_MAX])

@@ -10,7 +10,6 @@ names yet.
 """
 
 import os
-import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class Lease:
 
 def _owner() -> dict[str, str | int]:
     return {
-        "host": f"{socket.gethostname()} {_line('/etc/machine-id')}",  # two machines may be called localhost
+        "host": f"{os.uname().nodename} {_line('/etc/machine-id')}",  # two machines may be called localhost
         "boot": _line("/proc/sys/kernel/random/boot_id"),
         "pids": _pid_namespace(),
         "pid": os.getpid(),

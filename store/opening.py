@@ -68,7 +68,7 @@ def _refuse_occupied(backend: Backend) -> None:
             )
 
 
-def open_store(backend: Backend, secret: Secret | None) -> OpenStore:
+def unlock(backend: Backend, secret: Secret | None) -> OpenStore:
     """Open the store with a secret. Raises NotAStore, NewerFormat, NoKey, WrongKey, Corrupt."""
     config = read_config(backend)
     if not config.encrypted:

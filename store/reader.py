@@ -1,8 +1,7 @@
 """Reading packs: footers, session keys, frames.
 
 Rule: what leaves here was authenticated, decompressed, and compared with its chunk ids; anything else is Corrupt, with
-the pack and the frame. Frames of one call are read in ascending order, neighbours in one request, through buffers that
-live as long as the call.
+the pack and the frame. Frames of one call are read in ascending order, neighbours in one request, through a workspace.
 """
 
 import threading
@@ -19,6 +18,7 @@ from .index import Index
 from .opening import OpenStore
 from .pack import TAIL_READ, Footer, KeySlot, decode_end, decode_footer, end_length
 from .seal import Sealer, Tampered, sealer_for
+from .workspace import Workspaces
 
 # Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP.
 RUN = 4 << 20
@@ -33,6 +33,7 @@ class PackReader:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
+        self.workspaces = Workspaces(store.backend, store.ring.id_key)
         self._sealers: dict[bytes, Sealer] = {}
         self._footers: OrderedDict[PackName, Footer] = OrderedDict()
         self._footer_chunks = 0
@@ -84,19 +85,20 @@ class PackReader:
 
         Raises ObjectMissing when the pack is gone and Corrupt at the first damaged frame.
         """
-        footer = self.footer(pack)
-        opener, name = FrameOpener(self._store.ring.id_key), pack_object(pack)
-        buffer = bytearray(0)
-        for run in _runs(footer, sorted(frames)):
-            start = footer.frames[run[0]].offset
-            size = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored - start
-            if size > len(buffer):
-                buffer = bytearray(size)
-            got = self._store.backend.get_into(name, start, memoryview(buffer)[:size])
-            for number in run:
-                yield number, self._open(footer, number, memoryview(buffer)[:got], start, opener)
+        footer, name = self.footer(pack), pack_object(pack)
+        with self.workspaces.borrow() as workspace:
+            for run in _runs(footer, sorted(frames)):
+                start = footer.frames[run[0]].offset
+                stop = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored
+                data = workspace.read(name, start, stop)
+                for number in run:
+                    yield number, self.open_frame(footer, number, data, start, workspace.opener)
 
-    def _open(self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener) -> memoryview:
+    def open_frame(self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener) -> memoryview:
+        """The plaintext of a frame, valid while `opener` opens no other; `data`: the pack's bytes from `start`.
+
+        Raises Corrupt.
+        """
         frame, name = footer.frames[number], pack_object(footer.pack)
         sealed = data[frame.offset - start : frame.offset - start + frame.stored]
         try:
@@ -104,16 +106,6 @@ class PackReader:
             return opener.open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths)
         except Tampered:
             raise Corrupt(name, f"damaged, {len(frame.ids)} chunks in it are concerned", frame=number) from None
-
-    def open_all(self, pack: PackName, data: memoryview) -> Iterator[tuple[int, Corrupt | None]]:
-        """Open every frame of a pack that was read whole: (number, None), or (number, what is wrong)."""
-        footer, opener = self.footer(pack), FrameOpener(self._store.ring.id_key)
-        for number in range(len(footer.frames)):
-            try:
-                self._open(footer, number, data, 0, opener)
-                yield number, None
-            except Corrupt as error:
-                yield number, error
 
     def adopt_unindexed(self, index: Index) -> Iterator[PackName]:
         """Make the chunks of packs that no sound index segment names findable again; each pack as it is done, so that

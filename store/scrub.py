@@ -6,21 +6,18 @@ Measured on two cores: runs of 8 MiB are as quick as the whole pack at once, and
 8 MiB a thread, whatever the size of packs.
 """
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import mmap
 
 from blake3 import blake3
 
 from .check import fault_of, raise_if_away
 from .errors import BackendError, Corrupt, ObjectMissing
-from .frame import FrameOpener
 from .ids import PackName, pack_object
 from .opening import OpenStore
 from .pack import Footer
 from .reader import PackReader
-from .seal import Tampered
+from .workspace import Workspace
 
 RUN = 8 << 20
 
@@ -37,70 +34,53 @@ class PackReport:
 
 
 class PackScrubber:
-    """Checks packs. Any thread may call it; each has buffers of its own, which live as long as the thread."""
+    """Checks packs. Any thread may call it."""
 
     def __init__(self, store: OpenStore, reader: PackReader) -> None:
         self._store, self._reader = store, reader
-        self._local = threading.local()
 
     def check(self, pack: PackName) -> PackReport:
         """Read the pack whole. Raises BackendError when the storage is away, NoKey when this host may not read."""
         name = pack_object(pack)
         try:
             footer = self._reader.footer(pack)
-            return self._check(footer)
+            with self._reader.workspaces.borrow() as workspace:
+                return self._check(footer, workspace)
         except (Corrupt, ObjectMissing, BackendError) as error:
             return PackReport(pack, 0, fault_of(name, error, self._store.backend).error, unreadable=True)
 
-    def _check(self, footer: Footer) -> PackReport:
+    def _check(self, footer: Footer, workspace: Workspace) -> PackReport:
         hasher, at = blake3(), 0
         bad: list[int] = []
         unread = ""
         for run, stop in _runs(footer):
-            data = self._buffer(stop - at)
             try:
-                got = self._store.backend.get_into(pack_object(footer.pack), at, data)
-                hasher.update(data[:got])
-                bad += [number for number in run if not self._opens(footer, number, data[:got], at)]
+                data = workspace.read(pack_object(footer.pack), at, stop)
+                hasher.update(data)
+                bad += [number for number in run if not self._opens(footer, number, data, at, workspace)]
             except BackendError as error:
                 raise_if_away(self._store.backend)
                 unread = unread or str(error)
-                bad += [number for number in run if not self._reads(footer, number)]
+                bad += [number for number in run if not self._reads(footer, number, workspace)]
             at = stop
         whole = not unread and hasher.hexdigest() == footer.pack
         return PackReport(footer.pack, footer.size, _verdict(footer, bad, unread, whole=whole), tuple(bad))
 
-    def _opens(self, footer: Footer, number: int, data: memoryview, start: int) -> bool:
-        frame = footer.frames[number]
-        sealed = data[frame.offset - start : frame.offset - start + frame.stored]
-        sealer = self._reader.sealer(pack_object(footer.pack), footer.keys[frame.key_slot])
+    def _opens(self, footer: Footer, number: int, data: memoryview, start: int, workspace: Workspace) -> bool:
         try:
-            self._opener().open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths)
-        except Tampered:
+            self._reader.open_frame(footer, number, data, start, workspace.opener)
+        except Corrupt:
             return False
         return True
 
-    def _reads(self, footer: Footer, number: int) -> bool:
+    def _reads(self, footer: Footer, number: int, workspace: Workspace) -> bool:
         """Whether a frame can be read by itself, where the run around it cannot."""
         frame = footer.frames[number]
-        data = self._buffer(frame.stored)
         try:
-            got = self._store.backend.get_into(pack_object(footer.pack), frame.offset, data)
+            data = workspace.read(pack_object(footer.pack), frame.offset, frame.offset + frame.stored)
         except (BackendError, ObjectMissing):
             return False
-        return self._opens(footer, number, data[:got], frame.offset)
-
-    def _buffer(self, size: int) -> memoryview:
-        buffer: memoryview | None = getattr(self._local, "buffer", None)
-        if buffer is None or len(buffer) < size:
-            buffer = self._local.buffer = memoryview(mmap(-1, max(size, RUN)))
-        return buffer[:size]
-
-    def _opener(self) -> FrameOpener:
-        opener: FrameOpener | None = getattr(self._local, "opener", None)
-        if opener is None:
-            opener = self._local.opener = FrameOpener(self._store.ring.id_key)
-        return opener
+        return self._opens(footer, number, data, frame.offset, workspace)
 
 
 def _runs(footer: Footer) -> Iterator[tuple[list[int], int]]:

@@ -16,7 +16,7 @@ from .errors import Corrupt, ObjectMissing
 from .ids import ChunkId, PackName, Place, pack_object
 from .index import Index
 from .keys import KeyRing, Secret
-from .opening import OpenStore, init_store, open_store
+from .opening import OpenStore, init_store, unlock
 from .pack import Footer
 from .reader import PackReader
 from .root import read_root, root_names
@@ -47,8 +47,8 @@ class Store:
 
     @classmethod
     def open(cls, backend: Backend, secret: Secret | None) -> "Store":
-        """Open a store: see opening.open_store."""
-        return cls(open_store(backend, secret))
+        """Open a store: see opening.unlock."""
+        return cls(unlock(backend, secret))
 
     @property
     def backend(self) -> Backend:

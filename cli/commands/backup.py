@@ -18,7 +18,7 @@ from ..deploying import deployment_from_file, deployment_from_paths
 from ..exits import Exit
 from ..figures import counted
 from ..mistake import Mistake
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..settings import load_settings
 from ..summary import summary
@@ -69,13 +69,14 @@ def command(
     store before), stored_bytes (what that became in the store).
     """
     check_compression(compression)
+    opening = Opening(options)
     if paths:
         _refuse({"-c": file, "-D": definitions}, "with paths")
         deployment = deployment_from_paths(paths, name, exclude)
     else:
         _refuse({"--name": name, "--exclude": exclude}, "without paths")
         deployment = deployment_from_file(file, definitions, load_settings(os.environ))
-    return _back_up(options, deployment, kind, dry_run=dry_run, compression=compression)
+    return _back_up(options, opening, deployment, kind, dry_run=dry_run, compression=compression)
 
 
 def _refuse(given: dict[str, object], where: str) -> None:
@@ -86,18 +87,18 @@ def _refuse(given: dict[str, object], where: str) -> None:
 
 def _back_up(
     options: Options,
+    opening: Opening,
     deployment: "Deployment",
     kind: Literal["auto", "full", "incr", "diff"],
     *,
     dry_run: bool,
     compression: str | None,
 ) -> int:
-    from ..reporter import make_reporter
-
-    store = open_store(options, needing="backup")
-
     from siltstone.engine import back_up
 
+    from ..reporter import make_reporter
+
+    store = opening.store()
     with make_reporter(options) as reporter:
         result = back_up(store, deployment, kind=kind, dry_run=dry_run, compression=compression, report=reporter.report)
     answer(options, _record(result), _lines(result))

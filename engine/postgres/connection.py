@@ -71,7 +71,7 @@ class Connection:
     def query(self, command: str, *, timeout: float | None = QUERY_TIMEOUT) -> list[Row]:
         """The rows that one command answers, every value as text or None; of several row sets the last.
 
-        Raises PostgresError, and ServerAway also when the answer takes longer than `timeout` seconds (None: for ever).
+        Raises PostgresError, ServerAway, and Silent when it takes longer than `timeout` seconds (None: for ever).
         """
         self.send(command)
         rows: list[Row] = []
@@ -112,7 +112,7 @@ class Connection:
     def copy_data(self, timeout: float | None = None) -> memoryview | None:
         """The next message of a COPY, or None at its end or where it broke off: result() then says which.
 
-        `timeout` bounds the silence before it. Raises ServerAway.
+        `timeout` bounds the silence before it, in seconds. Raises ServerAway, and of its kind Silent when that is over.
         """
         try:
             size, data = self._pg.get_copy_data(1)

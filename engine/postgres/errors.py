@@ -26,6 +26,10 @@ class ServerAway(PostgresError):
     """The server cannot be reached, or the connection to it broke: the same may succeed later."""
 
 
+class Silent(ServerAway):
+    """Nothing came within the time given. The connection is as it was: who streams may go on waiting."""
+
+
 class Malformed(EngineError):
     """Bytes of a server or of a data directory are not what they should be. `name` is the thing they belong to."""
 
@@ -72,7 +76,7 @@ class _Case(NamedTuple):
 # The first that is found counts: what the last host of a list said matters less than a wrong password at the first.
 _CONNECTING = (
     _Case("password authentication failed|no password supplied", "28P01", _PASSWORD),
-    _Case(r"no pg_hba\.conf entry.*no encryption", "28000", _tls_or_hba),
+    _Case(r"no pg_hba\.conf entry.*(no encryption|SSL off)", "28000", _tls_or_hba),
     _Case(r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28000", _hba),
     _Case("must be superuser or replication role|denied to start WAL sender", NO_RIGHT, _role),
     _Case('role ".*" does not exist', "28000", "name another user in the dsn, or create the role"),

@@ -2,7 +2,8 @@
 
 Rule: paths are bytes, relative to the data directory, tablespaces below pg_tblspc/<oid>/. What is left out is exactly
 what the server's own base backup leaves out (sendDir in src/backend/backup/basebackup.c, 13 to 18), so that a directory
-read here and one sent by the server give the same manifest. Nothing here looks at a disk.
+read here and one sent by the server give the same manifest. The server also leaves out, with a warning, what is neither
+file nor folder; symbolic links count as folders for pg_wal and in pg_tblspc alone. Nothing here looks at a disk.
 """
 
 import re

@@ -8,7 +8,7 @@ import select
 import time
 from collections.abc import Sequence
 
-from .errors import ServerAway
+from .errors import Silent
 
 READ = select.POLLIN
 WRITE = select.POLLOUT
@@ -44,8 +44,8 @@ def wait_any(fds: Sequence[int], events: int, seconds: float) -> list[int]:
 
 
 def wait_for_server(socket: int, events: int, deadline: Deadline) -> int:
-    """The same, and ServerAway when the deadline has passed."""
+    """The same, but Silent is raised when the deadline has passed."""
     ready = wait(socket, events, deadline)
     if not ready:
-        raise ServerAway(f"the server gave no answer within {deadline.seconds:g} seconds")
+        raise Silent(f"the server gave no answer within {deadline.seconds:g} seconds")
     return ready

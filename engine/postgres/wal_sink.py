@@ -1,7 +1,7 @@
 """Where received WAL goes: the few verbs between the receiver of a stream and what stores it.
 
-Rule: the receiver calls from one thread, in the order begin, write ..., leave, history, begin, ...; `flushed` decides
-what the server may throw away. A sink that cannot store says so by having no room, or raises; it never drops bytes.
+Rule: the receiver calls from one thread, in the order begin, write..., leave, history, begin, ...; `flushed` says what
+the server may throw away. A sink that cannot store says so by having no room, or raises; it never drops bytes.
 Nothing is stored here.
 """
 

@@ -1,7 +1,6 @@
 """A backup: what is compared with what, what is read again, what a level says of itself; dry runs tell the truth."""
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,7 +62,7 @@ def test_what_a_level_says_of_itself(place: Place) -> None:
     level = back_up(place.open(), deployment, report=place.events.append).level
     assert level is not None
     assert started <= level.started_ns <= level.finished_ns <= time.time_ns()
-    assert (level.host, level.product_version, level.privilege) == (socket.gethostname(), "7.1", "privileged")
+    assert (level.host, level.product_version, level.privilege) == (os.uname().nodename, "7.1", "privileged")
     (files,) = level.sets
     assert (files.name, files.roots, files.entries, files.files, files.bytes) == (
         "files", (os.fsencode(place.tree),), 6, 3, 3000,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import Warned, back_up, content, entries, list_levels
+from siltstone.engine import Warned, back_up, content, entries, list_levels, walk
 from siltstone.engine import backup as module
 from siltstone.engine.entry import order_key
 from siltstone.engine.exclude import SkipRules
@@ -188,6 +188,7 @@ def test_metadata_that_cannot_be_read_is_told_whatever_it_is_called(
 ) -> None:
     """Names of attributes are bytes: what Python makes of them is no text that a root could hold."""
     (place.tree / "folder").mkdir()
+    monkeypatch.setattr(walk, "probe_directory", lambda path: (1, 0))
 
     def refuse(*_: object, **__: object) -> None:
         raise MetadataError(f"not all: user.{os.fsdecode(b'caf' + bytes([0xE9]))}", {b"user.\xe9": b"1"}, 0)

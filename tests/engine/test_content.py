@@ -92,7 +92,8 @@ def test_a_stream_is_cut_as_one(tmp_path: Path, size: int, kind: str) -> None:
     with Workers(sink) as workers, path.open("rb") as file:
         read: list[int] = []
         stream = Stream(workers, Cutter(7), read.append)
-        packed, indirect = stream.store(file.fileno(), len(content))
+        stream.read(file.fileno(), len(content))
+        packed, indirect = stream.finish()
         assert not indirect
         assert (sum(read), stream.read_end) == (len(content), len(content))
     ids = [ChunkId(packed[at : at + 32]) for at in range(0, len(packed), 40)]

@@ -55,7 +55,7 @@ MISTAKES: list[tuple[str, int | None, str | None, str, str]] = [
     ('name = "x"\nfile-sets = 3\n', 2, "file-sets", "must be a table", ""),
     ('name = "x"\n[file-sets]\nf = "/x"\n', 3, "file-sets.f", "must be a table", ""),
     ('name = "x"\n[file-set.f]\npaths = ["/x"]\n', 2, "file-set", "not known", "'file-sets'"),
-    ('name = "x"\n[postgres]\nhost = "db"\n' + SETS, 2, "postgres", "not known", "known here: "),
+    ('name = "x"\n[database]\nhost = "db"\n' + SETS, 2, "database", "not known", "known here: "),
     ('name = "x"\n[file-sets."a/b"]\npaths = ["/x"]\n', 2, "file-sets.a/b", "1 to 64 letters", ""),
     ('name = "x"\n[file-sets.f]\npahts = ["/x"]\n', 3, "file-sets.f.pahts", "not known", "'paths'"),
     ('name = "x"\n[file-sets.f]\nexclude = ["x"]\n', 2, "file-sets.f", "no paths", "paths ="),

@@ -10,10 +10,10 @@ import json
 import os
 import random
 import shutil
-import socket
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 from unittest.mock import patch
 
@@ -48,7 +48,10 @@ def main() -> None:
         sys.exit(f"{FORMAT} is there already")
     FORMAT.mkdir()
     KEY_FILE.write_text(make_key_file())
-    with patch.object(socket, "gethostname", lambda: "golden"), patch.object(lease_module, "_owner", lambda: OWNER):
+    with (
+        patch.object(os, "uname", lambda: SimpleNamespace(nodename="golden")),
+        patch.object(lease_module, "_owner", lambda: OWNER),
+    ):
         for name, (encrypted, compression) in STORES.items():
             make(FORMAT / name, encrypted=encrypted, compression=compression)
 

@@ -1,7 +1,8 @@
 """A server that holds something of everything, and does nothing: what a base backup of it must be is known to the byte.
 
 In it: two tablespaces, unlogged tables in both kinds of place, leftovers of temporary files and relations, files that
-a server never sends, a name that is not UTF-8, and relations of several segments would be (1 GiB is too slow to make).
+a server never sends, also in folders where nobody expects them, and a name that is not UTF-8. There is no relation of
+several segments: a gigabyte takes too long.
 """
 
 import os
@@ -15,6 +16,7 @@ LEFTOVERS = (
     "base/pgsql_tmp/pgsql_tmp123.0",
     "base/{db}/t3_16999",
     "base/{db}/t3_16999_fsm",
+    "base/{db}/t3_16999.1",
     "base/{db}/pg_internal.init.99",
     "pg_stat_tmp/db_0.stat",
     "pg_replslot/left/state",
@@ -23,8 +25,11 @@ LEFTOVERS = (
     "current_logfiles.tmp",
     "backup_label",
     "backup_manifest",
+    "own/postmaster.pid",
+    "own/pg_serial/0001",
+    "own/pgsql_tmp.d/1",
 )
-KEPT = ("backup_label.old", "own/notes.txt", "base/{db}/16999.unknown")
+KEPT = ("backup_label.old", "own/notes.txt", "own/pg_wal/1", "base/{db}/16999.unknown", "global/t3_1")
 STRANGE = b"own/caf\xe9\xff"
 
 

@@ -10,7 +10,9 @@ from siltstone.engine.postgres.backup_command import BackupOptions, backup_comma
 from siltstone.engine.postgres.backup_label import parse_backup_label, parse_tablespace_map
 from siltstone.engine.postgres.base_backup import upload_manifest
 from siltstone.engine.postgres.connection import Connection, connect
+from siltstone.engine.postgres.control import State, parse_control
 from siltstone.engine.postgres.errors import PostgresError
+from siltstone.engine.postgres.facts import server_facts
 from siltstone.engine.postgres.layout import CONTROL, WAL_FOLDERS, init_fork, is_emptied, is_left_out, relation_file
 from siltstone.engine.postgres.server_manifest import read_manifest
 from siltstone.engine.postgres.tar_stream import Kind
@@ -185,7 +187,14 @@ class TestStandby:
             standby.configure(f"primary_conninfo = '{quiet.server.dsn().replace(chr(39), chr(39) * 2)}'")
             standby.start()
             with connect(standby.dsn(), replication=True) as connection:
+                facts = server_facts(connection)
                 copied = receive(connection)
+            control = parse_control(copied.contents[CONTROL])
+            assert facts.in_recovery
+            assert facts.xlog_position >= control.minimum_recovery_point >= control.checkpoint > 0
+            assert (control.state, control.minimum_recovery_timeline) == (State.IN_ARCHIVE_RECOVERY, 1)
+            assert copied.ended is not None
+            assert copied.ended.lsn >= control.minimum_recovery_point
             label = parse_backup_label(copied.contents[b"backup_label"])
             assert label.taken_from == "standby"
             assert b"standby.signal" in copied.contents
@@ -213,6 +222,13 @@ class TestIncremental:
             assert (label.incremental_lsn, label.incremental_timeline) == (full.started.lsn, 1)
             size = sum(map(len, increment.contents.values()))
             assert size < sum(map(len, full.contents.values())) / 2
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("version", [17, 18])
+    def test_a_manifest_that_is_none_is_the_servers_error(self, quiet: QuietServer, connection: Connection) -> None:
+        manifest = receive(connection).manifest
+        with pytest.raises(PostgresError, match="manifest"):
+            upload_manifest(connection, [manifest[:1000], b"\0" * (4 << 20)])
 
     def test_without_summaries_the_server_says_what_is_missing(
         self, quiet: QuietServer, connection: Connection

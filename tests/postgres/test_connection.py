@@ -2,14 +2,16 @@
 
 import signal
 import socket
+import struct
 import threading
 import time
 
 import pytest
+from psycopg.pq import ExecStatus
 
 from siltstone.engine import ConfigError
-from siltstone.engine.postgres.connection import connect
-from siltstone.engine.postgres.errors import PostgresError, ServerAway
+from siltstone.engine.postgres.connection import Connection, connect
+from siltstone.engine.postgres.errors import PostgresError, ServerAway, Silent
 from siltstone.engine.postgres.facts import server_facts
 
 from .quiet import QuietServer
@@ -20,6 +22,11 @@ def refusal(dsn: str) -> PostgresError:
     with pytest.raises(PostgresError) as caught:
         connect(dsn, replication=True)
     return caught.value
+
+
+def take_copy(connection: Connection, timeout: float) -> None:
+    while connection.copy_data(timeout) is not None:
+        pass
 
 
 class TestAnswers:
@@ -65,6 +72,34 @@ class TestAnswers:
         for words, name in (("", "siltstone"), (" application_name=mine", "mine")):
             with connect(quiet.dsn + words, replication=True) as connection:
                 assert connection.query("SHOW application_name") == [(name,)]
+
+    def test_both_sides_can_copy(self, server: Server) -> None:
+        """As streaming of WAL does: data when there are some, silence otherwise, an orderly end."""
+        with connect(server.dsn(), replication=True) as connection:
+            ((_, _, position, _),) = connection.query("IDENTIFY_SYSTEM")
+            connection.send(f"START_REPLICATION PHYSICAL {position} TIMELINE 1")
+            result = connection.result()
+            assert result is not None
+            assert result.status == ExecStatus.COPY_BOTH
+            with pytest.raises(Silent):
+                take_copy(connection, timeout=0.3)
+            server.sql("CREATE TABLE t (n int)")
+            message = connection.copy_data(timeout=10)
+            assert message is not None
+            assert message[0] in b"wk"
+            connection.put_copy(struct.pack("!cqqqqb", b"r", 0, 0, 0, 0, 0))
+            connection.end_copy()
+            take_copy(connection, timeout=10)
+            connection.drain()
+            assert connection.query("SELECT 1") == [("1",)]
+
+    def test_a_copy_that_fails_at_its_start_says_why(self, server: Server) -> None:
+        with connect(server.dsn(), replication=True) as connection:
+            connection.send("START_REPLICATION PHYSICAL 0/0 TIMELINE 1")
+            assert connection.result() is not None
+            take_copy(connection, timeout=10)
+            with pytest.raises(PostgresError, match="has already been removed"):
+                connection.drain()
 
 
 class TestRefusals:
@@ -139,7 +174,7 @@ class TestAway:
     def test_a_question_that_takes_too_long(self, quiet: QuietServer) -> None:
         with (
             connect(quiet.dsn, replication=True) as connection,
-            pytest.raises(ServerAway, match=r"no answer within 0\.1 seconds"),
+            pytest.raises(Silent, match=r"no answer within 0\.1 seconds"),
         ):
             connection.query("SELECT pg_catalog.pg_sleep(30)", timeout=0.1)
         rows = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)' AND pid <> pg_backend_pid()"

@@ -20,7 +20,19 @@ from typing import Any
 from siltstone.store.backend import PART, Buffer
 from siltstone.store.durable import rename_exclusively
 
-HARMLESS = {"close", "fsencode", "fspath", "path", "pread", "preadv", "scandir", "stat", "strerror", "sysconf"}
+HARMLESS = {
+    "close",
+    "fsencode",
+    "fspath",
+    "path",
+    "pread",
+    "preadv",
+    "scandir",
+    "stat",
+    "strerror",
+    "sysconf",
+    "urandom",
+}
 
 
 class File:
@@ -126,6 +138,14 @@ class RecordingOs:
         path, file = self._opened[descriptor]
         assert isinstance(file, File)
         file.written += b"".join(pieces)[:count]
+        self._changed("write", path)
+        return count
+
+    def write(self, descriptor: int, piece: Buffer) -> int:
+        count = os.write(descriptor, piece)  # perhaps past the page cache, which makes nothing durable by itself
+        path, file = self._opened[descriptor]
+        assert isinstance(file, File)
+        file.written += bytes(piece)[:count]
         self._changed("write", path)
         return count
 

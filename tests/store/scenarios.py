@@ -7,11 +7,13 @@ about losses itself: the same scenarios run with the right order of writing and 
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 
 import pytest
 
 from siltstone.store import ObjectExists
+from siltstone.store import direct as direct_module
 from siltstone.store import directory as directory_module
 from siltstone.store import durable as durable_module
 from siltstone.store.directory import DirectoryBackend
@@ -30,6 +32,7 @@ class Simulation:
         self.disk = RecordingOs(top)
         patch.setattr(durable_module, "os", self.disk)
         patch.setattr(durable_module, "rename_exclusively", self.disk.rename_exclusively)
+        patch.setattr(direct_module, "os", self.disk)
         patch.setattr(directory_module, "os", self.disk)
 
     def connect(self) -> DirectoryBackend:
@@ -70,6 +73,18 @@ def usual_work(on_disk: Simulation) -> None:
     on_disk.replace(backend, LEASE, b"until noon", b"until one")
     on_disk.delete(backend, "packs/ab/abff", b"")
     on_disk.put(backend, "backups/host/0/0", b"the root")
+
+
+def a_pack_written_past_the_page_cache(on_disk: Simulation) -> None:
+    """Its whole blocks go that way, and the rest of it through the cache."""
+    whole = memoryview(mmap(-1, 2 * direct_module.LEAST))[: direct_module.LEAST + 700]
+    whole[::1000] = bytes(range(1, 256)) * (len(whole[::1000]) // 255) + bytes(len(whole[::1000]) % 255)
+    content = bytes(whole) + b"its end"
+    backend = on_disk.connect()
+    on_disk.disk.expect(f"store/{PACK}", None, content)
+    backend.put(PACK, [whole, b"its end"])
+    on_disk.disk.expect(f"store/{PACK}", content)
+    assert backend.get(PACK) == content
 
 
 def two_writers_of_one_name(on_disk: Simulation) -> None:
@@ -120,6 +135,7 @@ def no_hard_links(on_disk: Simulation) -> None:
 Scenario = Callable[[Simulation], None]
 SCENARIOS: list[Scenario] = [
     usual_work,
+    a_pack_written_past_the_page_cache,
     two_writers_of_one_name,
     two_writers_in_one_new_folder,
     a_killed_init_and_another,

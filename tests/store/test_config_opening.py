@@ -23,7 +23,7 @@ from siltstone.store import (
     enclose,
 )
 from siltstone.store.config import decode_config, encode_config
-from siltstone.store.opening import init_store, open_store
+from siltstone.store.opening import init_store, unlock
 
 from .backends import Connect, FaultyBackend, Killed, MemoryBackend, fresh, lost_mount
 from .stores import KEY, names
@@ -67,7 +67,7 @@ class TestOpening:
         made = init_store(backend, [(KEY, "file"), (PHRASE, "head"), (OTHER, "spare")], compression="lz4")
         secrets: list[Secret] = [KEY, PHRASE, OTHER]
         for secret in secrets:
-            opened = open_store(backend, secret)
+            opened = unlock(backend, secret)
             assert opened.ring == made.ring
             assert opened.config == made.config
         assert made.config.compression == "lz4"
@@ -78,21 +78,21 @@ class TestOpening:
         init_store(backend, [(KEY, "file"), (PHRASE, "head")])
         for secret in (OTHER, Passphrase("grains laid down in lawyers")):
             with pytest.raises(WrongKey, match="opens none of its 2 keys"):
-                open_store(backend, secret)
+                unlock(backend, secret)
 
     def test_no_secret_opens_nothing(self) -> None:
         backend = MemoryBackend()
         init_store(backend, [(KEY, "file")])
         with pytest.raises(NoKey):
-            open_store(backend, None)
+            unlock(backend, None)
 
     def test_a_store_without_encryption_takes_no_secret(self) -> None:
         """Somebody may have put it in the place of the store that was meant."""
         backend = MemoryBackend()
         made = init_store(backend, [])
-        assert open_store(backend, None).ring == made.ring
+        assert unlock(backend, None).ring == made.ring
         with pytest.raises(WrongKey, match="not encrypted"):
-            open_store(backend, KEY)
+            unlock(backend, KEY)
 
     def test_what_is_no_store_says_so(self) -> None:
         with pytest.raises(NotAStore):
@@ -105,13 +105,13 @@ class TestOpening:
         with pytest.raises(BackendError):
             faulty.put("x", [])
         with pytest.raises(BackendError, match="vanished"):
-            open_store(faulty, KEY)
+            unlock(faulty, KEY)
 
     def test_a_store_of_a_later_format_is_not_touched(self) -> None:
         backend = MemoryBackend()
         backend.put("config", [enclose(ObjectKind.CONFIG, msgpack.packb({"format": 2}))])
         with pytest.raises(NewerFormat):
-            open_store(backend, KEY)
+            unlock(backend, KEY)
 
 
 class TestDamage:
@@ -122,7 +122,7 @@ class TestDamage:
         init_store(backend, [(KEY, "file")])
         flip(backend, "config", 20)
         with pytest.raises(Corrupt) as caught:
-            open_store(backend, KEY)
+            unlock(backend, KEY)
         assert caught.value.name == "config"
 
     def test_a_damaged_key_hides_no_other(self) -> None:
@@ -132,11 +132,11 @@ class TestDamage:
         flip(backend, damaged)
         backend.objects["keys/ffff"] = backend.objects[damaged]
         with pytest.raises(Corrupt) as caught:
-            open_store(backend, KEY)
+            unlock(backend, KEY)
         assert caught.value.name in (damaged, "keys/ffff")
         for whole in ("keys/ffff", damaged):
             flip(backend, whole)
-            assert open_store(backend, KEY).ring == made.ring
+            assert unlock(backend, KEY).ring == made.ring
             flip(backend, whole)
 
     def test_a_key_that_wraps_nonsense_is_named(self) -> None:
@@ -145,7 +145,7 @@ class TestDamage:
         (name,) = names(backend, "keys/")
         backend.objects[name] = enclose(ObjectKind.KEY, b"nonsense")
         with pytest.raises(Corrupt) as caught:
-            open_store(backend, KEY)
+            unlock(backend, KEY)
         assert caught.value.name == name
 
     def test_without_any_key_object_the_keys_are_named(self) -> None:
@@ -154,7 +154,7 @@ class TestDamage:
         for name in names(backend, "keys/"):
             backend.delete(name)
         with pytest.raises(Corrupt) as caught:
-            open_store(backend, KEY)
+            unlock(backend, KEY)
         assert caught.value.name == "keys/"
 
     def test_a_key_of_another_store_opens_nothing(self) -> None:
@@ -164,8 +164,8 @@ class TestDamage:
         (stolen,) = names(another, "keys/")
         backend.objects[stolen] = another.objects[stolen]
         with pytest.raises(WrongKey):
-            open_store(backend, KEY)
-        assert open_store(backend, OTHER).ring == made.ring
+            unlock(backend, KEY)
+        assert unlock(backend, OTHER).ring == made.ring
 
 
 class TestInit:
@@ -183,7 +183,7 @@ class TestInit:
         made = init_store(backend, [(KEY, "file")])
         with pytest.raises(StoreError, match="already"):
             init_store(backend, [(OTHER, "file")])
-        assert open_store(backend, KEY).ring == made.ring
+        assert unlock(backend, KEY).ring == made.ring
 
     def test_a_wrong_setting_leaves_nothing(self) -> None:
         backend = MemoryBackend()
@@ -198,14 +198,14 @@ class TestInit:
         with pytest.raises(Killed):
             init_store(FaultyBackend(backend, at, lands=lands), [(KEY, "file"), (OTHER, "spare")])
         if at == 2 and lands:  # it was done
-            assert open_store(backend, KEY).ring == open_store(backend, OTHER).ring
+            assert unlock(backend, KEY).ring == unlock(backend, OTHER).ring
             return
         with pytest.raises(NotAStore):
-            open_store(backend, KEY)
+            unlock(backend, KEY)
         made = init_store(backend, [(KEY, "file")])
-        assert open_store(backend, KEY).ring == made.ring
+        assert unlock(backend, KEY).ring == made.ring
         with pytest.raises(WrongKey):  # what the first attempt left opens nothing
-            open_store(backend, OTHER)
+            unlock(backend, OTHER)
 
     @pytest.mark.parametrize("kind", ["memory", "directory"])
     def test_of_two_at_once_one_makes_it(self, kind: str) -> None:
@@ -217,4 +217,4 @@ class TestInit:
 
         with fresh(kind) as connect, ThreadPoolExecutor(4) as pool:
             made = [store_id for store_id in pool.map(attempt, [connect] * 4) if store_id is not None]
-            assert made == [open_store(connect(), KEY).config.store_id]
+            assert made == [unlock(connect(), KEY).config.store_id]

@@ -1,0 +1,53 @@
+"""Buffers that packs are read and opened with, kept from one use to the next.
+
+Rule: whoever reads borrows a workspace and hands it back; there are as many as were ever borrowed at once. Fresh memory
+for each read would cost more than reading: every page of it is a fault.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import mmap
+
+from .backend import BLOCK, Backend
+from .frame import FrameOpener
+
+
+class Workspace:
+    """A buffer for stored bytes, and an opener. One thread at a time."""
+
+    def __init__(self, backend: Backend, id_key: bytes) -> None:
+        self._backend = backend
+        self._buffer = memoryview(b"")
+        self.opener = FrameOpener(id_key)
+
+    def read(self, name: str, start: int, stop: int) -> memoryview:
+        """The bytes of an object from `start` to `stop`, or to its end; valid until the next call.
+
+        Raises what Backend.get_into raises. Whole blocks are read, as it likes them best.
+        """
+        first = start // BLOCK * BLOCK
+        size = -(-(stop - first) // BLOCK) * BLOCK
+        if size > len(self._buffer):
+            self._buffer = memoryview(mmap(-1, size))  # begins at a page
+        got = self._backend.get_into(name, first, self._buffer[:size])
+        return self._buffer[start - first : max(start - first, min(got, stop - first))]
+
+
+class Workspaces:
+    """Those of a store. For any thread."""
+
+    def __init__(self, backend: Backend, id_key: bytes) -> None:
+        self._backend, self._id_key = backend, id_key
+        self._idle: list[Workspace] = []
+
+    @contextmanager
+    def borrow(self) -> Iterator[Workspace]:
+        """A workspace that nobody else has inside the `with`."""
+        try:
+            workspace = self._idle.pop()
+        except IndexError:
+            workspace = Workspace(self._backend, self._id_key)
+        try:
+            yield workspace
+        finally:
+            self._idle.append(workspace)

@@ -27,6 +27,7 @@ from .wal_segment import SegmentFacts
 
 FORMAT: Final = 1
 
+_NAMES: Final = "surrogateescape"  # a restore point's name is in the encoding of the database it was made from
 _MARKS: Final = (RestorePoint, Checkpoint, EndOfRecovery, BackupEnd, Switch)  # their place here is their number
 
 
@@ -113,14 +114,15 @@ def encode_index(index: CommitIndex) -> bytes:
     marks = [[_MARKS.index(type(mark)), *_fields(mark)] for mark in index.marks]
     cut = None if index.cut is None else [index.cut.lsn, index.cut.piece]
     place = [index.segment.timeline, index.segment.number, index.size, index.version]
-    packed: bytes = msgpack.packb([FORMAT, *place, index.end, index.count, columns, marks, index.head, cut])
+    fields = [FORMAT, *place, index.end, index.count, columns, marks, index.head, cut]
+    packed: bytes = msgpack.packb(fields, unicode_errors=_NAMES)
     return packed
 
 
 def decode_index(name: str, data: bytes) -> CommitIndex:
     """The index again. Raises Malformed, naming it, for bytes that are none or of a newer format."""
     try:
-        form, *rest = msgpack.unpackb(data)
+        form, *rest = msgpack.unpackb(data, unicode_errors=_NAMES)
         if form != FORMAT:
             raise Malformed(name, f"is a commit index of format {form}", hint="a newer version of silt wrote it")
         timeline, number, size, version, end, count, columns, marks, head, cut = rest

@@ -29,6 +29,9 @@ class Outcome(enum.IntEnum):
     ABORT_PREPARED = 4
 
 
+OUTCOMES: Final = tuple(Outcome)
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """The end of a transaction. `xid` of a prepared one is its own, not that of who committed it."""
@@ -108,7 +111,7 @@ def parse_record(lsn: int, record: bytes, version: int) -> Transaction | Mark | 
     """
     try:
         _, xid, _, info, manager, _ = _HEAD.unpack_from(record)
-        if manager == XACT and (info >> 4) & 7 in Outcome:
+        if manager == XACT and (info >> 4) & 7 in OUTCOMES:
             data = _main_data(record)
             outcome = Outcome((info >> 4) & 7)
             if outcome in (Outcome.COMMIT_PREPARED, Outcome.ABORT_PREPARED) and info & _HAS_INFO:

@@ -2,7 +2,8 @@
 
 Rule: a segment is accepted when its first page names the right cluster, size and place, every page up to the end of the
 WAL has its own address, and the rest is zero. Anything else is Malformed, which names the file, the page and what is
-wrong with it. Headers alone are looked at: a flipped bit inside a record is for wal_records.check_records to find.
+wrong with it. Headers alone are looked at: that zeros are behind a switch, and no lost bytes, wal_records.read_records
+proves; a flipped bit inside a record is for wal_records.check_records to find.
 
 The end of the WAL: a segment that a server completes is full, or zero behind a switch of segments. One that is still
 written, or that its timeline left (`.partial`), ends anywhere; behind that are zeros, or old pages where the file was

@@ -8,6 +8,7 @@ import pytest
 from .installations import forget
 from .quiet import QuietServer
 from .servers import EACH_VERSION, Server, Templates
+from .wal_making import MadeWal, make_wal
 
 
 @pytest.fixture(scope="session")
@@ -46,4 +47,36 @@ def server(version: int, servers: Templates) -> Iterator[Server]:
     """A fresh running server of one's own."""
     with servers.server(version) as server:
         server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _made_wal() -> dict[int, MadeWal]:
+    return {}
+
+
+@pytest.fixture
+def made(version: int, servers: Templates, _made_wal: dict[int, MadeWal]) -> MadeWal:
+    """WAL that a server of this version wrote (wal_making.py), made once."""
+    if version not in _made_wal:
+        _made_wal[version] = make_wal(servers, version)
+    return _made_wal[version]
+
+
+@pytest.fixture
+def source(version: int, servers: Templates) -> Iterator[Server]:
+    """A server that keeps its WAL."""
+    with servers.server(version) as server:
+        server.configure("wal_keep_size = 100MB")
+        server.start()
+        server.sql("CREATE TABLE rows (n int, text text)")
+        yield server
+
+
+@pytest.fixture
+def any_source(servers: Templates) -> Iterator[Server]:
+    """A server whose version does not matter."""
+    with servers.server(15) as server:
+        server.start()
+        server.sql("CREATE TABLE rows (n int, text text)")
         yield server

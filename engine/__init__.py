@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
+    from .postgres.finding import Finding
+    from .postgres.readiness import check_cluster
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
@@ -53,6 +55,8 @@ _FROM = {
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
+    "postgres.finding": ("Finding",),
+    "postgres.readiness": ("check_cluster",),
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
@@ -76,6 +80,7 @@ __all__ = [
     "Event",
     "Extent",
     "FileSet",
+    "Finding",
     "Found",
     "FoundVersion",
     "Level",
@@ -98,6 +103,7 @@ __all__ = [
     "Warned",
     "back_up",
     "cat",
+    "check_cluster",
     "diff",
     "entries",
     "extents_of",

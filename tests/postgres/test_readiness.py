@@ -257,11 +257,9 @@ def test_on_a_standby() -> None:
     standby = but({"full_page_writes": "off"} | OURS, in_recovery=True)
     assert only(standby).what == "primary"
     assert [each.what for each in not_ok(replace(standby, written_whole=False))] == ["primary", "full_page_writes"]
-    lone = replace(standby, slots=Slots(physical=(), logical=()))
-    assert [each.what for each in not_ok(lone)] == ["primary", "slot"]
-    assert [each.what for each in not_ok(replace(lone, settings=lone.settings | {"archive_mode": "always"}))] == [
-        "primary"
-    ]
+    for mode, wrong in (("on", ["primary", "slot"]), ("always", ["primary"])):
+        lone = but(OURS | {"archive_mode": mode}, in_recovery=True, slots=Slots(physical=(), logical=()))
+        assert [each.what for each in not_ok(lone)] == wrong
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import click
 
 from ..deploying import deployment_to_look_at
 from ..exits import Exit
+from ..figures import counted
 from ..mistake import Mistake
 from ..options import Options, make_command
 from ..paths import shown
@@ -81,8 +82,11 @@ def _tell(options: Options, findings: "Sequence[Finding]") -> None:
         return
     told = [finding for finding in findings if finding.state in BAD] if options.quiet else findings
     width = shutil.get_terminal_size().columns
-    for line in table(told, width) if sys.stdout.isatty() else map(_line, told):
+    on_terminal = sys.stdout.isatty()
+    for line in table(told, width) if on_terminal else map(_line, told):
         print(line)
+    if on_terminal and not options.quiet:
+        print(verdict(findings))
 
 
 def _record(findings: "Sequence[Finding]") -> dict[str, Any]:
@@ -104,6 +108,13 @@ def table(findings: "Sequence[Finding]", width: int) -> Iterator[str]:
         yield from (indent + line for line in rest)
         if mend := _mend(finding):
             yield f"{indent}-> {mend}"
+
+
+def verdict(findings: "Sequence[Finding]") -> str:
+    """The whole in one line."""
+    numbers = {state: sum(finding.state == state for finding in findings) for state in BAD}
+    told = ", ".join(counted(number, state) for state, number in reversed(numbers.items()) if number)
+    return "ready" if not told else f"not ready: {told}" if numbers["fault"] else f"ready, with {told}"
 
 
 def _line(finding: "Finding") -> str:

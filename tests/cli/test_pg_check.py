@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.cli.commands.pg_check import table
+from siltstone.cli.commands.pg_check import table, verdict
 from siltstone.engine import Finding
 from tests.postgres.installations import EVERY_RUN, forget
 from tests.postgres.servers import Server, Templates
@@ -80,6 +80,7 @@ def test_a_table_on_a_terminal(silt: Silt, server: Server) -> None:
     os.close(ours)
     assert "ok       version" in said.decode()
     assert " -> ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf();" in said.decode()
+    assert said.decode().endswith("\nready, with 2 warnings\r\n")
 
 
 def test_a_table_is_folded_and_commands_are_not() -> None:
@@ -92,3 +93,10 @@ def test_a_table_is_folded_and_commands_are_not() -> None:
     assert lines[-1] == f"{' ' * 18}-> ALTER {words} then restart the server"
     assert len(list(table(found, 20))) == len(list(table(found, 78)))
     assert list(table([], 80)) == []
+
+
+def test_the_whole_in_a_line() -> None:
+    well, note, warning, fault = (Finding("x", state, "y") for state in ("ok", "note", "warning", "fault"))
+    assert verdict([well, note]) == "ready"
+    assert verdict([well, warning]) == "ready, with 1 warning"
+    assert verdict([fault, warning, fault, well]) == "not ready: 2 faults, 1 warning"

@@ -22,6 +22,7 @@ class Exit(IntEnum):
     KEY = 5
     STORE = 6
     FULL = 7
+    NOT_READY = 8
     INTERRUPTED = 130
     PIPE = 141
 
@@ -35,6 +36,7 @@ MEANING = {
     Exit.KEY: "the key is wrong or missing",
     Exit.STORE: "not a store, one of a newer format, or one that cannot be reached",
     Exit.FULL: "the store or the target is full",
+    Exit.NOT_READY: "a PostgreSQL cluster is not ready to be backed up",
     Exit.INTERRUPTED: "interrupted (128 + SIGINT)",
     Exit.PIPE: "whoever read the output went away (128 + SIGPIPE)",
 }

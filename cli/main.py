@@ -30,6 +30,7 @@ COMMANDS = (
     "cat",
     "tar",
     "verify",
+    "pg",
     "config",
     "key",
     "completion",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
+    from .postgres.finding import Finding
+    from .postgres.readiness import check_cluster
     from .postgres.recovery import Recovery
     from .postgres.restore_cluster import restore_cluster
     from .presets import PRESETS, starting_file
@@ -57,6 +59,8 @@ _FROM = {
     "manifest": ("entries", "extents_of"),
     "postgres.recovery": ("Recovery",),
     "postgres.restore_cluster": ("restore_cluster",),
+    "postgres.finding": ("Finding",),
+    "postgres.readiness": ("check_cluster",),
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
@@ -80,6 +84,7 @@ __all__ = [
     "Event",
     "Extent",
     "FileSet",
+    "Finding",
     "Found",
     "FoundVersion",
     "Level",
@@ -103,6 +108,7 @@ __all__ = [
     "Warned",
     "back_up",
     "cat",
+    "check_cluster",
     "diff",
     "entries",
     "extents_of",

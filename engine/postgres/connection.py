@@ -68,6 +68,11 @@ class Connection:
         """The descriptor, for a caller that waits for more than this. -1 when closed."""
         return self._pg.socket if self._pg.status == ConnStatus.OK else -1
 
+    def word(self, keyword: str) -> str:
+        """What libpq took for a word of the dsn, wherever it came from (sslmode, say); empty where nothing."""
+        values = (each.val for each in self._pg.info if each.keyword == keyword.encode())
+        return _text(next(values, None) or b"")
+
     def query(self, command: str, *, timeout: float | None = QUERY_TIMEOUT) -> list[Row]:
         """The rows that one command answers, every value as text or None; of several row sets the last.
 

@@ -62,22 +62,23 @@ def server_facts(connection: Connection) -> ServerFacts:
         data_checksums=settings["data_checksums"] == "on",
         wal_level=settings["wal_level"],
         summarize_wal=settings.get("summarize_wal") == "on",
-        tablespaces=_tablespaces(connection),
+        tablespaces=tablespaces(connection),
     )
+
+
+def tablespaces(connection: Connection) -> tuple[Tablespace, ...]:
+    """Those outside of the data directory, and those made in place. Raises PostgresError, ServerAway."""
+    rows = connection.query(
+        "SELECT oid, spcname, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace"
+        " WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid"
+    )
+    return tuple(Tablespace(int(oid or 0), name or "", location or "") for oid, name, location in rows)
 
 
 def _settings(connection: Connection) -> dict[str, str]:
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     rows = connection.query(f"SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ({names})")
     return {name: setting for name, setting in rows if name is not None and setting is not None}
-
-
-def _tablespaces(connection: Connection) -> tuple[Tablespace, ...]:
-    rows = connection.query(
-        "SELECT oid, spcname, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace"
-        " WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid"
-    )
-    return tuple(Tablespace(int(oid or 0), name or "", location or "") for oid, name, location in rows)
 
 
 def _one(connection: Connection, command: str) -> tuple[str | None, ...]:

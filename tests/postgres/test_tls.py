@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from siltstone.engine.postgres.connection import connect
 from siltstone.engine.postgres.errors import PostgresError
+from siltstone.engine.postgres.inquiry import condition_of
 
 from .installations import hand_over
 from .servers import Server, Templates
@@ -66,6 +67,19 @@ def test_certificates_are_compared(server: Server) -> None:
         with pytest.raises(PostgresError, match="certificate") as caught:
             connect(f"{dsn} sslrootcert={root}", replication=True)
         assert "sslrootcert" in caught.value.hint
+
+
+def test_it_is_known_how_safe_a_connection_is(server: Server) -> None:
+    for mode, verified in (("require", False), ("verify-full", True)):
+        dsn = server.dsn("backup", host="localhost", hostaddr="127.0.0.1", sslmode=mode)
+        if verified:
+            dsn += f" sslrootcert={server.folder}/own.crt"
+        with connect(dsn, replication=False) as connection:
+            link = condition_of(connection, dsn).link
+        assert (link.tls, link.verified, link.near) == ("TLSv1.3", verified, True)
+    with connect(f"host={server.folder} port={server.port} user=postgres", replication=False) as connection:
+        link = condition_of(connection, server.dsn()).link
+    assert (link.tls, link.near) == ("", True)
 
 
 def test_a_server_that_insists_on_it(server: Server) -> None:

@@ -15,6 +15,8 @@ A level, wherever one is told, is
     kind (full | incr | diff), parent (the level number it was compared with, or null), host
     started, finished, duration, product_version, privilege
     file_sets: [{name, roots: [{path}], entries, files, bytes}], stats: {name: number}, warnings (how many)
+    database (null, or: system_identifier, version_num, timeline, start_lsn, stop_lsn, data_checksums, from_standby,
+    data_directory: {path}, tablespaces: [{oid, path}])
     damage (why its root cannot be read; then there is nothing else beside its name)
 
 Rule: members are added, never renamed or removed, within one major version.
@@ -22,7 +24,7 @@ Rule: members are added, never renamed or removed, within one major version.
 
 from typing import Any
 
-from siltstone.engine import Event, Level, LevelRef, Noted, Progress, SetInfo, Warned
+from siltstone.engine import DatabaseInfo, Event, Level, LevelRef, Noted, Progress, SetInfo, Warned, format_lsn
 
 from .figures import utc_time
 from .paths import path_record, shown
@@ -71,6 +73,21 @@ def level_record(level: Level) -> Record:
         "file_sets": [_set_record(files) for files in level.sets],
         "stats": level.stats,
         "warnings": len(level.warnings),
+        "database": _database_record(level.database) if level.database else None,
+    }
+
+
+def _database_record(info: DatabaseInfo) -> Record:
+    return {
+        "system_identifier": info.system_identifier,
+        "version_num": info.version_num,
+        "timeline": info.timeline,
+        "start_lsn": format_lsn(info.start_lsn),
+        "stop_lsn": format_lsn(info.stop_lsn),
+        "data_checksums": info.data_checksums,
+        "from_standby": info.from_standby,
+        "data_directory": path_record(info.data_directory),
+        "tablespaces": [{"oid": oid, **path_record(location)} for oid, location in info.tablespaces],
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .browse import list_entries
     from .browse_diff import Change, diff
     from .browse_find import Found, FoundVersion, find
+    from .database_info import DatabaseInfo
     from .deployment import Deployment, FileSet, ResolvedSet, Roots, quick_deployment, resolve_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
     from .postgres.finding import Finding
+    from .postgres.lsn import format_lsn
+    from .postgres.reach import Unreachable, level_before, reachable
     from .postgres.readiness import check_cluster
     from .postgres.recovery import Recovery
     from .postgres.restore_cluster import restore_cluster
@@ -42,6 +45,7 @@ _FROM = {
     "browse": ("list_entries",),
     "browse_diff": ("Change", "diff"),
     "browse_find": ("Found", "FoundVersion", "find"),
+    "database_info": ("DatabaseInfo",),
     "deployment": ("Deployment", "FileSet", "ResolvedSet", "Roots", "quick_deployment", "resolve_deployment"),
     "deployment_file": ("load_deployment", "parse_deployment"),
     "entry": ("Entry", "Extent"),
@@ -57,6 +61,8 @@ _FROM = {
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
+    "postgres.lsn": ("format_lsn",),
+    "postgres.reach": ("Unreachable", "level_before", "reachable"),
     "postgres.recovery": ("Recovery",),
     "postgres.restore_cluster": ("restore_cluster",),
     "postgres.finding": ("Finding",),
@@ -78,6 +84,7 @@ __all__ = [
     "ConfigError",
     "Coverage",
     "Damage",
+    "DatabaseInfo",
     "Deployment",
     "EngineError",
     "Entry",
@@ -104,6 +111,7 @@ __all__ = [
     "Stretch",
     "TargetError",
     "TargetFull",
+    "Unreachable",
     "VerifyResult",
     "Warned",
     "back_up",
@@ -113,11 +121,14 @@ __all__ = [
     "entries",
     "extents_of",
     "find",
+    "format_lsn",
+    "level_before",
     "list_entries",
     "list_levels",
     "load_deployment",
     "parse_deployment",
     "quick_deployment",
+    "reachable",
     "resolve",
     "resolve_deployment",
     "restore_cluster",

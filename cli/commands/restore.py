@@ -6,6 +6,7 @@ be put back was, and something could not, the exit code is 4 if that is for dama
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import path_record, shown
+from ..recovering import recovery_of, restore_command
 from ..selecting import absolute_path, selection_of
 
 if TYPE_CHECKING:
-    from siltstone.engine import Level, RestoreResult
+    from siltstone.engine import Level, Recovery, RestoreResult
 
 
 @make_command(
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     silt restore 0/1 /srv/app --to /srv/app2 --base /srv/app
     silt restore latest --in-place --verify
     silt restore latest --database --to /srv/pg --tablespace /mnt/fast=/srv/fast
+    silt restore latest --to /srv/pg --until '2026-11-20 14:03:07+00'
     """,
 )
 @click.argument("level")
@@ -44,6 +47,12 @@ if TYPE_CHECKING:
 @click.option("--base", metavar="DIR", help="With --to: put what lies below DIR directly into the folder.")
 @click.option("--database", is_flag=True, help="With --to: only the database, as a data directory to start.")
 @click.option("--tablespace", "tablespaces", multiple=True, metavar="OLD=NEW", help="Where a tablespace goes.")
+@click.option("--until", metavar="MOMENT", help="Recover the database to a moment, to 'latest' or 'immediate'.")
+@click.option("--until-lsn", metavar="LSN", help="Recover the database to a place in the WAL.")
+@click.option("--until-xid", metavar="XID", help="Recover the database to the end of a transaction.")
+@click.option("--until-name", metavar="NAME", help="Recover the database to a named restore point.")
+@click.option("--exclusive", is_flag=True, help="With --until: stop just before.")
+@click.option("--timeline", metavar="NUMBER", help="With --until: along this timeline, and not the newest.")
 @click.option("--keep-archiving", is_flag=True, help="Leave archive_mode as it was; else it is off.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell what would be written; write nothing.")
 @click.option("--numeric-ids", is_flag=True, help="Keep the numbers of owners, whatever their names are on this host.")
@@ -58,6 +67,12 @@ def command(
     base: str | None,
     database: bool,
     tablespaces: tuple[str, ...],
+    until: str | None,
+    until_lsn: str | None,
+    until_xid: str | None,
+    until_name: str | None,
+    exclusive: bool,
+    timeline: str | None,
     keep_archiving: bool,
     dry_run: bool,
     numeric_ids: bool,
@@ -77,6 +92,9 @@ def command(
         raise Mistake("say where to restore to", hint="either --to DIR or --in-place")
     if base and in_place:
         raise Mistake("--base has no meaning with --in-place", hint="leave it out, or restore --to a folder")
+    targets = {"time": until, "lsn": until_lsn, "xid": until_xid, "name": until_name}
+    recovery = recovery_of(targets, timeline, exclusive=exclusive)
+    database = database or recovery is not None
     others = {"PATH": paths, "--set": set_name, "--base": base, "--in-place": in_place, "--dry-run": dry_run}
     _refuse_mixed(database, {"--tablespace": tablespaces, "--keep-archiving": keep_archiving}, others)
     target = absolute_path(to) if to else None
@@ -87,11 +105,11 @@ def command(
 
         moves = dict(map(_move, tablespaces))
         restore = partial(restore_cluster, target=target, tablespaces=moves, keep_archiving=keep_archiving, **same)
-    else:
-        from siltstone.engine import restore_level
+        return _restore(options, level, restore, to, recovery)
+    from siltstone.engine import restore_level
 
-        chosen, below = selection_of(paths, set_name), absolute_path(base) if base else None
-        restore = partial(restore_level, target=target, selection=chosen, base=below, dry_run=dry_run, **same)
+    chosen, below = selection_of(paths, set_name), absolute_path(base) if base else None
+    restore = partial(restore_level, target=target, selection=chosen, base=below, dry_run=dry_run, **same)
     return _restore(options, level, restore, to)
 
 
@@ -103,14 +121,28 @@ def _refuse_mixed(database: bool, of_databases: Mapping[str, object], of_files: 
             raise Mistake(f"{option} has no meaning without --database", hint="it is about the database of a level")
 
 
-def _restore(options: Options, level: str, restore: "Callable[..., RestoreResult]", to: str | None) -> int:
+def _restore(
+    options: Options,
+    level: str,
+    restore: "Callable[..., RestoreResult]",
+    to: str | None,
+    recovery: "Recovery | None" = None,
+) -> int:
     from siltstone.engine import resolve
 
     from ..records import name_record
     from ..reporter import make_reporter
 
     store = open_store(options, needing="restore")
-    found = resolve(store, level)
+    if recovery is not None:
+        from siltstone.engine import level_before, reachable
+
+        found = level_before(store, level, recovery)
+        assert found.database is not None, "level_before() sees to it"
+        command = restore_command(store.backend.location, found.database.system_identifier)
+        restore = partial(restore, recovery=reachable(store, found, replace(recovery, restore_command=command)))
+    else:
+        found = resolve(store, level)
     begun = time.monotonic()
     with make_reporter(options) as reporter:
         result = restore(store, found, report=reporter.report)

@@ -60,8 +60,22 @@ def _lines(level: "Level") -> Iterator[str]:
     yield ""
     rows = [(files.name, count(files.entries), count(files.files), size(files.bytes)) for files in level.sets]
     yield from columns(("FILE SET", "ENTRIES", "FILES", "SIZE"), rows, right=frozenset({"ENTRIES", "FILES", "SIZE"}))
+    yield from _database_lines(level)
     for files in level.sets:
         yield from (f"  {files.name}: {shown(root)}" for root in files.roots)
     if level.warnings:
         yield ""
         yield from (f"warning: {about(path, message)}" for _, path, message in level.warnings)
+
+
+def _database_lines(level: "Level") -> Iterator[str]:
+    from siltstone.engine import format_lsn
+
+    info = level.database
+    if info is None:
+        return
+    version = f"{info.version_num // 10000}.{info.version_num % 10000}"
+    yield f"  PostgreSQL {version}, system {info.system_identifier}, timeline {info.timeline}"
+    yield f"  WAL from {format_lsn(info.start_lsn)} to {format_lsn(info.stop_lsn)}"
+    for oid, location in info.tablespaces:
+        yield f"  tablespace {oid}: {shown(location)}"

@@ -22,6 +22,7 @@ class Exit(IntEnum):
     KEY = 5
     STORE = 6
     FULL = 7
+    NOT_ARCHIVED = 44
     INTERRUPTED = 130
     PIPE = 141
 
@@ -35,6 +36,7 @@ MEANING = {
     Exit.KEY: "the key is wrong or missing",
     Exit.STORE: "not a store, one of a newer format, or one that cannot be reached",
     Exit.FULL: "the store or the target is full",
+    Exit.NOT_ARCHIVED: "from `silt wal fetch`: the archive ends before this file (what else fails there is 200 to 255)",
     Exit.INTERRUPTED: "interrupted (128 + SIGINT)",
     Exit.PIPE: "whoever read the output went away (128 + SIGPIPE)",
 }

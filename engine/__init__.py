@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
+    from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
+    from .postgres.archive_read import fetch_wal
+    from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
+    from .postgres.push import Pushed, cluster_of, push
+    from .postgres.spool import fill_spool
+    from .postgres.stream_service import StreamEvent, WalStream
+    from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
@@ -53,6 +60,33 @@ _FROM = {
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
+    "postgres.archive_errors": (
+        "NotArchived",
+        "OtherBytes",
+        "WalGap",
+    ),
+    "postgres.push": (
+        "Pushed",
+        "cluster_of",
+        "push",
+    ),
+    "postgres.archive_read": ("fetch_wal",),
+    "postgres.spool": ("fill_spool",),
+    "postgres.archive_status": (
+        "ArchiveStatus",
+        "SlotStatus",
+        "TimelineStatus",
+        "archive_status",
+        "slot_status",
+    ),
+    "postgres.stream_service": (
+        "StreamEvent",
+        "WalStream",
+    ),
+    "postgres.wal_times": (
+        "Moment",
+        "moments_near",
+    ),
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
@@ -64,6 +98,7 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
     "PRESETS",
+    "ArchiveStatus",
     "BackupResult",
     "Budget",
     "Change",
@@ -81,36 +116,52 @@ __all__ = [
     "Level",
     "LevelNotFound",
     "LevelRef",
+    "Moment",
+    "NotArchived",
     "Noted",
     "NothingSelected",
+    "OtherBytes",
     "Progress",
+    "Pushed",
     "Report",
     "ResolvedSet",
     "RestoreResult",
     "Roots",
     "Selection",
     "SetInfo",
+    "SlotStatus",
     "SourceError",
+    "StreamEvent",
     "Stretch",
     "TargetError",
     "TargetFull",
+    "TimelineStatus",
     "VerifyResult",
+    "WalGap",
+    "WalStream",
     "Warned",
+    "archive_status",
     "back_up",
     "cat",
+    "cluster_of",
     "diff",
     "entries",
     "extents_of",
+    "fetch_wal",
+    "fill_spool",
     "find",
     "list_entries",
     "list_levels",
     "load_deployment",
+    "moments_near",
     "parse_deployment",
+    "push",
     "quick_deployment",
     "resolve",
     "resolve_deployment",
     "restore_level",
     "show_path",
+    "slot_status",
     "starting_file",
     "verify_store",
     "write_tar",

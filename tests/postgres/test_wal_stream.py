@@ -11,6 +11,7 @@ import pytest
 
 from . import archiving
 from .archiving import PROGRAM, Archive, cold_copy, content, load, prepare, promoted, recovered, until
+from .installations import hand_over
 from .servers import Server, Templates
 
 
@@ -97,7 +98,7 @@ def check_times(archive: Archive) -> None:
     assert [each["before"] for each in around] == [True, True, False]
     assert around[1] == point
     assert around[2] == {**last[0], "before": False}
-    assert len(everything) == 51 + 1  # a commit a transaction, and the point
+    assert len(everything) > 51  # a commit a transaction, the point, and what initdb left
     assert near("2000-01-01", 3) == [{**each, "before": False} for each in everything[:3]]
 
 
@@ -109,17 +110,18 @@ def test_a_promotion_is_followed(servers: Templates, version: int, archive: Arch
         server.stop()
         base = cold_copy(server, archive.folder)
         (server.data / "standby.signal").touch()
-        archiving.hand_over(server.data / "standby.signal")
+        hand_over(server.data / "standby.signal")
         server.start()
         with streaming(archive, server, "--no-slot"):
+            until(lambda: '"started"' in (archive.folder / "stream").read_text(), "the stream does not begin")
             server.sql("SELECT pg_promote()")
             promoted(server)
             load(server, 0, 12)
             whole = content(server)
             server.sql("SELECT pg_switch_wal()")
             until(lambda: "00000002.history" in archive.objects(), "the history does not come")
-        timelines = {each["timeline"]: each for each in archive.status()["timelines"]}
-        assert set(timelines) <= {1, 2}
+        timelines = [each["timeline"] for each in archive.status()["timelines"]]
+        assert timelines == [1, 2]
         assert archive.status()["lost_histories"] == []
     with recovered(servers, version, base, archive.restore_command) as copy:
         assert content(copy) == whole

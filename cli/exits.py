@@ -23,6 +23,7 @@ class Exit(IntEnum):
     STORE = 6
     FULL = 7
     NOT_READY = 8
+    NOT_ARCHIVED = 44
     INTERRUPTED = 130
     PIPE = 141
 
@@ -37,6 +38,7 @@ MEANING = {
     Exit.STORE: "not a store, one of a newer format, or one that cannot be reached",
     Exit.FULL: "the store or the target is full",
     Exit.NOT_READY: "a PostgreSQL cluster is not ready to be backed up",
+    Exit.NOT_ARCHIVED: "from `silt wal fetch`: the archive ends before this file (what else fails there is 200 to 255)",
     Exit.INTERRUPTED: "interrupted (128 + SIGINT)",
     Exit.PIPE: "whoever read the output went away (128 + SIGPIPE)",
 }

@@ -33,6 +33,8 @@ COMMANDS = (
     "pg",
     "config",
     "key",
+    "wal",
+    "pg",
     "completion",
 )
 
@@ -135,17 +137,13 @@ def _tune() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service that is stopped ends as by Ctrl-C
 
 
-def main() -> None:
-    """The entry point."""
+def command_line(arguments: Sequence[str]) -> int:
+    """Run one command line in a process of its own: the exit code, after everything was told."""
     _tune()
     # A name in another encoding must never end a listing; ours are escaped before, this catches the rest.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a real process has real streams
-    if "_SILT_COMPLETE" in os.environ:
-        from click.shell_completion import shell_complete
-
-        sys.exit(shell_complete(silt, {}, "silt", "_SILT_COMPLETE", os.environ["_SILT_COMPLETE"]))
-    code = run(sys.argv[1:])
+    code = run(arguments)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -155,4 +153,14 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     with suppress(OSError):
         sys.stderr.flush()
+    return code
+
+
+def main() -> None:
+    """The entry point for everything that `start` has no quicker way for."""
+    if "_SILT_COMPLETE" in os.environ:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(silt, {}, "silt", "_SILT_COMPLETE", os.environ["_SILT_COMPLETE"]))
+    code = command_line(sys.argv[1:])
     os._exit(code)  # all is done and told; taking the interpreter apart piece by piece would take 30 ms

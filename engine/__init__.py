@@ -26,12 +26,19 @@ if TYPE_CHECKING:
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
+    from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
+    from .postgres.archive_read import fetch_wal
+    from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
+    from .postgres.push import Pushed, cluster_of, push
     from .postgres.reach import Unreachable, level_before, reachable
     from .postgres.readiness import check_cluster
     from .postgres.recovery import Recovery
     from .postgres.restore_cluster import restore_cluster
+    from .postgres.spool import fill_spool
+    from .postgres.stream_service import StreamEvent, WalStream
+    from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
@@ -67,6 +74,33 @@ _FROM = {
     "postgres.restore_cluster": ("restore_cluster",),
     "postgres.finding": ("Finding",),
     "postgres.readiness": ("check_cluster",),
+    "postgres.archive_errors": (
+        "NotArchived",
+        "OtherBytes",
+        "WalGap",
+    ),
+    "postgres.push": (
+        "Pushed",
+        "cluster_of",
+        "push",
+    ),
+    "postgres.archive_read": ("fetch_wal",),
+    "postgres.spool": ("fill_spool",),
+    "postgres.archive_status": (
+        "ArchiveStatus",
+        "SlotStatus",
+        "TimelineStatus",
+        "archive_status",
+        "slot_status",
+    ),
+    "postgres.stream_service": (
+        "StreamEvent",
+        "WalStream",
+    ),
+    "postgres.wal_times": (
+        "Moment",
+        "moments_near",
+    ),
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
@@ -78,6 +112,7 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
     "PRESETS",
+    "ArchiveStatus",
     "BackupResult",
     "Budget",
     "Change",
@@ -97,9 +132,13 @@ __all__ = [
     "Level",
     "LevelNotFound",
     "LevelRef",
+    "Moment",
+    "NotArchived",
     "Noted",
     "NothingSelected",
+    "OtherBytes",
     "Progress",
+    "Pushed",
     "Recovery",
     "Report",
     "ResolvedSet",
@@ -107,26 +146,37 @@ __all__ = [
     "Roots",
     "Selection",
     "SetInfo",
+    "SlotStatus",
     "SourceError",
+    "StreamEvent",
     "Stretch",
     "TargetError",
     "TargetFull",
+    "TimelineStatus",
     "Unreachable",
     "VerifyResult",
+    "WalGap",
+    "WalStream",
     "Warned",
+    "archive_status",
     "back_up",
     "cat",
     "check_cluster",
+    "cluster_of",
     "diff",
     "entries",
     "extents_of",
+    "fetch_wal",
+    "fill_spool",
     "find",
     "format_lsn",
     "level_before",
     "list_entries",
     "list_levels",
     "load_deployment",
+    "moments_near",
     "parse_deployment",
+    "push",
     "quick_deployment",
     "reachable",
     "resolve",
@@ -134,6 +184,7 @@ __all__ = [
     "restore_cluster",
     "restore_level",
     "show_path",
+    "slot_status",
     "starting_file",
     "verify_store",
     "write_tar",

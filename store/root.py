@@ -1,6 +1,7 @@
-"""Roots: the commit of a backup. Before a root is created nothing of it exists; after, everything does.
+"""Roots: the commit of a backup or a WAL file. Before a root is created nothing of it exists; after, everything does.
 
-    backups/<deployment>/<group>/<level> := envelope(session id (16) | length (u16) | sealed data key | sealed msgpack)
+    backups/<deployment>/<group>/<level>, wal/<system identifier>/<timeline>/<name>
+        := envelope(session id (16) | length (u16) | sealed data key | sealed msgpack)
 
 The sealed part's associated data is the object's own name, so a root cannot be passed off as another. What a root
 says is the engine's business: here it is a msgpack map.
@@ -44,9 +45,9 @@ def read_root(store: OpenStore, name: str) -> dict[str, Any]:
     return content
 
 
-def root_names(store: OpenStore) -> Iterator[str]:
-    """Names of all roots, sorted as text."""
-    return (info.name for info in store.backend.list(ROOTS))
+def root_names(store: OpenStore, prefix: str = ROOTS) -> Iterator[str]:
+    """Names of all roots below a folder (ends in '/'), by default those of backups, sorted as text."""
+    return (info.name for info in store.backend.list(prefix))
 
 
 def _aad(name: str) -> bytes:

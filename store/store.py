@@ -19,7 +19,7 @@ from .keys import KeyRing, Secret
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
 from .reader import PackReader
-from .root import read_root, root_names
+from .root import ROOTS, read_root, root_names
 from .verified import noted_damage
 from .writer import Writer
 
@@ -133,9 +133,9 @@ class Store:
             raise _not_as_indexed(place)
         return data[slices[chunk]]
 
-    def root_names(self) -> Iterator[str]:
+    def root_names(self, prefix: str = ROOTS) -> Iterator[str]:
         """See root.root_names."""
-        return root_names(self.opened)
+        return root_names(self.opened, prefix)
 
     def read_root(self, name: str) -> dict[str, Any]:
         """See root.read_root."""

@@ -10,7 +10,7 @@ import click
 
 from ..options import examples_text
 
-COMMANDS = ("check",)
+COMMANDS = ("check", "times")
 
 
 class Commands(click.Group):
@@ -30,4 +30,4 @@ class Commands(click.Group):
 
 @click.group("pg", cls=Commands, epilog=examples_text("silt pg check -c deployment.toml"))
 def command() -> None:
-    """PostgreSQL clusters: is one ready to be backed up?"""
+    """PostgreSQL clusters: is one ready to be backed up, and to which moments can it go back?"""

@@ -1,5 +1,5 @@
-"""Point-in-time recovery from a level and the archive: a moment that can be reached is reached, row by row; any other is
-refused before anything is written, with the nearest ones named.
+"""Point-in-time recovery from a level and the archive: a moment that can be reached is reached, row by row; any other
+is refused before anything is written, with the nearest ones named.
 """
 
 import os

@@ -1,0 +1,73 @@
+"""Where the program begins: `silt wal push` and `silt wal fetch` take their quick way if they can; all else is `main`.
+
+Rule: PostgreSQL calls these two for every segment, so nothing is imported before it is needed. And it takes exit codes
+1 to 125 of a restore_command for "there is no such file", ends recovery there and opens the database: so `silt wal
+fetch` ends with 0, with NOT_ARCHIVED where that is proved, and with FAILED or more in every other case, whatever broke,
+down to a module that cannot be imported. A Python that does not even come this far ends with 1; that is for the shell
+in the restore_command to tell apart (docs/postgres.md).
+"""
+
+import os
+import sys
+
+from .wal_quick import (
+    FAILED,
+    NOT_ARCHIVED,
+    asked,
+    detach,
+    from_spool,
+    is_archived,
+    lock_spool,
+    running_low,
+)
+
+
+def main() -> None:
+    """The entry point."""
+    arguments = sys.argv[1:]
+    which, words, store = asked(arguments)
+    store = store or os.environ.get("SILT_STORE") or ""
+    if which == "fetch":
+        _fetch(arguments, words, store)
+    if which == "push" and len(words) == 1 and store and is_archived(words[0], store):
+        os._exit(0)
+    from .main import main as whole
+
+    whole()
+
+
+def _fetch(arguments: list[str], words: list[str], store: str) -> None:
+    """Run `silt wal fetch` to the end of the process."""
+    code = FAILED
+    try:
+        spool = from_spool(words[0], words[1], store) if len(words) == 2 and len(words[0]) == 24 and store else None
+        if spool is None:
+            code = _in_full(arguments)
+        else:
+            code = 0
+            if _in_background(spool, words[0]):
+                _in_full([*arguments, "--only-ahead"])
+    except BaseException:  # noqa: BLE001  # whatever it is, it must not look like "there is no such file"
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code if code in (0, NOT_ARCHIVED) else min(FAILED + abs(code) % FAILED, 255))
+
+
+def _in_full(arguments: list[str]) -> int:
+    from .main import command_line
+
+    return command_line(arguments)
+
+
+def _in_background(spool: str, name: str) -> bool:
+    """True in a new process that is to fill the spool; this one goes on with False."""
+    if not running_low(spool, name):
+        return False
+    lock = lock_spool(spool)
+    if lock is None:
+        return False
+    if os.fork():
+        os.close(lock)
+        return False
+    detach()
+    return True

@@ -1,0 +1,92 @@
+"""WAL out of the store: a file as PostgreSQL asks for it, whole, checked and at its full size.
+
+Rule: what leaves here has the BLAKE3 that was recorded when it was archived; a segment of which only a part is there is
+filled up with zeros, which is where recovery then finds its end. NotArchived is raised only where the catalog proves
+that the file is beyond the end; a cluster of which the store has nothing at all is an error, never an end.
+"""
+
+from collections.abc import Iterator
+
+from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
+
+from ..entry import EXTENT
+from .archive import digest_of
+from .archive_catalog import Catalog, archived_clusters, read_catalog
+from .archive_errors import WalGap
+from .archive_names import object_name
+from .archive_record import ArchivedFile, read_record
+from .commit_index import CommitIndex, decode_index
+from .lsn import format_lsn
+from .wal_names import WalKind, WalSegment, parse_segment, parse_wal_file
+from .wal_pages import LONG_HEADER
+
+
+def fetch_wal(store: Store, system_identifier: int, name: str) -> tuple[ArchivedFile, bytearray]:
+    """What recovery asks for under `%f`: its record and all its bytes.
+
+    Raises NotArchived when it is proved to be beyond the end, WalGap when it must have been there, Malformed for what
+    is no name of a WAL file, Corrupt, StoreError.
+    """
+    try:
+        record = read_record(store, system_identifier, name)
+    except ObjectMissing:
+        record = _instead(store, system_identifier, name)
+    return record, content(store, record)
+
+
+def _instead(store: Store, system_identifier: int, name: str) -> ArchivedFile:
+    catalog = read_catalog(store, system_identifier)
+    if not catalog.timelines and not catalog.histories:
+        others = ", ".join(map(str, archived_clusters(store))) or "of none at all"
+        hint = f"it has WAL of these: {others}; is this the right store, and was anything archived?"
+        raise WalGap(f"the store has no WAL of the cluster {system_identifier}", hint=hint)
+    file = parse_wal_file(name, catalog.size)
+    source = catalog.source_of(file.segment) if file.segment and file.kind is WalKind.SEGMENT else None
+    if source is None:
+        raise catalog.refuse_absent(name, file)
+    record = read_record(store, system_identifier, source)
+    _refuse_short(store, catalog, record)
+    return record
+
+
+def _refuse_short(store: Store, catalog: Catalog, record: ArchivedFile) -> None:
+    """Raises WalGap where only a part of a segment is there and another timeline says that its own went on."""
+    index = read_commit_index(store, record)
+    end = record.end if index is None else index.end
+    for history in catalog.histories.values():
+        left = [each.left for each in history.ancestors if each.timeline == record.timeline]
+        if left and record.start <= left[0] and end + LONG_HEADER < left[0]:  # a switch may be behind a page's header
+            what = f"{record.name} ends at {format_lsn(end)}, and timeline {record.timeline} went on to "
+            hint = f"timeline {history.timeline} says so; fetch the segment from where that timeline was left"
+            raise WalGap(what + format_lsn(left[0]), hint=hint)
+
+
+def content(store: Store, record: ArchivedFile) -> bytearray:
+    """All `size` bytes of an archived file. Raises Corrupt, ObjectMissing."""
+    data = bytearray(record.size)
+    at = len(record.content)
+    data[:at] = record.content
+    for chunk, offset, length in EXTENT.iter_unpack(record.extents):
+        data[at : at + length] = memoryview(store.read_chunk(ChunkId(chunk)))[offset : offset + length]
+        at += length
+    if at != record.used or len(data) != record.size or digest_of(memoryview(data), record.size) != record.digest:
+        raise Corrupt(object_name(record.system_identifier, record.name), "its chunks do not make the file it names")
+    return data
+
+
+def read_commit_index(store: Store, record: ArchivedFile) -> CommitIndex | None:
+    """When which transaction ended in a segment. Raises Corrupt, ObjectMissing, Malformed."""
+    if record.index is None:
+        return None
+    return decode_index(record.name, store.read_chunk(ChunkId(record.index[0])))
+
+
+def whole_after(store: Store, record: ArchivedFile, count: int) -> Iterator[ArchivedFile]:
+    """Up to `count` whole segments that follow one on its timeline, without a gap."""
+    segment: WalSegment = parse_segment(record.name[:24], record.size)
+    for _ in range(count):
+        segment = segment.next()
+        try:
+            yield read_record(store, record.system_identifier, segment.name(record.size))
+        except ObjectMissing:
+            return

@@ -1,0 +1,73 @@
+"""What the root of an archived WAL file says: which file it is, where its bytes are, when its transactions ended.
+
+    {format, name, system_identifier, timeline, start, size, used, digest, version, extents, index, times, stored_ns,
+     content}
+
+`start` is the LSN of its first byte; `size` what it has when it is restored, of which the first `used` bytes are WAL
+and the rest zeros; `digest` is the BLAKE3 of all `size` bytes. `extents` are packed as in a manifest. `index` is [chunk
+id, length] of its commit index, `times` the first and last moment (microseconds since 1970 UTC) in it, or nil. Files
+that are no WAL (histories, notes of backups) are `content`, and have neither extents nor an LSN.
+
+Rule: one small root a file. A list of several in one root would save objects, but creating `wal/.../<segment>` would
+then no longer be what makes a segment's name taken, and each lookup would be a search.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from siltstone.store import Corrupt, NewerFormat, Store
+
+from .archive_names import object_name
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchivedFile:
+    """See above. `name` is that of the object's last part."""
+
+    name: str
+    system_identifier: int
+    timeline: int
+    start: int = 0
+    size: int
+    used: int
+    digest: bytes
+    version: int = 0
+    extents: bytes = b""
+    index: tuple[bytes, int] | None = None
+    times: tuple[int, int] | None = None
+    stored_ns: int = 0
+    content: bytes = b""
+
+    @property
+    def end(self) -> int:
+        """The LSN behind its WAL."""
+        return self.start + self.used
+
+
+_FIELDS = tuple(ArchivedFile.__slots__)
+
+
+def to_root(file: ArchivedFile) -> dict[str, object]:
+    """The content of the root."""
+    return {"format": FORMAT, **{field: getattr(file, field) for field in _FIELDS}}
+
+
+def from_root(name: str, root: dict[str, Any]) -> ArchivedFile:
+    """The file that a root says. Raises NewerFormat, Corrupt."""
+    try:
+        if root["format"] > FORMAT:
+            raise NewerFormat(f"{name}: written in format {root['format']} of WAL", hint="upgrade silt on this host")
+        values = {field: root[field] for field in _FIELDS}
+    except (KeyError, TypeError):
+        raise Corrupt(name, "it is no root of a WAL file") from None
+    for field in ("index", "times"):
+        values[field] = None if values[field] is None else tuple(values[field])
+    return ArchivedFile(**values)
+
+
+def read_record(store: Store, system_identifier: int, name: str) -> ArchivedFile:
+    """What is archived under that name. Raises ObjectMissing, Corrupt, NewerFormat, NoKey."""
+    full = object_name(system_identifier, name)
+    return from_root(full, store.read_root(full))

@@ -1,0 +1,111 @@
+"""What `silt wal status` tells: ranges of WAL by timeline, gaps, the newest moment, and how far the server is ahead.
+
+Rule: the names in the store say what is there; of each timeline only the roots of its last segments are read, for the
+time of their last commit. Nothing is changed, here or on the server.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from siltstone.store import Store
+
+from .archive_catalog import Catalog, Run, archived_clusters, lost_histories, read_catalog
+from .archive_record import read_record
+from .connection import connect
+from .identity import identify
+from .slots import Slot, read_slot
+from .wal_names import WalSegment
+
+# Roots read for a timeline's newest commit: segments without any are a server that only checkpoints.
+LOOK_BACK: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineStatus:
+    """Whole segments in `runs`; `end` is the LSN up to which there is WAL, `newest` the time of the last commit found
+    (microseconds since 1970 UTC), None where the last segments hold none.
+    """
+
+    timeline: int
+    runs: tuple[Run, ...]
+    end: int
+    newest: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveStatus:
+    """The archive of a cluster. `aside`: names of bytes that came under taken names."""
+
+    system_identifier: int
+    segment_size: int
+    timelines: tuple[TimelineStatus, ...]
+    gaps: tuple[Run, ...]
+    lost_histories: tuple[str, ...]
+    aside: tuple[str, ...]
+
+    def names_of(self, run: Run) -> tuple[str, str]:
+        """The names of the first and the last segment of a run or a gap."""
+        first, last = (WalSegment(run.timeline, number).name(self.segment_size) for number in (run.first, run.last))
+        return first, last
+
+    def end_of(self, timeline: int) -> int | None:
+        """The LSN up to which WAL of a timeline is archived."""
+        return next((each.end for each in self.timelines if each.timeline == timeline), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """The server's side: where it writes, and its slot, if there is one of that name."""
+
+    system_identifier: int
+    timeline: int
+    lsn: int
+    slot: Slot | None
+
+
+def archive_status(store: Store) -> list[ArchiveStatus]:
+    """Of every cluster whose WAL the store has. Raises StoreError, Malformed."""
+    return [_status(store, read_catalog(store, system)) for system in archived_clusters(store)]
+
+
+def slot_status(dsn: str, slot: str | None) -> SlotStatus:
+    """Ask the server. Raises PostgresError, ServerAway."""
+    with connect(dsn, replication=True) as connection:
+        identity = identify(connection)
+        found = None if slot is None else read_slot(connection, slot)
+        return SlotStatus(identity.system_identifier, identity.position.timeline, identity.position.lsn, found)
+
+
+def _status(store: Store, catalog: Catalog) -> ArchiveStatus:
+    runs = catalog.runs()
+    timelines = [
+        TimelineStatus(
+            timeline, tuple(run for run in runs if run.timeline == timeline), *_end(store, catalog, timeline)
+        )
+        for timeline in sorted(catalog.timelines)
+    ]
+    return ArchiveStatus(
+        catalog.system_identifier,
+        catalog.size,
+        tuple(timelines),
+        tuple(catalog.gaps()),
+        tuple(lost_histories(catalog)),
+        tuple(catalog.aside),
+    )
+
+
+def _end(store: Store, catalog: Catalog, timeline: int) -> tuple[int, int | None]:
+    """The LSN behind what is archived of a timeline, and its newest commit."""
+    last = catalog.timelines[timeline].last
+    end, newest = 0, None
+    for number in range(last, max(-1, last - LOOK_BACK), -1):
+        name = catalog.source_of(WalSegment(timeline, number))
+        if name is None:
+            break
+        record = read_record(store, catalog.system_identifier, name)
+        whole = number in catalog.timelines[timeline].whole
+        end = end or (record.start + record.size if whole else record.end)
+        if record.times is not None:
+            newest = record.times[1]
+            break
+    return end, newest

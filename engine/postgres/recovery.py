@@ -1,7 +1,8 @@
 """What a restored cluster does when it is started: how far it recovers, and from where it gets WAL.
 
 Rule: settings go to the end of postgresql.auto.conf, where the last word of a name counts, below a line that says whose
-they are; recovery.signal asks for archive recovery. Without a target there is neither: backup_label and the WAL that
+they are. Targets that stand there from an earlier recovery go: a server refuses two, also an empty one beside another.
+recovery.signal asks for archive recovery. Without a target there is neither: backup_label and the WAL that
 came with the backup bring a server to the backup's end, and no further. standby.signal, which a standby's base backup
 brings along, always goes.
 """
@@ -35,8 +36,6 @@ class Recovery:
 def settings_of(recovery: Recovery) -> dict[str, str]:
     """The server's settings for a target."""
     settings = {"restore_command": recovery.restore_command, "recovery_target_timeline": recovery.timeline}
-    # What the old cluster had set must not add a second target: the server refuses two.
-    settings |= {f"recovery_target{suffix}": "" for suffix in ("", "_time", "_lsn", "_xid", "_name")}
     if recovery.kind == "immediate":
         settings["recovery_target"] = "immediate"
     elif recovery.kind != "latest":
@@ -54,16 +53,27 @@ def write_recovery(target: bytes, recovery: Recovery | None, *, keep_archiving: 
     for name in _SIGNALS:
         with suppress(FileNotFoundError):
             os.unlink(target + b"/" + name)
+    path = target + b"/" + _AUTO_CONF
+    text = b"".join(line for line in _lines(path) if not line.lstrip().startswith(b"recovery_target"))
     if settings:
-        text = _HEADER + "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
-        _append(target + b"/" + _AUTO_CONF, text, owner)
+        text += (_HEADER + "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())).encode()
+    _write(path, text, owner)
     if recovery:
-        _append(target + b"/recovery.signal", "", owner)
+        _write(target + b"/recovery.signal", b"", owner)
 
 
-def _append(path: bytes, text: str, owner: os.stat_result) -> None:
-    with open(path, "a", encoding="utf-8", opener=lambda p, flags: os.open(p, flags | os.O_NOFOLLOW, 0o600)) as file:
-        file.write(text)
+def _lines(path: bytes) -> list[bytes]:
+    """The lines of a file, each with its end; none where there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return [line if line.endswith(b"\n") else line + b"\n" for line in file]
+    except FileNotFoundError:
+        return []
+
+
+def _write(path: bytes, content: bytes, owner: os.stat_result) -> None:
+    with open(path, "wb", opener=lambda p, flags: os.open(p, flags | os.O_NOFOLLOW, 0o600)) as file:
+        file.write(content)
     if os.geteuid() == 0:
         os.chown(path, owner.st_uid, owner.st_gid)
 

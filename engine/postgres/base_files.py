@@ -28,6 +28,11 @@ class BaseFiles:
             except StoreError:
                 self._rows = {}
 
+    @property
+    def count(self) -> int:
+        """How many rows the base level has."""
+        return len(self._rows)
+
     def row(self, path: bytes) -> bytes | None:
         """The row of a path, if the base level has it."""
         return self._rows.get(path)

@@ -114,7 +114,6 @@ class Gatherer:
         self._teller.files += 1
         self._teller.tell(path)
         self.stats["files"] += 1
-        self.stats["unchanged"] += 1
         self.stats["bytes"] += int.from_bytes(row[HEAD_AT + 16 : HEAD_AT + 24], "little")
         self._add_row(path, row)
 
@@ -127,6 +126,7 @@ class Gatherer:
     def write(self, manifest: ManifestWriter, owners: SeenOwners) -> int:
         """Write the rows in path order; how many they are."""
         self._rows.sort()
+        self.stats["gone"] = self._base.count - self.stats["unchanged"] - self.stats["changed"]
         for _, path, row in self._rows:
             owners.pairs.add(row[8:16])
             manifest.add(path, row)
@@ -204,4 +204,6 @@ class Gatherer:
         )
 
     def _add_row(self, path: bytes, row: bytes) -> None:
+        old = self._base.row(path)
+        self.stats["new" if old is None else "unchanged" if old == row else "changed"] += 1
         self._rows.append((order_key(path), path, row))

@@ -102,7 +102,7 @@ def _places(info: DatabaseInfo, target: bytes, tablespaces: Mapping[bytes, bytes
             raise EngineError(f"{os.fsdecode(old)} is no tablespace of that level", hint=f"it has: {names}")
     for old in outside:
         if old not in tablespaces:
-            hint = f"say where it goes: --tablespace {os.fsdecode(old)}=/new/place"
+            hint = f"say where it goes: --tablespace '{os.fsdecode(old)}=/new/place'"
             raise EngineError(f"the tablespace {os.fsdecode(old)} needs a place", hint=hint)
     places = {info.data_directory: target, **{old: tablespaces[old] for old in outside}}
     taken = sorted(places.values())

@@ -38,12 +38,13 @@ def recovery_of(targets: Targets, timeline: str | None, *, exclusive: bool) -> "
     return Recovery(made, "", value or "", timeline=timeline or "latest", inclusive=not exclusive)  # type: ignore[arg-type]  # one of its kinds
 
 
-def restore_command(place: str, system_identifier: int) -> str:
+def restore_command(place: str, system_identifier: int, key_file: str | None) -> str:
     """What PostgreSQL runs for each WAL file that it wants."""
     program = sys.argv[0] if os.path.basename(sys.argv[0]) == "silt" else shutil.which("silt") or "silt"
     store = os.path.abspath(place) if os.path.exists(place) else place
     words = [os.path.abspath(program) if os.path.sep in program else program, "wal", "fetch"]
     options = ["--store", store, "--system", str(system_identifier)]
+    options += ["--key-file", os.path.abspath(key_file)] if key_file else []
     # %f and %p are PostgreSQL's; any other % has to be doubled.
     fixed = " ".join(map(shlex.quote, words)).replace("%", "%%")
     rest = " ".join(map(shlex.quote, options)).replace("%", "%%")

@@ -139,7 +139,7 @@ def _restore(
 
         found = level_before(store, level, recovery)
         assert found.database is not None, "level_before() sees to it"
-        command = restore_command(store.backend.location, found.database.system_identifier)
+        command = restore_command(store.backend.location, found.database.system_identifier, options.key_file)
         restore = partial(restore, recovery=reachable(store, found, replace(recovery, restore_command=command)))
     else:
         found = resolve(store, level)

@@ -19,7 +19,7 @@ from ..levels import Level, list_levels, resolve
 from .archive_catalog import Catalog, read_catalog
 from .archive_read import read_commit_index
 from .archive_record import ArchivedFile, read_record
-from .history import Timelines
+from .history import Span, Timelines
 from .lsn import format_lsn, parse_lsn
 from .recovery import Recovery
 from .wal_names import WalSegment
@@ -56,7 +56,7 @@ def reachable(store: Store, level: Level, recovery: Recovery) -> Recovery:
         if way.gap is not None:
             raise _beyond_gap(store, catalog, way, "the newest WAL")
     elif recovery.kind == "lsn":
-        _check_lsn(catalog, way, info, parse_lsn(recovery.value))
+        _check_lsn(store, catalog, way, info, parse_lsn(recovery.value))
     elif recovery.kind == "time":
         _check_time(store, catalog, way, level, moment_of(recovery.value))
     else:
@@ -106,16 +106,26 @@ def _timeline(catalog: Catalog, timelines: Timelines, info: DatabaseInfo, wanted
 def _way(catalog: Catalog, timelines: Timelines, info: DatabaseInfo, timeline: int) -> _Way:
     """What is archived from the backup's end on. The backup brings the segment in which it ends itself."""
     first = max(0, info.stop_lsn - 1) // catalog.size
-    last = max((files.last for each, files in catalog.timelines.items() if each <= timeline), default=-1)
+    spans = timelines.spans(timeline) if timeline in timelines else [Span(timeline, 0, None)]
     segments: list[WalSegment] = []
-    for number in range(first, last + 1):
-        segment = timelines.segment(timeline, number, catalog.size) if timeline in timelines else None
-        segment = segment or WalSegment(timeline, number)
+    for number in range(first, _last(catalog, spans) + 1):
+        # Of the newest timeline that begins in the segment or before: the older one's is left in the middle.
+        segment = WalSegment(next(s.timeline for s in reversed(spans) if s.start // catalog.size <= number), number)
         if catalog.source_of(segment) is not None:
             segments.append(segment)
         elif number > first:
             return _Way(segments, segment)
     return _Way(segments, None)
+
+
+def _last(catalog: Catalog, spans: list[Span]) -> int:
+    """The number of the last segment on the way of which anything is there; what lies behind a fork is another way."""
+    numbers = [-1]
+    for span in spans:
+        files = catalog.timelines.get(span.timeline)
+        if files is not None:
+            numbers.append(files.last if span.end is None else min(files.last, span.end // catalog.size))
+    return max(numbers)
 
 
 def _records(store: Store, catalog: Catalog, way: _Way) -> Iterator[ArchivedFile]:
@@ -125,13 +135,19 @@ def _records(store: Store, catalog: Catalog, way: _Way) -> Iterator[ArchivedFile
         yield read_record(store, catalog.system_identifier, name)
 
 
-def _check_lsn(catalog: Catalog, way: _Way, info: DatabaseInfo, lsn: int) -> None:
+def _check_lsn(store: Store, catalog: Catalog, way: _Way, info: DatabaseInfo, lsn: int) -> None:
     if lsn < info.stop_lsn:
         raise Unreachable(
             f"{format_lsn(lsn)} is before the end of that level's backup, {format_lsn(info.stop_lsn)}",
             hint="choose an older level",
         )
-    end = way.segments[-1].end(catalog.size) if way.segments else info.stop_lsn
+    end = info.stop_lsn
+    if way.segments:
+        last = way.segments[-1]
+        end = last.end(catalog.size)
+        name = catalog.source_of(last)
+        if name is not None and name != last.name(catalog.size):  # what was stored of it while it was open
+            end = read_record(store, catalog.system_identifier, name).end
     if lsn >= end:
         said = f"; {way.gap.name(catalog.size)} is missing" if way.gap else ""
         raise Unreachable(f"the archive leads to {format_lsn(end)}, and no further{said}", hint=_ARCHIVE)

@@ -97,6 +97,15 @@ class Gatherer:
         self._filled += count
         self._file.read += count
 
+    def put(self, data: memoryview) -> None:
+        """The next bytes of the file, copied."""
+        while data:
+            space = self.space()
+            part = data[: len(space)]
+            space[: len(part)] = part
+            self.filled(len(part))
+            data = data[len(part) :]
+
     def end(self) -> None:
         """All bytes of the file are there."""
         file, self._file = self._file, None

@@ -186,13 +186,7 @@ class LocalBackup:
         now = made.st_mtime_ns
         head = HEAD.pack(mode, made.st_uid, made.st_gid, 1, len(content), now, now, 0, 0)
         self._gatherer.begin(self._data + b"/" + name, name, like[: HEAD.size] if like else head)
-        view = memoryview(content)
-        while view:
-            space = self._gatherer.space()
-            part = view[: len(space)]
-            space[: len(part)] = part
-            self._gatherer.filled(len(part))
-            view = view[len(part) :]
+        self._gatherer.put(memoryview(content))
         self._gatherer.end()
 
     def _wal(self, start: int, stop: int) -> None:

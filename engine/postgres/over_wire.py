@@ -112,12 +112,7 @@ class OverWire:
         self._crc = google_crc32c.extend(self._crc, bytes(data))
         if self._file is not None and self._file[0] == CONTROL:
             self._small += data
-        while data:
-            space = self._gatherer.space()
-            part = data[: len(space)]
-            space[: len(part)] = part
-            self._gatherer.filled(len(part))
-            data = data[len(part) :]
+        self._gatherer.put(data)
 
     def _end(self) -> None:
         if self._file is None:

@@ -1,6 +1,7 @@
 """archive_command and restore_command of real servers, and what goes wrong around them."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,10 +33,10 @@ class TestRecovery:
     def test_to_a_name_to_the_end_and_on_a_new_timeline(
         self, servers: Templates, version: int, server: Server, base: Path, archive: Archive
     ) -> None:
-        load(server, 0, 30)
+        load(server, 0, 14)
         server.sql("SELECT pg_create_restore_point('half')")
         half = content(server)
-        load(server, 30, 30)
+        load(server, 30, 14)
         all_archived(server)
         whole = content(server)
         with recovered(servers, version, base, archive.restore_command) as copy:
@@ -55,7 +56,7 @@ class TestRecovery:
     def test_a_gap_at_a_border_stops_it(
         self, servers: Templates, version: int, server: Server, base: Path, archive: Archive
     ) -> None:
-        load(server, 0, 30)
+        load(server, 0, 14)
         all_archived(server)
         segments = sorted(name for name in archive.objects() if len(name) == 24)
         lost = segments[len(segments) // 2]
@@ -99,6 +100,9 @@ class TestRecovery:
         assert archive.run(*fetch, cwd=archive.folder, code=None).returncode >= 200  # no data directory
         assert archive.run(*fetch, "--system", "1", cwd=server.data, code=None).returncode >= 200  # another cluster
         assert archive.run("wal", "fetch", code=None).returncode >= 200
+        ending = archive.restore_command.rpartition("||")[2]
+        for program, code in (("true", 0), ("exit 44", 1), ("exit 1", 255), ("exit 2", 255), ("nowhere/silt", 255)):
+            assert subprocess.run(["sh", "-c", f"({program}) 2>/dev/null || {ending}"]).returncode == code
 
 
 @pytest.mark.parametrize("version", [18])

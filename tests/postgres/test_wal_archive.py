@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.engine.postgres.connection import connect
+
 from . import archiving
 from .archiving import Archive, all_archived, cold_copy, content, load, prepare, recovered, until
 from .servers import Server, Templates
@@ -155,6 +157,17 @@ class TestPush:
         assert archive.objects()[name].read_bytes() == before
         (aside,) = archive.status()["other_bytes"]
         assert aside.startswith(f"{name}.other-")
+
+    def test_notes_of_a_backup_and_the_store_is_sound(self, server: Server, base: Path, archive: Archive) -> None:
+        with connect(server.dsn(), replication=False) as connection:
+            connection.query("SELECT pg_backup_start('notes', true)")
+            connection.query("SELECT pg_backup_stop(false)")
+        all_archived(server)
+        (name,) = (name for name in archive.objects() if name.endswith(".backup"))
+        archive.run("wal", "fetch", name, "pg_wal/notes", cwd=server.data)
+        assert b"LABEL: notes" in (server.data / "pg_wal" / "notes").read_bytes()
+        archive.run("verify", "--read-data", "all")
+        assert archive.status()["gaps"] == []
 
     def test_wal_of_another_cluster_is_refused(
         self, servers: Templates, version: int, server: Server, base: Path, archive: Archive

@@ -113,8 +113,10 @@ def from_spool(name: str, target: str, store: str) -> str | None:
     try:
         spool = spool_of(place_of(store, os.getcwd()))
         while not _move(os.path.join(spool, name), target):
-            if (lock := lock_spool(spool)) is not None:
+            lock = lock_spool(spool)
+            if lock is not None:
                 os.close(lock)
+            if lock is not None or os.path.exists(os.path.join(spool, ".idle")):
                 return spool if _move(os.path.join(spool, name), target) else None
             time.sleep(0.004)
     except OSError:

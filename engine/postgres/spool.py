@@ -1,12 +1,12 @@
 """The spool: segments that recovery will ask for next, laid ready while it replays the one before.
 
 Rule: only whole segments, whose name means the same bytes for ever, and only those that follow on the timeline without
-a gap; AHEAD bytes at most. A file appears under its name when it is complete. Nothing waits for the disk here: whoever
-hands a file on does, and a spool is not believed after the machine went down.
+a gap; AHEAD bytes at most. A file appears under its name when it is complete and on the disk; the folder itself is not
+synced, and a spool is not believed after the machine went down.
 """
 
 import os
-from contextlib import suppress
+import time
 from pathlib import Path
 from typing import Final
 
@@ -17,31 +17,63 @@ from .archive_record import ArchivedFile, read_record
 
 AHEAD: Final = 128 << 20
 MOST_FILES: Final = 64
+PATIENCE: Final = 3.0  # seconds without a file being taken after which nobody seems to want more
+IDLE: Final = ".idle"  # there while the spool is full: what is not in it then will not come
+_POLL: Final = 0.01
 
 
-def fill_spool(store: Store, system_identifier: int, name: str, spool: Path) -> int:
-    """Lay what follows a segment ready: how many files are new. Raises Corrupt, ObjectMissing, StoreError, OSError.
+def fill_spool(store: Store, system_identifier: int, name: str, spool: Path) -> None:
+    """Lay what follows a segment ready, and more as it is taken, up to the archive's end or until nobody takes any.
 
-    Files of other timelines, and of segments up to this one, are removed.
+    Whoever calls holds the spool's lock. Other files in it are removed. Raises Corrupt, ObjectMissing, StoreError,
+    OSError.
     """
-    record = read_record(store, system_identifier, name)
-    there = set()
-    for each in os.listdir(spool):
-        if each[:8] == name[:8] and len(each) == len(name) and each > name:
-            there.add(each)
-        elif not each.startswith("."):
-            with suppress(FileNotFoundError):
-                (spool / each).unlink()
-    new = 0
-    for following in whole_after(store, record, min(MOST_FILES, max(2, AHEAD // record.size))):
-        if following.name not in there:
-            _lay(store, following, spool)
+    last = read_record(store, system_identifier, name)
+    limit = min(MOST_FILES, max(2, AHEAD // last.size))
+    _tidy(spool, name)
+    while True:
+        room = limit - len(_laid(spool))
+        new = 0
+        for following in whole_after(store, last, room):
+            if not (spool / following.name).exists():
+                _lay(store, following, spool)
+            last = following
             new += 1
-    return new
+        if new < room or not _wait_for_room(spool, limit):
+            return
+
+
+def _laid(spool: Path) -> list[str]:
+    return [name for name in os.listdir(spool) if not name.startswith(".")]
+
+
+def _tidy(spool: Path, name: str) -> None:
+    for each in _laid(spool):
+        if each[:8] != name[:8] or each <= name:
+            (spool / each).unlink(missing_ok=True)
+
+
+def _wait_for_room(spool: Path, limit: int) -> bool:
+    """Wait until half of the spool was taken; False when nothing is taken for too long."""
+    idle = spool / IDLE
+    idle.touch(0o600)
+    left, end = limit, time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < end:
+            now = len(_laid(spool))
+            if now <= limit // 2:
+                return True
+            if now < left:
+                left, end = now, time.monotonic() + PATIENCE
+            time.sleep(_POLL)
+        return False
+    finally:
+        idle.unlink(missing_ok=True)
 
 
 def _lay(store: Store, record: ArchivedFile, spool: Path) -> None:
     temporary = spool / f".{record.name}"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
         file.write(content(store, record))
+        os.fsync(file.fileno())  # whoever hands it on has to, and would keep the server waiting
     temporary.rename(spool / record.name)

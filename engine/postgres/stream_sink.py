@@ -22,8 +22,10 @@ from .segment_assembler import Assembled, SegmentAssembler
 from .wal_names import WalSegment, history_name
 from .wal_pages import LONG_HEADER
 
-# Three segments may wait for the storage while a fourth fills; then the server is not read from, and waits.
+# Three segments may wait for the storage while a fourth fills; then the server is not read from, and waits. Of segments
+# larger than LARGE, which can have a gigabyte, one waits.
 BUFFERS = 4
+LARGE = 64 << 20
 
 
 class StoreSink:
@@ -37,7 +39,7 @@ class StoreSink:
     ) -> None:
         self._store, self._system, self._size = store, catalog.system_identifier, size
         self._open_every, self._durable = open_every, durable
-        self._assembler = SegmentAssembler(size, buffers=BUFFERS)
+        self._assembler = SegmentAssembler(size, buffers=BUFFERS if size <= LARGE else 2)
         self._parts = {
             WalSegment(timeline, number): set(names)
             for timeline, files in catalog.timelines.items()

@@ -1,10 +1,13 @@
 """archive_command and restore_command of real servers, and what goes wrong around them."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from siltstone.engine.postgres.connection import connect
 
 from . import archiving
 from .archiving import Archive, all_archived, cold_copy, content, load, prepare, recovered, until
@@ -32,10 +35,10 @@ class TestRecovery:
     def test_to_a_name_to_the_end_and_on_a_new_timeline(
         self, servers: Templates, version: int, server: Server, base: Path, archive: Archive
     ) -> None:
-        load(server, 0, 30)
+        load(server, 0, 14)
         server.sql("SELECT pg_create_restore_point('half')")
         half = content(server)
-        load(server, 30, 30)
+        load(server, 30, 14)
         all_archived(server)
         whole = content(server)
         with recovered(servers, version, base, archive.restore_command) as copy:
@@ -52,13 +55,14 @@ class TestRecovery:
         assert status["gaps"] == []
         assert [each["timeline"] for each in status["timelines"]] == [1, 2]
 
+    @pytest.mark.parametrize("version", [18])
     def test_a_gap_at_a_border_stops_it(
         self, servers: Templates, version: int, server: Server, base: Path, archive: Archive
     ) -> None:
         load(server, 0, 30)
         all_archived(server)
         segments = sorted(name for name in archive.objects() if len(name) == 24)
-        lost = segments[len(segments) // 2]
+        lost = segments[-2]
         archive.objects()[lost].unlink()
         with servers.empty(version) as copy:
             archiving.recover(copy, base, archive.restore_command, hot_standby="off")
@@ -99,6 +103,9 @@ class TestRecovery:
         assert archive.run(*fetch, cwd=archive.folder, code=None).returncode >= 200  # no data directory
         assert archive.run(*fetch, "--system", "1", cwd=server.data, code=None).returncode >= 200  # another cluster
         assert archive.run("wal", "fetch", code=None).returncode >= 200
+        ending = archive.restore_command.rpartition("||")[2]
+        for program, code in (("true", 0), ("exit 44", 1), ("exit 1", 255), ("exit 2", 255), ("nowhere/silt", 255)):
+            assert subprocess.run(["sh", "-c", f"({program}) 2>/dev/null || {ending}"]).returncode == code
 
 
 @pytest.mark.parametrize("version", [18])
@@ -150,6 +157,17 @@ class TestPush:
         assert archive.objects()[name].read_bytes() == before
         (aside,) = archive.status()["other_bytes"]
         assert aside.startswith(f"{name}.other-")
+
+    def test_notes_of_a_backup_and_the_store_is_sound(self, server: Server, base: Path, archive: Archive) -> None:
+        with connect(server.dsn(), replication=False) as connection:
+            connection.query("SELECT pg_backup_start('notes', true)")
+            connection.query("SELECT pg_backup_stop(false)")
+        all_archived(server)
+        (name,) = (name for name in archive.objects() if name.endswith(".backup"))
+        archive.run("wal", "fetch", name, "pg_wal/notes", cwd=server.data)
+        assert b"LABEL: notes" in (server.data / "pg_wal" / "notes").read_bytes()
+        archive.run("verify", "--read-data", "all")
+        assert archive.status()["gaps"] == []
 
     def test_wal_of_another_cluster_is_refused(
         self, servers: Templates, version: int, server: Server, base: Path, archive: Archive

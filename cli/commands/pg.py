@@ -30,4 +30,4 @@ class Commands(click.Group):
 
 @click.group("pg", cls=Commands, epilog=examples_text("silt pg check -c deployment.toml"))
 def command() -> None:
-    """PostgreSQL clusters: is one ready to be backed up, and to which moments can it go back?"""
+    """PostgreSQL: is a cluster ready; moments of its WAL."""

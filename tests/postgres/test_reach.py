@@ -127,6 +127,7 @@ def test_what_cannot_be_reached_is_refused(archived: Archived, tmp_path: Path) -
     assert "leads to" in archived.restore(target, "--until-lsn", "FF/0", code=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [15])
 def test_along_the_timeline_that_was_left(archived: Archived, servers: Templates, version: int) -> None:
     """After a recovery two branches lie in the archive: the newest is the default, the other can be named."""

@@ -66,3 +66,10 @@ def utc_time(nanoseconds: int) -> str:
     """Nanoseconds since 1970 as 2025-11-23T16:42:10.123456Z, cut to microseconds."""
     moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC).replace(microsecond=nanoseconds % 10**9 // 1000)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def lsn_text(lsn: int) -> str:
+    """A place in the WAL, as PostgreSQL writes it."""
+    from siltstone.engine import format_lsn
+
+    return format_lsn(lsn)

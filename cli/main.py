@@ -31,10 +31,9 @@ COMMANDS = (
     "tar",
     "verify",
     "pg",
+    "wal",
     "config",
     "key",
-    "wal",
-    "pg",
     "completion",
 )
 

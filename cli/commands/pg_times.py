@@ -12,7 +12,7 @@ import click
 
 from ..answer import answer
 from ..columns import columns
-from ..figures import utc_time
+from ..figures import lsn_text, utc_time
 from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
@@ -60,7 +60,7 @@ def _record(moment: "Moment") -> dict[str, Any]:
     return {
         "time": utc_time(moment.time * 1000),
         "timeline": moment.timeline,
-        "lsn": _lsn(moment.lsn),
+        "lsn": lsn_text(moment.lsn),
         **what,
         "before": moment.before,
     }
@@ -74,13 +74,9 @@ def _lines(moments: "list[Moment]") -> Iterator[str]:
         (
             "before" if each.before else "after",
             datetime.fromtimestamp(each.time / 1_000_000).astimezone().isoformat(" ", "microseconds"),
-            _lsn(each.lsn),
+            lsn_text(each.lsn),
             each.name or str(each.xid),
         )
         for each in moments
     ]
     yield from columns(("", "TIME", "LSN", "XID OR RESTORE POINT"), rows)
-
-
-def _lsn(lsn: int) -> str:
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

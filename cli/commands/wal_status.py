@@ -12,7 +12,7 @@ from ..answer import answer
 from ..columns import columns
 from ..database import dsn_options, given_dsn
 from ..exits import Exit
-from ..figures import local_time, size, utc_time
+from ..figures import local_time, lsn_text, size, utc_time
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import shown
@@ -66,7 +66,7 @@ def _record(cluster: "ArchiveStatus") -> dict[str, Any]:
         "timelines": [
             {
                 "timeline": each.timeline,
-                "end": _lsn(each.end),
+                "end": lsn_text(each.end),
                 "newest": None if each.newest is None else utc_time(each.newest * 1000),
                 "ranges": [_run_record(run, cluster) for run in each.runs],
             }
@@ -90,12 +90,12 @@ def _server_record(server: "SlotStatus | None", clusters: "list[ArchiveStatus]")
     return {
         "system_identifier": str(server.system_identifier),
         "timeline": server.timeline,
-        "lsn": _lsn(server.lsn),
+        "lsn": lsn_text(server.lsn),
         "lag_bytes": _lag(server, clusters),
         "slot": slot
         and {
             "name": slot.name,
-            "restart_lsn": None if slot.restart_lsn is None else _lsn(slot.restart_lsn),
+            "restart_lsn": None if slot.restart_lsn is None else lsn_text(slot.restart_lsn),
             "active": slot.active,
             "wal_status": slot.wal_status,
         },
@@ -128,15 +128,11 @@ def _lines(clusters: "list[ArchiveStatus]", server: "SlotStatus | None") -> Iter
             for run in each.runs or (None,):
                 names = ("", "") if run is None else cluster.names_of(run)
                 ends = run is None or run is each.runs[-1]
-                rows.append((str(each.timeline), *names, _lsn(each.end) if ends else "", newest if ends else ""))
+                rows.append((str(each.timeline), *names, lsn_text(each.end) if ends else "", newest if ends else ""))
         yield from columns(("TIMELINE", "FIRST", "LAST", "END", "NEWEST COMMIT"), rows)
     if server is not None:
         lag = _lag(server, clusters)
         behind = "not archived yet" if lag is None else f"{size(lag)} of it not archived yet"
         slot = server.slot
         kept = "no slot" if slot is None else f"slot {slot.name}: {slot.wal_status}{', in use' if slot.active else ''}"
-        yield f"server at {_lsn(server.lsn)} of timeline {server.timeline}, {behind}; {kept}"
-
-
-def _lsn(lsn: int) -> str:
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+        yield f"server at {lsn_text(server.lsn)} of timeline {server.timeline}, {behind}; {kept}"

@@ -4,6 +4,7 @@ Rule: the base backup brings the WAL that makes it consistent, so a level restor
 level is committed by who called this: before that nothing of the database exists.
 """
 
+import os
 from collections import Counter
 
 from siltstone.store import DryWriter, Store, Writer
@@ -50,7 +51,13 @@ def back_up_database(
             if _reads_locally(connection, facts, database, report):
                 from .local import LocalBackup
 
-                taken = LocalBackup(connection, facts, gatherer, cells, files, fast=not database.spread).take()
+                try:
+                    taken = LocalBackup(connection, facts, gatherer, cells, files, fast=not database.spread).take()
+                except OSError as error:
+                    what = f"{os.fsdecode(error.filename or b'the data directory')}: {error.strerror}"
+                    raise PostgresError(
+                        what, hint="run as root or as the server's user, or set mode = 'wire'"
+                    ) from error
             else:
                 taken = _over_wire(connection, facts, gatherer, cells, database)
             manifest = ManifestWriter(sink)

@@ -100,11 +100,11 @@ class LocalBackup:
         return self._read_control().catalog_version
 
     def _walk(self, folder: bytes, name: bytes) -> None:
-        """A folder and what is in it; `name` is its path in the data directory."""
-        self._other(folder)
+        """A folder and what is in it; `name` is its path in the data directory. One that is gone was dropped."""
         try:
             with os.scandir(folder) as found:
                 entries = sorted(found, key=lambda entry: entry.name)
+            self._other(folder)
         except FileNotFoundError:
             return
         names = {entry.name for entry in entries}

@@ -58,7 +58,9 @@ def reachable(store: Store, level: Level, recovery: Recovery) -> Recovery:
     elif recovery.kind == "lsn":
         _check_lsn(store, catalog, way, info, parse_lsn(recovery.value))
     elif recovery.kind == "time":
-        _check_time(store, catalog, way, level, moment_of(recovery.value))
+        moment = moment_of(recovery.value)
+        _check_time(store, catalog, way, level, moment)
+        recovery = replace(recovery, value=moment.isoformat(sep=" "))  # with its zone: the server may be in another
     else:
         _check_named(store, catalog, way, info, recovery)
     return replace(recovery, timeline=str(timeline))

@@ -25,10 +25,10 @@ from ..restore import restore_level
 from ..restore_rows import LevelRows
 from ..restore_tally import RestoreResult, combined
 from ..selection import Selection
-from .backup_label import format_tablespace_map
+from .backup_label import format_tablespace_map, parse_tablespace_map
 from .control import parse_control
 from .errors import Malformed
-from .layout import CONTROL
+from .layout import CONTROL, TABLESPACES
 from .recovery import Recovery, write_recovery
 
 _MAP = b"tablespace_map"
@@ -55,23 +55,26 @@ def restore_cluster(
     """
     info = _database_of(level)
     places = _places(info, target, tablespaces)
-    for old, new in places.items():
-        _check_target(new, info if old == info.data_directory else None)
-    control = info.data_directory + b"/" + CONTROL
+    _check_target(target, info)
+    for old in places.keys() - {info.data_directory}:
+        _check_tablespace(places[old], target, info.version_num)
+    control, spaces = (info.data_directory + b"/" + name for name in (CONTROL, _MAP))
     _withdraw(target)
+    if info.tablespaces:  # before their files: so an interrupted restore knows its own places again
+        moved = {oid: places[old] for oid, old in info.tablespaces if old in places}
+        os.makedirs(target, 0o700, exist_ok=True)
+        _overwrite(target, _MAP, format_tablespace_map(moved, version_num=info.version_num))
     parts, removed = [], 0
     for old, new in places.items():
-        selection = Selection(set_name=SET_NAME, but=frozenset((control,)))
+        selection = Selection(set_name=SET_NAME, but=frozenset((control, spaces)))
         parts.append(
             restore_level(
                 store, level, target=new, selection=selection, base=old, verify=verify, numeric_ids=numeric_ids,
                 report=report,
             )
         )  # fmt: skip
-        removed += _remove_others(store, level, old, new)
-    if info.tablespaces:
-        moved = {oid: places[old] for oid, old in info.tablespaces if old in places}
-        _overwrite(target, _MAP, format_tablespace_map(moved, version_num=info.version_num))
+        if not parts[-1].failures:  # a list of entries that cannot be read names nothing to keep
+            removed += _remove_others(store, level, old, new)
     write_recovery(target, recovery, keep_archiving=keep_archiving)
     if removed:
         report(Noted(f"{removed} files and folders that the level does not have were removed"))
@@ -112,23 +115,45 @@ def _places(info: DatabaseInfo, target: bytes, tablespaces: Mapping[bytes, bytes
     return places
 
 
-def _check_target(target: bytes, info: DatabaseInfo | None) -> None:
+def _names_in(folder: bytes) -> set[bytes]:
+    """What is in a folder; nothing in one that is not there. Raises TargetError."""
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise TargetError(f"{os.fsdecode(folder)}: {error.strerror}") from error
+
+
+def _check_tablespace(place: bytes, target: bytes, version_num: int) -> None:
+    """Refuse a folder that is neither empty nor a tablespace of the copy at the target: what the level does not have
+    will be removed there, and another cluster's tablespace looks just like ours. Raises TargetError.
+    """
+    if not _names_in(place):
+        return
+    links = target + b"/" + TABLESPACES
+    theirs = {os.path.realpath(links + b"/" + name) for name in _names_in(links)}
+    try:
+        with open(target + b"/" + _MAP, "rb") as file:
+            theirs |= set(map(os.path.realpath, parse_tablespace_map(file.read(), version_num=version_num).values()))
+    except (FileNotFoundError, Malformed):
+        pass  # a server that started there has made links of it
+    if os.path.realpath(place) not in theirs:
+        what = f"{os.fsdecode(place)} is neither empty nor a tablespace of {os.fsdecode(target)}"
+        raise TargetError(what, hint="choose an empty folder")
+
+
+def _check_target(target: bytes, info: DatabaseInfo) -> None:
     """Refuse a folder that is neither empty nor an older copy of this cluster. Raises TargetError."""
     shown = os.fsdecode(target)
-    try:
-        names = set(os.listdir(target))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise TargetError(f"{shown}: {error.strerror}") from error
-    if not names or info is None:
-        if names and not all(name.startswith(b"PG_") for name in names):
-            raise TargetError(f"{shown} holds other things than a tablespace", hint="choose an empty folder")
+    names = _names_in(target)
+    if not names:
         return
     if _LOCK in names:
         hint = f"stop the server; if none runs there, remove {shown}/postmaster.pid"
         raise TargetError(f"a server seems to run on {shown}", hint=hint)
-    if {b"PG_VERSION", b"base"} <= names and _is_of(target, info):
+    begun = names <= {_MAP}  # an interrupted restore that came no further
+    if begun or ({b"PG_VERSION", b"base"} <= names and _is_of(target, info)):
         return
     raise TargetError(f"{shown} is neither empty nor an older copy of this cluster", hint="choose an empty folder")
 

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from siltstone.engine import (
 from siltstone.engine.postgres.errors import PostgresError
 from siltstone.engine.postgres.gather import Gatherer
 from siltstone.engine.verify_result import Budget
-from siltstone.store import Store
+from siltstone.store import ChunkId, Store
 from tests.store.backends import MemoryBackend
 
 from .installations import run_as_user
@@ -152,6 +153,8 @@ def test_tablespaces_go_where_they_are_told(backups: Backups, other: Server) -> 
     assert not other.data.exists()
     moves = {str(place): other.make_folder(f"moved {oid}") for oid, place in spaces.items()}
     assert not restore(backups, level, other, **moves).failures
+    # Over what is there already: its own places are known again, also before a server made links of the map.
+    assert not restore(backups, level, other, **moves).failures
     backups.server.stop()
     for place in spaces.values():
         shutil.rmtree(place)
@@ -191,6 +194,19 @@ class TestRefusals:
             restore(backups, level, backups.server)
         assert backups.server.sql("SELECT 1") == [("1",)]
 
+    def test_a_tablespace_of_another_cluster(self, backups: Backups, other: Server) -> None:
+        """It looks like ours, and all in it that the level does not have would be removed."""
+        _, spaces = fill(backups.server, "backup", "pw")
+        level = backups.level()
+        moves = {str(place): other.make_folder(f"moved {oid}") for oid, place in spaces.items()}
+        theirs = next(iter(moves.values())) / "PG_99_1/5/16384"
+        theirs.parent.mkdir(parents=True)
+        theirs.write_text("rows of others")
+        with pytest.raises(TargetError, match="nor a tablespace of"):
+            restore(backups, level, other, **moves)
+        assert theirs.read_text() == "rows of others"
+        assert not other.data.exists()
+
     def test_a_copy_of_another_cluster(self, backups: Backups, servers: Templates, version: int) -> None:
         with servers.server(version) as another:
             level = backups.level()
@@ -223,6 +239,19 @@ def test_an_interrupted_restore_cannot_be_started(
     restore(backups, level, other)
     other.start()
     assert other.sql("SELECT count(*) FROM changing") == [("30000",)]
+
+
+def test_what_cannot_be_listed_is_not_removed(backups: Backups, other: Server) -> None:
+    """With a part of the manifest gone, what stands in the target of it is all there is."""
+    restore(backups, backups.level(), other)
+    before = {path for path in other.data.rglob("*") if path.is_file()}
+    level = backups.level("full")
+    (files,) = level.sets
+    lost = replace(level, sets=(replace(files, index=((ChunkId(bytes(32)), 9),)),))
+    assert restore(backups, lost, other).failures
+    control = other.data / "global/pg_control"
+    assert {path for path in other.data.rglob("*") if path.is_file()} >= before - {control}
+    assert not control.exists()
 
 
 def _interrupt(*_: object, **__: object) -> None:

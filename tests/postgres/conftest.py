@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from .clusters import Backups
 from .installations import forget
 from .quiet import QuietServer
 from .servers import EACH_VERSION, Server, Templates
@@ -79,4 +80,21 @@ def any_source(servers: Templates) -> Iterator[Server]:
     with servers.server(15) as server:
         server.start()
         server.sql("CREATE TABLE rows (n int, text text)")
+        yield server
+
+
+@pytest.fixture
+def backups(server: Server, version: int) -> Backups:
+    """Of every other version over the wire, of the others on the host: both ways in every run."""
+    server.sql(
+        "CREATE TABLE changing AS SELECT n, repeat(md5(n::text), 10) AS text FROM generate_series(1, 30000) n",
+        "VACUUM changing",  # hint bits and all: from here on only updates change pages
+        "CHECKPOINT",
+    )
+    return Backups(server, "local" if version % 2 else "wire")
+
+
+@pytest.fixture
+def other(version: int, servers: Templates) -> Iterator[Server]:
+    with servers.empty(version) as server:
         yield server

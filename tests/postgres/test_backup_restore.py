@@ -9,32 +9,21 @@ import re
 import shutil
 import signal
 import stat
-import subprocess
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from siltstone.engine import (
     EngineError,
-    Event,
-    Level,
-    RestoreResult,
-    TargetError,
-    Warned,
-    back_up,
     entries,
     parse_deployment,
-    restore_cluster,
     verify_store,
 )
 from siltstone.engine.postgres.errors import PostgresError
 from siltstone.engine.postgres.gather import Gatherer
 from siltstone.engine.verify_result import Budget
-from siltstone.store import ChunkId, Store
-from tests.store.backends import MemoryBackend
 
+from .clusters import Backups, restore
 from .installations import run_as_user
 from .quiet import fill
 from .servers import Server, Templates
@@ -45,59 +34,11 @@ ITS_OWN = re.compile(
 ROWS = "SELECT count(*), sum(n), md5(string_agg(text, ',' ORDER BY n)) FROM changing"
 
 
-class Backups:
-    """A server, a store in memory, and the levels of the one in the other."""
-
-    def __init__(self, server: Server, mode: str) -> None:
-        self.server, self.mode = server, mode
-        self.store = Store.init(MemoryBackend(), [])
-        self.events: list[Event] = []
-        self.deployment = parse_deployment(f'name = "x"\n[postgres]\ndsn = "{server.dsn()}"\nmode = "{mode}"\n')
-
-    def level(self, kind: str = "auto") -> Level:
-        result = back_up(self.store, self.deployment, kind=kind, report=self.events.append)  # type: ignore[arg-type]  # from a test's own words
-        assert result.level is not None
-        return result.level
-
-    @property
-    def warned(self) -> list[Warned]:
-        return [event for event in self.events if isinstance(event, Warned)]
-
-
-@pytest.fixture
-def backups(server: Server, version: int) -> Backups:
-    """Of every other version over the wire, of the others on the host: both ways in every run."""
-    server.sql(
-        "CREATE TABLE changing AS SELECT n, repeat(md5(n::text), 10) AS text FROM generate_series(1, 30000) n",
-        "VACUUM changing",  # hint bits and all: from here on only updates change pages
-        "CHECKPOINT",
-    )
-    return Backups(server, "local" if version % 2 else "wire")
-
-
-def restore(backups: Backups, level: Level, to: Server, **moves: Path) -> RestoreResult:
-    """Restore into the place of another server."""
-    tablespaces = {os.fsencode(old): os.fsencode(new) for old, new in moves.items()}
-    result = restore_cluster(
-        backups.store, level, os.fsencode(to.data), tablespaces=tablespaces, report=backups.events.append
-    )
-    for folder in (to.data, *moves.values()):
-        if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", "--reference", to.folder, folder], check=True)
-    return result
-
-
 def verify(server: Server) -> None:
     """What PostgreSQL's own programs say of a data directory that no server runs on."""
     programs = server.programs.bin
     if (programs / "pg_checksums").exists():
         run_as_user(programs / "pg_checksums", "--check", "-D", server.data)
-
-
-@pytest.fixture
-def other(version: int, servers: Templates) -> Iterator[Server]:
-    with servers.empty(version) as server:
-        yield server
 
 
 def test_each_level_restores_by_itself(backups: Backups, servers: Templates, version: int) -> None:
@@ -176,86 +117,6 @@ def test_over_an_older_copy_only_what_differs_is_written(backups: Backups, other
     other.start()
     assert other.sql(ROWS) == expected
     assert other.sql("SELECT count(*) FROM pg_class WHERE relname = 'newer'") == [("0",)]
-
-
-class TestRefusals:
-    """Nothing is written."""
-
-    def test_a_folder_of_something_else(self, backups: Backups, other: Server) -> None:
-        other.make_folder("data")
-        (other.data / "mine").write_text("mine")
-        with pytest.raises(TargetError, match="neither empty"):
-            restore(backups, backups.level(), other)
-        assert os.listdir(other.data) == ["mine"]
-
-    def test_a_server_that_runs_there(self, backups: Backups) -> None:
-        level = backups.level()
-        with pytest.raises(TargetError, match="seems to run"):
-            restore(backups, level, backups.server)
-        assert backups.server.sql("SELECT 1") == [("1",)]
-
-    def test_a_tablespace_of_another_cluster(self, backups: Backups, other: Server) -> None:
-        """It looks like ours, and all in it that the level does not have would be removed."""
-        _, spaces = fill(backups.server, "backup", "pw")
-        level = backups.level()
-        moves = {str(place): other.make_folder(f"moved {oid}") for oid, place in spaces.items()}
-        theirs = next(iter(moves.values())) / "PG_99_1/5/16384"
-        theirs.parent.mkdir(parents=True)
-        theirs.write_text("rows of others")
-        with pytest.raises(TargetError, match="nor a tablespace of"):
-            restore(backups, level, other, **moves)
-        assert theirs.read_text() == "rows of others"
-        assert not other.data.exists()
-
-    def test_a_copy_of_another_cluster(self, backups: Backups, servers: Templates, version: int) -> None:
-        with servers.server(version) as another:
-            level = backups.level()
-            if another.data.joinpath("postmaster.pid").exists():
-                another.data.joinpath("postmaster.pid").unlink()
-            before = (another.data / "global/pg_control").read_bytes()
-            if before[:8] != (backups.server.data / "global/pg_control").read_bytes()[:8]:
-                with pytest.raises(TargetError, match="neither empty"):
-                    restore(backups, level, another)
-            assert (another.data / "global/pg_control").read_bytes() == before
-
-    def test_a_level_without_a_database(self, backups: Backups, other: Server, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("content")
-        deployment = parse_deployment(f'name = "y"\n[file-sets.f]\npaths = ["{tmp_path}"]\n')
-        result = back_up(backups.store, deployment, report=backups.events.append)
-        assert result.level is not None
-        with pytest.raises(EngineError, match="no database"):
-            restore(backups, result.level, other)
-
-
-def test_an_interrupted_restore_cannot_be_started(
-    backups: Backups, other: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    level = backups.level()
-    with monkeypatch.context() as patch:
-        patch.setattr("siltstone.engine.postgres.restore_cluster.write_recovery", _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            restore(backups, level, other)
-    assert not (other.data / "global/pg_control").exists()
-    restore(backups, level, other)
-    other.start()
-    assert other.sql("SELECT count(*) FROM changing") == [("30000",)]
-
-
-def test_what_cannot_be_listed_is_not_removed(backups: Backups, other: Server) -> None:
-    """With a part of the manifest gone, what stands in the target of it is all there is."""
-    restore(backups, backups.level(), other)
-    before = {path for path in other.data.rglob("*") if path.is_file()}
-    level = backups.level("full")
-    (files,) = level.sets
-    lost = replace(level, sets=(replace(files, index=((ChunkId(bytes(32)), 9),)),))
-    assert restore(backups, lost, other).failures
-    control = other.data / "global/pg_control"
-    assert {path for path in other.data.rglob("*") if path.is_file()} >= before - {control}
-    assert not control.exists()
-
-
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_damaged_pages_are_told(backups: Backups) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -17,7 +18,8 @@ from .exits import MEANING, Exit
 from .failure import answer_failure
 from .options import Options, answer_options, store_options
 
-# In the order in which a new user needs them. Each is the attribute `command` of the module of that name.
+# In the order in which a new user needs them. Each is the attribute `command` of the module of that name, with a '_'
+# behind it where Python keeps the name for itself.
 COMMANDS = (
     "init",
     "backup",
@@ -29,6 +31,8 @@ COMMANDS = (
     "restore",
     "cat",
     "tar",
+    "export",
+    "import",
     "verify",
     "pg",
     "wal",
@@ -49,7 +53,8 @@ class Commands(click.Group):
         """Import one command; None for a name that is none."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f".commands.{cmd_name}", __package__).command
+        module = cmd_name + "_" * iskeyword(cmd_name)
+        command: click.Command = import_module(f".commands.{module}", __package__).command
         return command
 
     def resolve_command(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .entry import Entry, Extent
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
     from .events import Event, Noted, Progress, Report, Warned, show_path
+    from .export import Exported, export_level
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .restore import restore_level
     from .restore_tally import RestoreResult
     from .selection import Selection
+    from .tar_import import Source, import_archive, sources_of
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
@@ -66,6 +68,7 @@ _FROM = {
         "TargetFull",
     ),
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
+    "export": ("Exported", "export_level"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
     "postgres.lsn": ("format_lsn",),
@@ -105,6 +108,7 @@ _FROM = {
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
     "selection": ("Selection",),
+    "tar_import": ("Source", "import_archive", "sources_of"),
     "verify": ("verify_store",),
     "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
@@ -124,6 +128,7 @@ __all__ = [
     "EngineError",
     "Entry",
     "Event",
+    "Exported",
     "Extent",
     "FileSet",
     "Finding",
@@ -147,6 +152,7 @@ __all__ = [
     "Selection",
     "SetInfo",
     "SlotStatus",
+    "Source",
     "SourceError",
     "StreamEvent",
     "Stretch",
@@ -165,11 +171,13 @@ __all__ = [
     "cluster_of",
     "diff",
     "entries",
+    "export_level",
     "extents_of",
     "fetch_wal",
     "fill_spool",
     "find",
     "format_lsn",
+    "import_archive",
     "level_before",
     "list_entries",
     "list_levels",
@@ -185,6 +193,7 @@ __all__ = [
     "restore_level",
     "show_path",
     "slot_status",
+    "sources_of",
     "starting_file",
     "verify_store",
     "write_tar",

@@ -12,22 +12,26 @@ flags. Sparse files are written with their zeros. Sockets are left out, with a w
 
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import BinaryIO
 
 from siltstone.store import Corrupt, Store
 
+from .archive_changes import Compared, FolderListings, compare, members
 from .archive_content import Part, Run, write_stream
-from .archive_header import END, RECORD, kind_of, member_header, padding
+from .archive_header import END, RECORD, comment, kind_of, member_header, padding
 from .entry import Entry, pack_extents, parse_row
 from .errors import NothingSelected
 from .events import Progress, Report, Warned, show_path
 from .levels import Level
 from .manifest import ManifestReader, extents_of
-from .restore_rows import LevelRows
+from .restore_rows import LevelRows, rows_of
 from .selection import Selection, is_within
 
 INTERVAL = 0.1
+
+_Member = tuple[bytes, bytes]  # row, listing of the folder
 
 
 def write_tar(store: Store, level: Level, selection: Selection, out: BinaryIO, *, report: Report) -> int:
@@ -36,10 +40,46 @@ def write_tar(store: Store, level: Level, selection: Selection, out: BinaryIO, *
     Raises NothingSelected before anything was written, when nothing is; Corrupt, ObjectMissing, BackendError when it
     cannot be read; OSError when it cannot be written.
     """
-    archive = _Archive(store, level, selection, report)
-    write_stream(store, archive.parts(), out)
-    for pattern in archive.rows.unmatched():
+    rows = _rows_of(store, level, selection)
+    archive = _Archive(store, level, report)
+    once = _Once([root for files in rows.sets for root in files.roots])
+    chosen = ((row, b"") for path, row, chosen in rows if chosen and once.is_new(path))
+    write_stream(store, archive.parts(_something(chosen, rows, level)), out)
+    for pattern in rows.unmatched():
         report(Warned("missing", show_path(pattern), f"nothing in level {level.ref} matches"))
+    return archive.members
+
+
+def write_whole(store: Store, level: Level, out: BinaryIO, *, report: Report) -> int:
+    """Write all of a level, in path order, and say in the archive that it is all. As `write_tar` otherwise."""
+    archive = _Archive(store, level, report, said=f"siltstone {level.deployment} {level.ref} whole")
+    rows = ((row, b"") for _, row in rows_of(store, level))
+    write_stream(store, archive.parts(rows), out)
+    return archive.members
+
+
+def write_imported(store: Store, level: Level, out: BinaryIO) -> int:
+    """Write the archive from which a level was imported; the number of bytes. As `write_tar` otherwise."""
+    assert level.archive is not None
+    ((_, row),) = ManifestReader(store, level, level.archive).rows()
+    return write_stream(store, _content(store, parse_row(row)), out)
+
+
+def write_incremental(store: Store, before: Level, level: Level, out: BinaryIO, *, report: Report) -> int:
+    """Write what is not as in the level `before`, as an incremental archive of GNU tar. As `write_tar` otherwise.
+
+    Extracted with `tar --incremental` over what `before` is, it makes of it what `level` is; but for what a warning
+    names.
+    """
+
+    def compared() -> Iterator[Compared]:
+        return compare(rows_of(store, before), rows_of(store, level))
+
+    listings = FolderListings(compared())
+    for path in listings.gone_roots:
+        report(Warned("gone", show_path(path), "it went, and a tar archive cannot say so: remove it after extracting"))
+    archive = _Archive(store, level, report, said=f"siltstone {level.deployment} {level.ref} since {before.ref}")
+    write_stream(store, archive.parts(members(compared(), listings)), out)
     return archive.members
 
 
@@ -69,44 +109,51 @@ def _content(store: Store, entry: Entry) -> Iterator[Run]:
         yield Run(entry.path, extent.id, extent.offset, extent.length)
 
 
-class _Archive:
-    """The parts of one archive, in order."""
+def _rows_of(store: Store, level: Level, selection: Selection) -> LevelRows:
+    def lost(path: bytes, message: str) -> None:
+        raise Corrupt(level.name, f"{show_path(path)}: {message}")
 
-    def __init__(self, store: Store, level: Level, selection: Selection, report: Report) -> None:
-        self._store, self._level, self._report = store, level, report
+    return LevelRows(store, level, selection, base=None, lost=lost)
+
+
+def _something(rows: Iterator[_Member], found: LevelRows, level: Level) -> Iterator[_Member]:
+    """The rows. Raises NothingSelected where there are none, and patterns that something was to match."""
+    first = next(rows, None)
+    if first is None and found.unmatched():
+        patterns = ", ".join(map(show_path, found.unmatched()))
+        raise NothingSelected(
+            f"level {level.ref} holds nothing that matches {patterns}", hint="'silt ls' shows what it holds"
+        )
+    return rows if first is None else chain([first], rows)
+
+
+class _Archive:
+    """The parts of one archive, in order. `said` stands at its beginning."""
+
+    def __init__(self, store: Store, level: Level, report: Report, *, said: str = "") -> None:
+        self._store, self._report, self._said = store, report, said
         self._links: dict[tuple[int, int], tuple[bytes, bytes, int]] = {}  # -> first path, content, names left
         self._owners = {number: name.encode("utf-8", "surrogateescape") for number, name in level.owners.items()}
         self._groups = {number: name.encode("utf-8", "surrogateescape") for number, name in level.groups.items()}
-        self.rows = LevelRows(store, level, selection, base=None, lost=self._lost)
-        self._once = _Once([root for files in self.rows.sets for root in files.roots])
         self._told = 0.0
         self.members = self._size = 0
 
-    def _lost(self, path: bytes, message: str) -> None:
-        raise Corrupt(self._level.name, f"{show_path(path)}: {message}")
-
-    def parts(self) -> Iterator[Part]:
-        """Headers, contents and padding. Raises NothingSelected at once when there is nothing."""
-        written, pad = 0, b""
-        for path, row, chosen in self.rows:
-            if not chosen or not self._once.is_new(path):
-                continue
+    def parts(self, rows: Iterable[_Member]) -> Iterator[Part]:
+        """Headers, contents and padding."""
+        pad = comment(self._said.encode()) if self._said else b""
+        written = 0
+        for row, listing in rows:
             entry = parse_row(row)
-            head, size = self._head(entry)
+            head, size = self._head(entry, listing)
             yield pad + head
             if size:
                 yield from _content(self._store, entry)
             written += len(pad) + len(head) + size
             pad = bytes(padding(size))
-        if not self.members and self.rows.unmatched():
-            patterns = ", ".join(map(show_path, self.rows.unmatched()))
-            raise NothingSelected(
-                f"level {self._level.ref} holds nothing that matches {patterns}", hint="'silt ls' shows what it holds"
-            )
         written += len(pad) + len(END)
         yield pad + END + bytes(-written % RECORD)
 
-    def _head(self, entry: Entry) -> tuple[bytes, int]:
+    def _head(self, entry: Entry, listing: bytes) -> tuple[bytes, int]:
         """A member's header, and the size of the content that follows it."""
         if kind_of(entry) is None:
             self._report(Warned("socket", show_path(entry.path), "a tar archive cannot hold a socket"))
@@ -120,7 +167,7 @@ class _Archive:
             size = sum([extent.length for extent in extents_of(self._store, entry)])
         self._size += size
         owner, group = self._owners.get(entry.uid, b""), self._groups.get(entry.gid, b"")
-        return member_header(entry, size, link=link, owner=owner, group=group), size
+        return member_header(entry, size, link=link, owner=owner, group=group, listing=listing), size
 
     def _first_name(self, entry: Entry) -> bytes | None:
         """The path under which this file is in the archive already."""

@@ -6,8 +6,8 @@
 A record is written only for what the ustar block cannot say: nanoseconds, long or non-ASCII names, large numbers,
 extended attributes (SCHILY.xattr.NAME, as GNU tar and star write them) and ACLs once more as text (SCHILY.acl.*, which
 GNU tar's --acls takes). Names that are not UTF-8 stand as they are, announced by hdrcharset=BINARY, which GNU tar says
-that it ignores, and then does right. Rule: the same entry gives the same bytes. File flags have no keyword that GNU tar
-knows, and are not in the archive.
+that it ignores, and then does right. In an incremental archive a folder has a GNU.dumpdir (archive_changes.py). Rule:
+the same entry gives the same bytes. File flags have no keyword that GNU tar knows, and are not in the archive.
 """
 
 import stat
@@ -30,7 +30,7 @@ _TYPES = {
     stat.S_IFDIR: b"5",
     stat.S_IFIFO: b"6",
 }
-_PAX = b"x"
+_PAX, _GLOBAL = b"x", b"g"
 _PAX_NAME = b"././@PaxHeader"
 _SECOND = 10**9
 _MOST_SECONDS, _MOST_NUMBER = 8**11 - 1, 8**7 - 1  # of the octal fields of 12 and of 8 bytes
@@ -45,10 +45,18 @@ def kind_of(entry: Entry) -> bytes | None:
     return _TYPES.get(stat.S_IFMT(entry.mode))
 
 
-def member_header(entry: Entry, size: int, *, link: bytes | None, owner: bytes, group: bytes) -> bytes:
+def comment(text: bytes) -> bytes:
+    """A header that says something of the whole archive, and that every reader passes over."""
+    return _pax_blocks([(b"comment", text)], _GLOBAL)
+
+
+def member_header(
+    entry: Entry, size: int, *, link: bytes | None, owner: bytes, group: bytes, listing: bytes = b""
+) -> bytes:
     """All blocks before the content, which has `size` bytes.
 
     `link` is the path of a member before it, of which this is another name. `owner` and `group` are names, or empty.
+    `listing` is what a folder of an incremental archive holds.
     """
     kind = HARD_LINK if link is not None else kind_of(entry)
     assert kind is not None, "sockets are left out before"
@@ -65,6 +73,8 @@ def member_header(entry: Entry, size: int, *, link: bytes | None, owner: bytes, 
         records.append((b"mtime", decimal_seconds(entry.mtime_ns)))
     if link is None and entry.xattrs:
         records += _attributes(entry)
+    if listing:
+        records.append((b"GNU.dumpdir", listing))
     block = _ustar_block(
         name, entry.mode & 0o7777, entry.uid, entry.gid, size, seconds, kind, target, owner, group, entry.rdev
     )
@@ -116,14 +126,30 @@ def _acl_text(raw: bytes) -> bytes:
     return b",".join(parts)
 
 
-def _pax_blocks(records: list[tuple[bytes, bytes]]) -> bytes:
+def acl_from_text(text: str) -> bytes | None:
+    """An ACL from the text that `_acl_text` makes of it, as it stands in an extended attribute; None where it names
+    somebody by name.
+    """
+    tags = {"user": (1, 2), "group": (4, 8), "mask": (16, 16), "other": (32, 32)}
+    rows = []
+    for part in text.replace("\n", ",").split(","):
+        kind, _, rest = part.partition(":")
+        who, _, letters = rest.partition(":")
+        if kind not in tags or (who and not who.isdecimal()) or len(letters) < 3:
+            return None
+        permissions = sum(bit for letter, bit in zip(letters, (4, 2, 1), strict=False) if letter != "-")
+        rows.append((tags[kind][bool(who)], permissions, int(who) if who else 0xFFFFFFFF))
+    return b"\2\0\0\0" + b"".join(_ACL_ENTRY.pack(*row) for row in sorted(rows, key=lambda row: (row[0], row[2])))
+
+
+def _pax_blocks(records: list[tuple[bytes, bytes]], kind: bytes = _PAX) -> bytes:
     body = b"".join([pax_record(key, value) for key, value in records])
-    return _pax_header(len(body)) + body + bytes(padding(len(body)))
+    return _pax_header(len(body), kind) + body + bytes(padding(len(body)))
 
 
 @lru_cache(maxsize=1024)  # nearly all members of an archive have records of one of a few sizes
-def _pax_header(size: int) -> bytes:
-    return _ustar_block(_PAX_NAME, 0o644, 0, 0, size, 0, _PAX, b"", b"", b"", 0)
+def _pax_header(size: int, kind: bytes) -> bytes:
+    return _ustar_block(_PAX_NAME, 0o644, 0, 0, size, 0, kind, b"", b"", b"", 0)
 
 
 def pax_record(key: bytes, value: bytes) -> bytes:

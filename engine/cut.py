@@ -48,12 +48,13 @@ class Cutter:
         return ends
 
 
-def suits_coarse(fd: int, size: int) -> bool:
+def suits_coarse(fd: int, size: int, start: int = 0) -> bool:
     """Whether an open file of this size is to be cut coarsely: it is large, and samples spread over it do not compress.
+    Of a content that lies in a file, `start` says where.
 
     Spread, so that an edit here or there does not turn the answer, and with it every chunk of the file.
     """
     if size < COARSE_FROM:
         return False
-    samples = b"".join(os.pread(fd, _SAMPLE, size // _SAMPLES * number) for number in range(_SAMPLES))
+    samples = b"".join(os.pread(fd, _SAMPLE, start + size // _SAMPLES * number) for number in range(_SAMPLES))
     return len(zstandard.compress(samples, 1)) > len(samples) * _INCOMPRESSIBLE

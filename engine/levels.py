@@ -6,7 +6,7 @@ choosing a level is pure; `Level` is what a root says.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from siltstone.store import ChunkId, Corrupt, NewerFormat, Store
@@ -70,6 +70,7 @@ class Level:
     owners: dict[int, str]
     groups: dict[int, str]
     database: DatabaseInfo | None = None
+    archive: SetInfo | None = None  # the tar archive from which it was imported: one entry, its content
     damage: str = ""  # why the root could not be read; everything else is empty then
 
     @property
@@ -83,6 +84,11 @@ class Level:
     @property
     def level(self) -> int:
         return self.ref.level
+
+    @property
+    def all_sets(self) -> tuple[SetInfo, ...]:
+        """Whatever references chunks: the file sets, and the archive from which the level was imported."""
+        return (*self.sets, self.archive) if self.archive else self.sets
 
     @property
     def name(self) -> str:
@@ -126,21 +132,22 @@ def read_level(store: Store, ref: LevelRef) -> Level:
 
 
 def _from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
-    sets = tuple(
-        SetInfo(
-            row["name"],
-            tuple(row["roots"]),
-            tuple((ChunkId(chunk), size) for chunk, size in row["index"]),
-            row["entries"],
-            row["files"],
-            row["bytes"],
-        )
-        for row in root["sets"]
-    )
+    sets = tuple(map(_set_from_root, root["sets"]))
+    archive = _set_from_root(root["archive"]) if "archive" in root else None
     plain = {key: root[key] for key in _PLAIN}
     warnings = tuple((w[0], w[1], w[2]) for w in root["warnings"])
     database = database_from_root(root["postgres"]) if "postgres" in root else None
-    return Level(ref, sets=sets, warnings=warnings, database=database, **plain)
+    return Level(ref, sets=sets, warnings=warnings, database=database, archive=archive, **plain)
+
+
+def _set_from_root(row: dict[str, Any]) -> SetInfo:
+    index = tuple((ChunkId(chunk), size) for chunk, size in row["index"])
+    return SetInfo(row["name"], tuple(row["roots"]), index, row["entries"], row["files"], row["bytes"])
+
+
+def _set_to_root(files: SetInfo) -> dict[str, Any]:
+    index = [list(item) for item in files.index]
+    return {**asdict(files), "roots": list(files.roots), "index": index}
 
 
 _PLAIN = (
@@ -150,16 +157,14 @@ _PLAIN = (
 
 def to_root(level: Level) -> dict[str, Any]:
     """The content of a level's root."""
-    sets = [
-        {
-            "name": s.name, "roots": list(s.roots), "index": [list(i) for i in s.index],
-            "entries": s.entries, "files": s.files, "bytes": s.bytes,
-        }
-        for s in level.sets
-    ]  # fmt: skip
     plain = {key: getattr(level, key) for key in _PLAIN}
-    root = {"format": ROOT_FORMAT, "sets": sets, "warnings": [list(w) for w in level.warnings], **plain}
-    return root if level.database is None else {**root, "postgres": database_to_root(level.database)}
+    sets, warnings = list(map(_set_to_root, level.sets)), [list(warning) for warning in level.warnings]
+    root = {"format": ROOT_FORMAT, "sets": sets, "warnings": warnings, **plain}
+    if level.archive is not None:
+        root["archive"] = _set_to_root(level.archive)
+    if level.database is not None:
+        root["postgres"] = database_to_root(level.database)
+    return root
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ def extents_of(store: Store, entry: Entry) -> Iterator[Extent]:
 
 def manifest_chunks(store: Store, level: Level) -> Iterator[ChunkId]:
     """Every chunk that a level references: index and manifest chunks, lists and records, contents. With repeats."""
-    for files in level.sets:
+    for files in level.all_sets:
         yield from (chunk for chunk, _ in files.index)
         reader = ManifestReader(store, level, files)
         yield from (chunk for chunk, _ in reader.chunks())

@@ -7,6 +7,7 @@ row, and one item for each manifest chunk of a file set.
 It does not read contents. A store reads one chunk at a time, so whoever needs lists of extents beside this asks here.
 """
 
+import heapq
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -47,6 +48,18 @@ def row_has_extra(row: bytes) -> bool:
     """Whether a row says more than head, path and extents."""
     path_size = int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
     return len(row) > PATH_AT + path_size + EXTENT.size * int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little")
+
+
+def rows_of(store: Store, level: Level) -> Iterator[tuple[bytes, bytes]]:
+    """(path, row) of a whole level in path order, each path once, whichever file sets hold it. Raises Corrupt,
+    ObjectMissing.
+    """
+    sets = [ManifestReader(store, level, files).rows() for files in level.sets]
+    last: bytes | None = None
+    for path, row in heapq.merge(*sets, key=lambda found: order_key(found[0])):
+        if path != last:
+            yield path, row
+        last = path
 
 
 class LevelRows:

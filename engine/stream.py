@@ -29,13 +29,21 @@ def pack_chunks(ids: Sequence[ChunkId], ends: Sequence[int], start: int = 0) -> 
 
 
 class Stream:
-    """One content on its way into the store."""
+    """One content on its way into the store. `on_stored` is given the packed extents of its data, in order, as they are
+    known.
+    """
 
-    def __init__(self, workers: Workers, cutter: Cutter, on_read: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        cutter: Cutter,
+        on_read: Callable[[int], None],
+        on_stored: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._workers, self._cutter = workers, cutter
         self._extents = ExtentList(workers.sink)
         self._parts: deque[bytes | tuple[Future[list[ChunkId]], list[int]]] = deque()
-        self._on_read = on_read
+        self._on_read, self._on_stored = on_read, on_stored
         self.read_end = 0  # the size of the content as it was read, holes included
 
     def read(self, fd: int, size: int) -> None:
@@ -52,6 +60,16 @@ class Stream:
                 self._parts.append(hole(size - at))
             at = size
         self.read_end = at
+
+    def read_stretch(self, fd: int, start: int, end: int) -> bool:
+        """Read what lies from `start` to `end` of an open file, as what follows in the content. False where the file
+        ends before.
+        """
+        return self._store_range(fd, start, end) == end
+
+    def add_hole(self, size: int) -> None:
+        """A hole of so many bytes, or none, follows in the content."""
+        self._parts.append(hole(size))
 
     def done(self) -> bool:
         """Whether `finish` would not wait."""
@@ -98,7 +116,10 @@ class Stream:
             if isinstance(part, bytes):
                 self._extents.add(part)
             elif wait or part[0].done():
-                self._extents.add(pack_chunks(part[0].result(), part[1]))
+                packed = pack_chunks(part[0].result(), part[1])
+                self._extents.add(packed)
+                if self._on_stored:
+                    self._on_stored(packed)
             else:
                 return
             self._parts.popleft()

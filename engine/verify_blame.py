@@ -51,7 +51,7 @@ class Blame:
     def run(self) -> None:
         """Look through every level."""
         for level in self._manifests.levels:
-            for files in level.sets:
+            for files in level.all_sets:
                 self._look_through(level, files)
 
     def _look_through(self, level: Level, files: SetInfo) -> None:

@@ -120,7 +120,7 @@ class Manifests:
 
     def _packed(self, seen: set[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
         for level in self.levels:
-            for files in level.sets:
+            for files in level.all_sets:
                 for index, length in files.index:
                     if index in seen:
                         continue

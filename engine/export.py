@@ -1,0 +1,82 @@
+"""A level as a tar file of its own: whole, as an incremental archive, or the very archive that was imported.
+
+Rule: the file is written under another name beside its place, synced, and gets its name when it is whole. A file that
+is there is replaced only where that is said. It is the caller's alone to read: it holds what others may not read.
+"""
+
+import errno
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from siltstone.store import Store
+
+from .archive import write_imported, write_incremental, write_whole
+from .errors import TargetError, TargetFull
+from .events import Report
+from .levels import Level, LevelRef
+from .tar_import import earlier_level
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. `members` is None of an archive that had been imported."""
+
+    ref: LevelRef
+    bytes: int
+    members: int | None
+    incremental: bool
+
+
+def export_level(
+    store: Store, level: Level, path: Path, *, incremental: bool = False, replace: bool = False, report: Report
+) -> Exported:
+    """Write a level to a tar file; `incremental`: what changed since the level before, where there is one.
+
+    Raises LevelNotFound, TargetError, TargetFull, and what write_tar raises. No file is there then.
+    """
+    if not replace and path.exists():
+        raise TargetError(f"{path}: the file is there already", hint="use --replace, or another folder")
+    before = earlier_level(store, level.ref) if incremental and level.level and not level.archive else None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                members = _write(store, level, before, file, report)
+                size = file.tell()
+                file.flush()
+                os.fsync(descriptor)
+            _give_name(temporary, path, replace=replace)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except FileExistsError:
+        raise TargetError(f"{path}: somebody else made the file meanwhile") from None
+    except OSError as error:
+        kind = TargetFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetError
+        raise kind(f"{path}: {error.strerror}", hint="choose another folder with --to") from error
+    return Exported(level.ref, size, members, before is not None)
+
+
+def _give_name(temporary: str, path: Path, *, replace: bool) -> None:
+    if not replace:
+        try:
+            os.link(temporary, path)
+            os.unlink(temporary)
+            return
+        except FileExistsError:
+            raise
+        except OSError:
+            pass  # a file system without links, as on many a USB stick
+    os.replace(temporary, path)
+
+
+def _write(store: Store, level: Level, before: Level | None, out: BinaryIO, report: Report) -> int | None:
+    if level.archive is not None:
+        write_imported(store, level, out)
+        return None
+    if before is not None:
+        return write_incremental(store, before, level, out, report=report)
+    return write_whole(store, level, out, report=report)

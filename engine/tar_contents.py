@@ -1,0 +1,169 @@
+"""A tar archive into the store: the contents of its members as if they were files, and all other bytes as they stand.
+
+The archive itself is kept as an extent list, like a long file: runs of other bytes (headers, padding) and the chunks of
+contents in turn. So a file that is in the store already costs its headers, and the archive comes out byte for byte.
+Rule: contents are cut as a backup cuts files, so that they find their chunks; extents of the archive go on in its
+order, although large contents are stored in the background. Memory: the buffers of the workers, one batch, and 40 bytes
+a chunk of the large contents that are under way.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from siltstone.store import ChunkId
+
+from .content import BATCH_FILES
+from .cut import WHOLE, Cutter, suits_coarse
+from .entry import EXTENT
+from .errors import SourceError
+from .extent_list import ExtentList
+from .stream import Stream, pack_chunks
+from .tar_members import Member
+from .workers import BUFFER, Workers
+
+# Other bytes wait until so many are there, and are one chunk then; extents lead to places in it.
+OTHER = 1 << 20
+
+SMALL = BUFFER // 2
+
+# Large contents that may be under way at once.
+STREAMS = 8
+
+OnExtents = Callable[[bytes, bool], None]
+
+
+class _Small(NamedTuple):
+    """A content in the batch: its chunks are those of these numbers."""
+
+    first: int
+    behind: int
+    start: int
+    on_extents: OnExtents
+
+
+class _Other(NamedTuple):
+    start: int
+    size: int
+
+
+class TarContents:
+    """One archive. `add` its members in order, `add_rest`, then `finish`."""
+
+    def __init__(self, workers: Workers, cut_seed: int, fd: int, on_read: Callable[[int], None]) -> None:
+        self._workers, self._fd, self._on_read = workers, fd, on_read
+        self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
+        self._archive = ExtentList(workers.sink)
+        self._at = 0  # what lies before it in the archive is taken
+        self._other = bytearray()
+        self._items: list[_Small | _Other] = []
+        self._ends: list[int] = []
+        self._buffer: memoryview | None = None
+        self._under_way: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
+
+    def add(self, member: Member, on_extents: OnExtents) -> None:
+        """The next member. `on_extents` hears of its content: packed extents, and whether they are of a list."""
+        if not member.content:
+            on_extents(b"", False)
+        elif member.size <= SMALL and len(member.content) == 1 and member.content[0].size == member.size:
+            stretch = member.content[0]
+            self._take_other(stretch.at)
+            self._take_small(stretch.at, stretch.size, on_extents)
+        else:
+            self._take_large(member, on_extents)
+        self._take_other(member.end)
+
+    def add_rest(self, size: int) -> None:
+        """What follows the last member, up to the end of the archive."""
+        self._take_other(size)
+
+    def finish(self) -> tuple[bytes, bool]:
+        """Wait for all; the packed extents of the archive, and whether they are of an extent list."""
+        self._flush()
+        self._settle(at_most=0)
+        self._workers.finish()
+        return self._archive.finish()
+
+    def _take_other(self, end: int) -> None:
+        while self._at < end:
+            size = min(end - self._at, OTHER)
+            if len(self._other) + size > OTHER or self._filled + len(self._other) + size > BUFFER:
+                self._flush()
+            data = os.pread(self._fd, size, self._at)
+            if not data:
+                raise SourceError("the archive became shorter while it was read")
+            self._items.append(_Other(len(self._other), len(data)))
+            self._other += data
+            self._at += len(data)
+
+    @property
+    def _filled(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _take_small(self, at: int, size: int, on_extents: OnExtents) -> None:
+        if self._filled + len(self._other) + size > BUFFER or len(self._items) >= 2 * BATCH_FILES:
+            self._flush()
+        if self._buffer is None:
+            self._buffer = self._workers.take_buffer()
+        start, first = self._filled, len(self._ends)
+        space = self._buffer[start : start + size]
+        if os.preadv(self._fd, [space], at) != size:
+            raise SourceError("the archive became shorter while it was read")
+        self._ends += [start + end for end in self._cutter.ends(space, last=True)] if size > WHOLE else [start + size]
+        self._items.append(_Small(first, len(self._ends), start, on_extents))
+        self._at = at + size
+        self._on_read(size)
+
+    def _flush(self) -> None:
+        """Store the batch: contents first, then the other bytes as one chunk."""
+        if not self._items:
+            return
+        buffer = self._workers.take_buffer() if self._buffer is None else self._buffer
+        ends, items = self._ends, self._items
+        if self._other:
+            buffer[self._filled : self._filled + len(self._other)] = self._other
+            ends = [*ends, self._filled + len(self._other)]
+        ids, frames = self._workers.sink.choose(buffer, ends)
+        self._workers.write(frames, buffer)
+        self._under_way.append((lambda: True, partial(self._settle_batch, items, ids, ends)))
+        self._buffer, self._other, self._items, self._ends = None, bytearray(), [], []
+        self._settle(at_most=STREAMS)
+
+    def _settle_batch(self, items: list[_Small | _Other], ids: list[ChunkId], ends: list[int]) -> None:
+        for item in items:
+            if isinstance(item, _Other):
+                self._archive.add(EXTENT.pack(ids[-1], item.start, item.size))
+            else:
+                packed = pack_chunks(ids[item.first : item.behind], ends[item.first : item.behind], item.start)
+                self._archive.add(packed)
+                item.on_extents(packed, False)
+
+    def _take_large(self, member: Member, on_extents: OnExtents) -> None:
+        self._take_other(member.content[0].at)
+        self._flush()
+        first = member.content[0]
+        coarse = len(member.content) == 1 and suits_coarse(self._fd, member.size, first.at)
+        told: list[bytes] = []  # its extents: they wait for those of what came before
+        stream = Stream(self._workers, self._coarse if coarse else self._cutter, self._on_read, told.append)
+        at = 0
+        for start, place, size in member.content:
+            stream.add_hole(start - at)
+            if not stream.read_stretch(self._fd, place, place + size):
+                raise SourceError("the archive became shorter while it was read")
+            at, self._at = start + size, place + size
+        stream.add_hole(member.size - at)
+
+        def settle() -> None:
+            extents, indirect = stream.finish()
+            self._archive.add(b"".join(told))
+            on_extents(extents, indirect)
+
+        self._under_way.append((stream.done, settle))
+        self._settle(at_most=STREAMS)
+
+    def _settle(self, *, at_most: int) -> None:
+        """Settle what is done, in order, and wait while more than so many are under way."""
+        while self._under_way and (len(self._under_way) > at_most or self._under_way[0][0]()):
+            self._under_way.popleft()[1]()

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 def command(options: Options, files: tuple[str, ...], name: str | None, whole: bool) -> int:
     """Make levels of tar files that hold older backups.
 
-    A file is named NAME_backup_group_G_level_N.tar, with or without a time behind the level. A level above 0 is complete in itself, as every level is: what its file does not hold comes from the level before.
-    'silt export' gives back the same bytes.
+    A file is named NAME_backup_group_G_level_N.tar, with or without a time behind the level. A level above 0 is
+    complete in itself, as every level is: what its file does not hold comes from the level before. 'silt export' gives
+    back the same bytes.
 
     With --json the result is "levels", each as 'silt show' has it, and "warnings".
     """

@@ -9,17 +9,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
-from keyword import iskeyword
 
 import click
 
 from .exits import MEANING, Exit
 from .failure import answer_failure
+from .lazy import LazyCommands
 from .options import Options, answer_options, store_options
 
-# In the order in which a new user needs them. Each is the attribute `command` of the module of that name, with a '_'
-# behind it where Python keeps the name for itself.
+# In the order in which a new user needs them.
 COMMANDS = (
     "init",
     "backup",
@@ -40,30 +38,6 @@ COMMANDS = (
     "key",
     "completion",
 )
-
-
-class Commands(click.Group):
-    """A group whose commands are imported when they are asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; None for a name that is none."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = cmd_name + "_" * iskeyword(cmd_name)
-        command: click.Command = import_module(f".commands.{module}", __package__).command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but what is like a mistyped name is looked for in the table."""
-        if args[0] in COMMANDS or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
 
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -90,8 +64,9 @@ several deployments, or 'latest'.
 Exit codes:
 """ + "\n".join(f"  {code.value:<4} {meaning}" for code, meaning in MEANING.items())
 
-silt = Commands(
+silt = LazyCommands(
     "silt",
+    COMMANDS,
     help="Siltstone: backs up files and databases, each chunk kept once, every level restorable by itself.",
     epilog=_EPILOG,
     params=[

@@ -1,8 +1,8 @@
 """Groups of commands that are imported one by one, when they are asked for.
 
-Rule: each name of the table is the attribute `command` of a module: the name behind the group's prefix, and a '_' behind
-it where Python keeps the name for itself. A new command needs its module and its line in the table, nothing else.
-Listing all of them (--help) imports them all, so that their modules import the engine only when they run.
+Rule: each name of the table is the attribute `command` of a module: the name behind the group's prefix, and a '_'
+behind it where Python keeps the name for itself. A new command needs its module and its line in the table, nothing
+else. Listing all of them (--help) imports them all, so that their modules import the engine only when they run.
 """
 
 from collections.abc import Sequence

@@ -55,6 +55,12 @@ def deployment_to_look_at(file: str | None, definitions: Sequence[str], settings
     return load_deployment(path, parse_definitions(definitions))
 
 
+def deployment_of_status(file: str | None, settings: Settings) -> "Deployment | None":
+    """The deployment that a file describes, by default that of the settings; None where neither is named."""
+    named = file or settings.get("deployment")
+    return deployment_from_file(named, (), settings) if named else None
+
+
 def deployment_from_paths(paths: Sequence[str], name: str | None, exclude: Sequence[str]) -> "Deployment":
     """The deployment of one file set that paths make; the host names it where nobody does."""
     from siltstone.engine import quick_deployment

@@ -32,6 +32,8 @@ COMMANDS = (
     "export",
     "import",
     "verify",
+    "status",
+    "schedule",
     "pg",
     "wal",
     "config",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .export import Exported, export_level
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
+    from .metrics import metrics_text
+    from .notify import Message, Notify, tell
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
@@ -43,8 +45,12 @@ if TYPE_CHECKING:
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
+    from .runs import Run, read_runs, remember, replace_text, state_folder
+    from .schedule import TASKS, Schedule
     from .selection import Selection
+    from .status import Attention, DeploymentStatus, Status, read_status
     from .tar_import import Source, import_archive, sources_of
+    from .timers import Caller, cron_lines, unit_name, units
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
@@ -108,6 +114,12 @@ _FROM = {
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
     "selection": ("Selection",),
+    "metrics": ("metrics_text",),
+    "notify": ("Message", "Notify", "tell"),
+    "runs": ("Run", "read_runs", "remember", "replace_text", "state_folder"),
+    "schedule": ("TASKS", "Schedule"),
+    "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
+    "timers": ("Caller", "cron_lines", "unit_name", "units"),
     "tar_import": ("Source", "import_archive", "sources_of"),
     "verify": ("verify_store",),
     "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
@@ -116,15 +128,19 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
     "PRESETS",
+    "TASKS",
     "ArchiveStatus",
+    "Attention",
     "BackupResult",
     "Budget",
+    "Caller",
     "Change",
     "ConfigError",
     "Coverage",
     "Damage",
     "DatabaseInfo",
     "Deployment",
+    "DeploymentStatus",
     "EngineError",
     "Entry",
     "Event",
@@ -137,10 +153,12 @@ __all__ = [
     "Level",
     "LevelNotFound",
     "LevelRef",
+    "Message",
     "Moment",
     "NotArchived",
     "Noted",
     "NothingSelected",
+    "Notify",
     "OtherBytes",
     "Progress",
     "Pushed",
@@ -149,11 +167,14 @@ __all__ = [
     "ResolvedSet",
     "RestoreResult",
     "Roots",
+    "Run",
+    "Schedule",
     "Selection",
     "SetInfo",
     "SlotStatus",
     "Source",
     "SourceError",
+    "Status",
     "StreamEvent",
     "Stretch",
     "TargetError",
@@ -169,6 +190,7 @@ __all__ = [
     "cat",
     "check_cluster",
     "cluster_of",
+    "cron_lines",
     "diff",
     "entries",
     "export_level",
@@ -182,11 +204,16 @@ __all__ = [
     "list_entries",
     "list_levels",
     "load_deployment",
+    "metrics_text",
     "moments_near",
     "parse_deployment",
     "push",
     "quick_deployment",
     "reachable",
+    "read_runs",
+    "read_status",
+    "remember",
+    "replace_text",
     "resolve",
     "resolve_deployment",
     "restore_cluster",
@@ -195,6 +222,10 @@ __all__ = [
     "slot_status",
     "sources_of",
     "starting_file",
+    "state_folder",
+    "tell",
+    "unit_name",
+    "units",
     "verify_store",
     "write_tar",
 ]

@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError
 from .exclude import Excluder, SkipRules, rule_mistake
+from .notify import Notify
+from .schedule import Schedule
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
 
@@ -111,6 +113,8 @@ class Deployment:
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)  # expanded values
     source: Path | None = None
     database: Database | None = None
+    schedule: Schedule | None = None
+    notify: Notify | None = None
 
 
 class ResolvedSet(NamedTuple):

@@ -7,6 +7,8 @@
                                                   skip-changed-within (seconds), skip-patterns
     [postgres]        dsn, max-rate, checkpoint,  a cluster that is backed up with them: libpq's own words, kB/s,
                       mode                        "fast" or "spread", and "auto", "wire" or "local"
+    [schedule]        see schedule.py             when what is run
+    [notify]          see notify.py               whom to tell what it came to
 
 A table for each file set, and not `[[file-set]]`, because TOML then sees to it that names are unique, and because a
 file can change one key of one file set of a preset.
@@ -25,11 +27,14 @@ from .database_info import SET_NAME
 from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
+from .notify import notify_of
 from .presets import PRESETS
+from .schedule import schedule_of
 from .toml_table import Table, first_with, read_toml
 from .variables import NAME, ExpansionError, did_you_mean, expand, expand_home, resolve_variables
 
-_TOP = ("name", "version", "privilege", "preset", "variables", "defaults", "file-sets", "postgres")
+_WORDS = ("name", "version", "privilege", "preset")
+_TABLES = ("variables", "defaults", "file-sets", "postgres", "schedule", "notify")
 _OPTIONS = ("exclude", "one-file-system", "skip-sockets", "skip-caches", "skip-changed-within", "skip-patterns")
 _MODES: Mapping[str, Literal["auto", "wire", "local"]] = {"auto": "auto", "wire": "wire", "local": "local"}
 _PRIVILEGES: Mapping[str, Privilege] = {"privileged": "privileged", "unprivileged": "unprivileged"}
@@ -52,7 +57,7 @@ def load_deployment(path: str | os.PathLike[str], variables: Mapping[str, str] |
 def parse_deployment(text: str, source: Path | None = None, variables: Mapping[str, str] | None = None) -> Deployment:
     """The deployment that a text describes. Relative paths begin at the folder of `source`, else the current one."""
     top = read_toml(text, source)
-    top.refuse_unknown(_TOP)
+    top.refuse_unknown((*_WORDS, *_TABLES))
     name = _name(top)
     privilege = _privilege(top)
     preset = _preset(top)
@@ -60,7 +65,17 @@ def parse_deployment(text: str, source: Path | None = None, variables: Mapping[s
     folder = os.path.abspath(os.fsencode(source.parent if source else "."))
     file_sets = tuple(_file_sets(top, preset, values, folder))
     database = _database(top, values)
-    return Deployment(name, file_sets, top.string("version"), privilege, values, source, database)
+    return Deployment(
+        name,
+        file_sets,
+        top.string("version"),
+        privilege,
+        values,
+        source,
+        database,
+        schedule=schedule_of(top),
+        notify=notify_of(top),
+    )
 
 
 def _name(top: Table) -> str:

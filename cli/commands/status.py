@@ -1,0 +1,140 @@
+"""`silt status`: one screen: is all well with the backups, and if not, what to do first.
+
+Rule: what needs somebody comes last, each with the command to begin with, and makes the exit code that of warnings. The
+store alone is enough; with a deployment file its schedule is held against what is there.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..answer import answer
+from ..columns import columns, facts
+from ..deploying import deployment_of_status
+from ..exits import Exit
+from ..figures import count, counted, local_time, lsn_text, share, size, utc_time
+from ..opening import open_store
+from ..options import Options, make_command
+from ..paths import shown
+from ..settings import load_settings
+
+if TYPE_CHECKING:
+    from siltstone.engine import ArchiveStatus, DeploymentStatus, Status
+
+
+@make_command(
+    "status",
+    examples="""
+    silt status
+    silt status -c deployment.toml || mail -s 'look at the backups' ops@example.org
+    silt status -c deployment.toml --metrics /var/lib/node_exporter/textfile/silt.prom
+    """,
+)
+@click.option("-c", "--config", "file", metavar="FILE", help="The deployment file: its schedule is asked, too.")
+@click.option("--metrics", metavar="FILE", help="Write the figures for Prometheus into this file, as well.")
+def command(options: Options, file: str | None, metrics: str | None) -> int:
+    """Show whether all is well: backups, WAL, verification, room.
+
+    The exit code is 3 when something needs somebody. Without -c the deployment of the settings is taken, if there is
+    one.
+
+    With --json: {"deployments": [{"deployment", "levels", "groups", "newest" (a level, or null), "damaged": [...],
+    "missed": [{"task", "due"}]}], "wal": [{"system_identifier", "timelines": [{"timeline", "end", "newest"}], "gaps"}],
+    "store": {"packs", "stored_bytes", "held_bytes", "grown_bytes" (in 30 days), "verified" (0 to 1, in 30 days),
+    "free_bytes"}, "attention": [{"what", "command"}]}.
+    """
+    from datetime import datetime
+
+    from siltstone.engine import metrics_text, read_runs, read_status, replace_text, state_folder
+
+    deployment = deployment_of_status(file, load_settings(os.environ))
+    store = open_store(options, needing="status")
+    runs = read_runs(state_folder(os.environ), deployment.name) if deployment else {}
+    status = read_status(store, datetime.now().astimezone(), deployment=deployment, runs=runs)
+    if metrics:
+        replace_text(Path(metrics), metrics_text(status, deployment.name if deployment else "", runs))
+    answer(options, _record(status), _lines(status, store.backend.location))
+    return int(Exit.WARNINGS if status.attention else Exit.DONE)
+
+
+def _record(status: "Status") -> dict[str, Any]:
+    figures = status.store
+    return {
+        "deployments": [_deployment_record(each) for each in status.deployments],
+        "wal": [_archive_record(each) for each in status.archives],
+        "store": {
+            "packs": figures.packs,
+            "stored_bytes": figures.stored,
+            "held_bytes": figures.held,
+            "grown_bytes": figures.grown,
+            "verified": figures.verified,
+            "free_bytes": figures.free,
+        },
+        "attention": [{"what": shown(each.what), "command": each.command} for each in status.attention],
+    }
+
+
+def _deployment_record(each: "DeploymentStatus") -> dict[str, Any]:
+    from ..records import level_record
+
+    return {
+        "deployment": each.name,
+        "levels": each.levels,
+        "groups": each.groups,
+        "newest": level_record(each.newest) if each.newest else None,
+        "damaged": each.damaged,
+        "missed": [{"task": task, "due": due.isoformat()} for task, due in each.missed],
+    }
+
+
+def _archive_record(archive: "ArchiveStatus") -> dict[str, Any]:
+    return {
+        "system_identifier": str(archive.system_identifier),
+        "timelines": [
+            {
+                "timeline": each.timeline,
+                "end": lsn_text(each.end),
+                "newest": None if each.newest is None else utc_time(each.newest * 1000),
+            }
+            for each in archive.timelines
+        ],
+        "gaps": len(archive.gaps),
+    }
+
+
+def _lines(status: "Status", location: str) -> Iterator[str]:
+    rows = []
+    for each in status.deployments:
+        newest = each.newest
+        last = (
+            ("", "nothing yet", "") if newest is None else (str(newest.ref), local_time(newest.started_ns), newest.kind)
+        )
+        rows.append((each.name, count(each.groups), count(each.levels), *last))
+    if rows:
+        header = ("DEPLOYMENT", "GROUPS", "LEVELS", "NEWEST", "BEGUN", "KIND")
+        yield from columns(header, rows, right=frozenset({"GROUPS", "LEVELS"}))
+    for archive in status.archives:
+        end = archive.timelines[-1]
+        commit = "" if end.newest is None else f", newest commit {local_time(end.newest * 1000)}"
+        where = f"{lsn_text(end.end)} of timeline {end.timeline}"
+        yield f"WAL of cluster {archive.system_identifier} up to {where}{commit}"
+    figures = status.store
+    yield f"store {shown(location)}"
+    saved = f"{size(figures.held)} in files of all levels, {share(figures.held - figures.stored, figures.held)} saved"
+    yield from facts(
+        [
+            ("stored", f"{size(figures.stored)} in {counted(figures.packs, 'pack')}"),
+            ("held", saved if figures.held else ""),
+            ("grown", f"{size(figures.grown)} in 30 days"),
+            ("room", "" if figures.free is None else f"{size(figures.free)} left"),
+            ("verified", f"{share(figures.verified, 1)} read and intact in 30 days"),
+        ]
+    )
+    if not status.attention:
+        yield "all is well"
+    for each_attention in status.attention:
+        yield f"ATTENTION: {shown(each_attention.what)}"
+        yield f"  {each_attention.command}"

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
-    from .runs import Run, read_runs, remember, replace_text, state_folder
+    from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
     from .selection import Selection
     from .status import Attention, DeploymentStatus, Status, read_status
@@ -116,7 +116,7 @@ _FROM = {
     "selection": ("Selection",),
     "metrics": ("metrics_text",),
     "notify": ("Message", "Notify", "tell"),
-    "runs": ("Run", "read_runs", "remember", "replace_text", "state_folder"),
+    "runs": ("Run", "read_runs", "remember", "replace_text"),
     "schedule": ("TASKS", "Schedule"),
     "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
     "timers": ("Caller", "cron_lines", "unit_name", "units"),
@@ -222,7 +222,6 @@ __all__ = [
     "slot_status",
     "sources_of",
     "starting_file",
-    "state_folder",
     "tell",
     "unit_name",
     "units",

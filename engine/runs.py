@@ -2,15 +2,13 @@
 
     <state folder>/<deployment>.json := {task: {"begun": seconds, "ended": seconds, "exit_code": n, "said": text}}
 
-The store cannot tell of a run that failed, so the host that ran it does. The folder is SILT_STATE, else /var/lib/silt
-for root, else ~/.local/state/silt. Rule: the file is replaced as a whole; one that cannot be read is as none, since the
-next run writes it anew.
+The store cannot tell of a run that failed, so the host that ran it does. Rule: the file is replaced as a whole; one
+that cannot be read is as none, since the next run writes it anew. Which folder it is, is the caller's business.
 """
 
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,16 +26,6 @@ class Run:
     def failed(self) -> bool:
         """Whether nothing came of it: done (0) and done with warnings (3) are no failures."""
         return self.exit_code not in (0, 3)
-
-
-def state_folder(environment: Mapping[str, str]) -> Path:
-    """Where this host keeps what its runs came to."""
-    if folder := environment.get("SILT_STATE"):
-        return Path(folder)
-    if os.geteuid() == 0:
-        return Path("/var/lib/silt")
-    home = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(home) / "silt"
 
 
 def read_runs(folder: Path, deployment: str) -> dict[str, Run]:

@@ -21,6 +21,7 @@ from ..mistake import Mistake
 from ..options import Options, examples_text, make_command
 from ..paths import shown
 from ..settings import load_settings
+from ..state import state_folder
 
 if TYPE_CHECKING:
     from siltstone.engine import Caller, Deployment, Run, Schedule
@@ -127,7 +128,7 @@ def run_task(options: Options, task: str, file: str | None) -> int:
     What it came to is kept on this host for 'silt status', and told to whom [notify] of the file names. The exit code
     is the task's.
     """
-    from siltstone.engine import Message, remember, state_folder, tell
+    from siltstone.engine import Message, remember, tell
 
     deployment = deployment_from_file(file, (), load_settings(os.environ))
     run = _run(_program(), _words(options, task, str(deployment.source)))

@@ -20,6 +20,7 @@ from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import shown
 from ..settings import load_settings
+from ..state import state_folder
 
 if TYPE_CHECKING:
     from siltstone.engine import ArchiveStatus, DeploymentStatus, Status
@@ -48,7 +49,7 @@ def command(options: Options, file: str | None, metrics: str | None) -> int:
     """
     from datetime import datetime
 
-    from siltstone.engine import metrics_text, read_runs, read_status, replace_text, state_folder
+    from siltstone.engine import metrics_text, read_runs, read_status, replace_text
 
     deployment = deployment_of_status(file, load_settings(os.environ))
     store = open_store(options, needing="status")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from siltstone.engine import Caller, ConfigError, Run, Schedule, cron_lines, parse_deployment, remember, units
 from siltstone.engine.calendar import EVERY_DAY, Times, parse_times
-from siltstone.engine.runs import read_runs, state_folder
+from siltstone.engine.runs import read_runs
 from siltstone.engine.schedule import missed
 
 TIMES = st.builds(
@@ -134,7 +134,7 @@ def test_mistakes_are_named(table: str, said: str) -> None:
 
 
 def test_runs_are_kept_a_file_a_deployment(tmp_path: Path) -> None:
-    folder = state_folder({"SILT_STATE": str(tmp_path / "state")})
+    folder = tmp_path / "state"
     assert read_runs(folder, "app") == {}
     first, second = Run(1.0, 2.0, 0), Run(3.0, 4.0, 6, "silt: the store is away\n")
     remember(folder, "app", "full", first)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .export import Exported, export_level
+    from .hooks import HookFailed, Hooks
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .manifest import entries, extents_of
     from .metrics import metrics_text
@@ -75,6 +76,7 @@ _FROM = {
     ),
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "export": ("Exported", "export_level"),
+    "hooks": ("HookFailed", "Hooks"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "manifest": ("entries", "extents_of"),
     "postgres.lsn": ("format_lsn",),
@@ -150,6 +152,8 @@ __all__ = [
     "Finding",
     "Found",
     "FoundVersion",
+    "HookFailed",
+    "Hooks",
     "Level",
     "LevelNotFound",
     "LevelRef",

@@ -28,6 +28,7 @@ from .database_info import SET_NAME, DatabaseInfo
 from .deployment import Database, Deployment, ResolvedSet, resolve_deployment
 from .errors import SourceError
 from .events import Event, Noted, Report, Warned, show_path
+from .hooks import Around
 from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
 from .manifest import ManifestReader
 from .owners import SeenOwners
@@ -67,7 +68,26 @@ def back_up(
     compression: str | None = None,
     report: Report,
 ) -> BackupResult:
-    """Back the deployment up as a new level. After StoreError, ConfigError or SourceError nothing was committed."""
+    """Back the deployment up as a new level, between its hooks. After an error nothing was committed: StoreError,
+    ConfigError, SourceError, HookFailed.
+    """
+    if dry_run:
+        return _back_up(store, deployment, kind, compression, report, dry_run=True)
+    with Around(deployment.hooks, deployment.name, report) as hooks:
+        result = _back_up(store, deployment, kind, compression, report, dry_run=False)
+        hooks.level = str(result.ref)
+    return replace(result, warnings=result.warnings + hooks.warnings)
+
+
+def _back_up(
+    store: Store,
+    deployment: Deployment,
+    kind: Literal["auto", "full", "incr", "diff"],
+    compression: str | None,
+    report: Report,
+    *,
+    dry_run: bool,
+) -> BackupResult:
     started = time.time_ns()
     sets = resolve_deployment(deployment)
     warned = _Warnings(report)

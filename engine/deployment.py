@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError
 from .exclude import Excluder, SkipRules, rule_mistake
+from .hooks import NO_HOOKS, Hooks
 from .notify import Notify
 from .schedule import Schedule
 
@@ -113,6 +114,7 @@ class Deployment:
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)  # expanded values
     source: Path | None = None
     database: Database | None = None
+    hooks: Hooks = NO_HOOKS
     schedule: Schedule | None = None
     notify: Notify | None = None
 

@@ -7,6 +7,7 @@
                                                   skip-changed-within (seconds), skip-patterns
     [postgres]        dsn, max-rate, checkpoint,  a cluster that is backed up with them: libpq's own words, kB/s,
                       mode                        "fast" or "spread", and "auto", "wire" or "local"
+    [hooks]           see hooks.py                what is run before and after a backup
     [schedule]        see schedule.py             when what is run
     [notify]          see notify.py               whom to tell what it came to
 
@@ -27,6 +28,7 @@ from .database_info import SET_NAME
 from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
+from .hooks import hooks_of
 from .notify import notify_of
 from .presets import PRESETS
 from .schedule import schedule_of
@@ -34,7 +36,7 @@ from .toml_table import Table, first_with, read_toml
 from .variables import NAME, ExpansionError, did_you_mean, expand, expand_home, resolve_variables
 
 _WORDS = ("name", "version", "privilege", "preset")
-_TABLES = ("variables", "defaults", "file-sets", "postgres", "schedule", "notify")
+_TABLES = ("variables", "defaults", "file-sets", "postgres", "hooks", "schedule", "notify")
 _OPTIONS = ("exclude", "one-file-system", "skip-sockets", "skip-caches", "skip-changed-within", "skip-patterns")
 _MODES: Mapping[str, Literal["auto", "wire", "local"]] = {"auto": "auto", "wire": "wire", "local": "local"}
 _PRIVILEGES: Mapping[str, Privilege] = {"privileged": "privileged", "unprivileged": "unprivileged"}
@@ -73,6 +75,7 @@ def parse_deployment(text: str, source: Path | None = None, variables: Mapping[s
         values,
         source,
         database,
+        hooks=hooks_of(top),
         schedule=schedule_of(top),
         notify=notify_of(top),
     )

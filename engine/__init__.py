@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from .browse import list_entries
     from .browse_diff import Change, diff
     from .browse_find import Found, FoundVersion, find
+    from .config_tables import LevelTables
     from .database_info import DatabaseInfo
-    from .deployment import Deployment, FileSet, ResolvedSet, Roots, quick_deployment, resolve_deployment
+    from .deployment import (
+        Deployment,
+        FileSet,
+        ResolvedSet,
+        Roots,
+        configuration_of,
+        quick_deployment,
+        resolve_deployment,
+    )
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
@@ -33,6 +42,8 @@ if TYPE_CHECKING:
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
+    from .postgres.config_read import SETTINGS, table_path
+    from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
     from .postgres.push import Pushed, cluster_of, push
@@ -42,6 +53,7 @@ if TYPE_CHECKING:
     from .postgres.restore_cluster import restore_cluster
     from .postgres.spool import fill_spool
     from .postgres.stream_service import StreamEvent, WalStream
+    from .postgres.table_name import TableName, parse_table_name
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .restore import restore_level
@@ -62,7 +74,19 @@ _FROM = {
     "browse_diff": ("Change", "diff"),
     "browse_find": ("Found", "FoundVersion", "find"),
     "database_info": ("DatabaseInfo",),
-    "deployment": ("Deployment", "FileSet", "ResolvedSet", "Roots", "quick_deployment", "resolve_deployment"),
+    "config_tables": ("LevelTables",),
+    "deployment": (
+        "Deployment",
+        "FileSet",
+        "ResolvedSet",
+        "Roots",
+        "configuration_of",
+        "quick_deployment",
+        "resolve_deployment",
+    ),
+    "postgres.config_read": ("SETTINGS", "table_path"),
+    "postgres.config_write": ("SettingChange", "compare_settings", "write_settings", "write_tables"),
+    "postgres.table_name": ("TableName", "parse_table_name"),
     "deployment_file": ("load_deployment", "parse_deployment"),
     "entry": ("Entry", "Extent"),
     "errors": (
@@ -130,6 +154,7 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
     "PRESETS",
+    "SETTINGS",
     "TASKS",
     "ArchiveStatus",
     "Attention",
@@ -157,6 +182,7 @@ __all__ = [
     "Level",
     "LevelNotFound",
     "LevelRef",
+    "LevelTables",
     "Message",
     "Moment",
     "NotArchived",
@@ -175,12 +201,14 @@ __all__ = [
     "Schedule",
     "Selection",
     "SetInfo",
+    "SettingChange",
     "SlotStatus",
     "Source",
     "SourceError",
     "Status",
     "StreamEvent",
     "Stretch",
+    "TableName",
     "TargetError",
     "TargetFull",
     "TimelineStatus",
@@ -194,6 +222,8 @@ __all__ = [
     "cat",
     "check_cluster",
     "cluster_of",
+    "compare_settings",
+    "configuration_of",
     "cron_lines",
     "diff",
     "entries",
@@ -211,6 +241,7 @@ __all__ = [
     "metrics_text",
     "moments_near",
     "parse_deployment",
+    "parse_table_name",
     "push",
     "quick_deployment",
     "reachable",
@@ -226,10 +257,13 @@ __all__ = [
     "slot_status",
     "sources_of",
     "starting_file",
+    "table_path",
     "tell",
     "unit_name",
     "units",
     "verify_store",
+    "write_settings",
+    "write_tables",
     "write_tar",
 ]
 

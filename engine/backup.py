@@ -25,14 +25,13 @@ from siltstone.store import (
 )
 
 from .database_info import SET_NAME, DatabaseInfo
-from .deployment import Database, Deployment, ResolvedSet, resolve_deployment
-from .errors import SourceError
-from .events import Event, Noted, Report, Warned, show_path
+from .deployment import Deployment, ResolvedSet, resolve_deployment
+from .events import Event, Noted, Report, Warned
 from .hooks import Around
 from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
 from .manifest import ManifestReader
 from .owners import SeenOwners
-from .scan import same_device
+from .sources import check_sources
 from .teller import Teller
 from .walk import SetWalk
 
@@ -91,7 +90,7 @@ def _back_up(
     started = time.time_ns()
     sets = resolve_deployment(deployment)
     warned = _Warnings(report)
-    _check_sources(store, sets, warned, deployment)
+    check_sources(store, sets, deployment, warned)
     plan = plan_level(deployment.name, kind, level_refs(store))
     base = _read_base(store, plan, warned)
     expected = _expected(store, plan, base)
@@ -100,11 +99,11 @@ def _back_up(
     if dry_run:
         sink = store.dry_writer()
         run = _Run(store, sink, _trusted(store, base, warned), expected, warned)
-        run.walk(sets, deployment.database)
+        run.walk(sets, deployment)
         return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
     with store.writer(compression) as writer:
         run = _Run(store, writer, _trusted(store, base, warned), expected, warned)
-        run.walk(sets, deployment.database)
+        run.walk(sets, deployment)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
         level = _commit(store, writer, level)
@@ -137,40 +136,6 @@ class _Warnings:
             if len(self.kept) < KEPT_WARNINGS:
                 self.kept.append((event.kind, event.path, event.message))
         self._report(event)
-
-
-def _check_sources(store: Store, sets: Iterable[ResolvedSet], report: Report, deployment: Deployment) -> None:
-    """Tell of paths that are not there. Raises SourceError."""
-    spoken = deployment.source is None  # paths that were named for this very backup
-    roots = [root for each in sets for root in each.roots.found]
-    for each in sets:
-        for path in (*each.roots.missing, *each.roots.unmatched):
-            said = f"file set '{each.file_set.name}' names it and it is not there"
-            # Products have optional files; a set of which nothing is there at all may be a share that is not mounted.
-            optional = each.roots.found and not spoken
-            report(Noted(f"{show_path(path)}: {said}") if optional else Warned("missing", show_path(path), said))
-    if not roots and deployment.database is None:
-        raise SourceError(
-            "none of the paths to back up exists", hint="'silt config show' says what each file set names"
-        )
-    for root in roots:
-        _check_links(root, report)
-    if same_device(store.backend.location, roots):
-        report(Noted("the store is on the same device as data that it backs up: both would be lost together"))
-
-
-def _check_links(root: bytes, report: Report) -> None:
-    """A link that was named is backed up as a link. Whoever meant what it leads to must hear of that now."""
-    if os.path.islink(root) and os.path.isdir(root):
-        said = "it is a symlink, and only the link is backed up: name the folder that it leads to as well"
-        report(Warned("symlink", show_path(root), said))
-    parent = os.path.dirname(root)
-    if (real := os.path.realpath(parent)) != parent:
-        name = os.path.join(real, os.path.basename(root))
-        said = (
-            f"{show_path(root)} lies behind a symlink; a restore in place refuses to follow it: name {show_path(name)}"
-        )
-        report(Noted(said))
 
 
 def _read_base(store: Store, plan: Plan, report: Report) -> Level | None:
@@ -226,19 +191,24 @@ class _Run:
         self.database: DatabaseInfo | None = None
         self._teller = Teller(report, sink, *expected)
 
-    def walk(self, sets: Iterable[ResolvedSet], database: Database | None) -> None:
-        """Scan and store every file set, and the database."""
+    def walk(self, sets: Iterable[ResolvedSet], deployment: Deployment) -> None:
+        """Scan and store every file set, and the database or the configuration in it."""
         for each in sets:
             walk = SetWalk(
                 self._store, self._sink, each, self._base_reader(each.file_set.name), self._report, self._teller
             )
             self.sets.append(walk.run(self.stats, self.owners))
-        if database is not None:
+        if deployment.tables is not None:
+            from .config_tables import back_up_tables
+
+            seed = self._store.ring.cut_seed
+            self.sets.append(back_up_tables(self._sink, deployment.tables, seed, self._teller, self.stats))
+        if deployment.database is not None:
             from .postgres.database import back_up_database
 
             base = self._base_reader(SET_NAME)
             files, self.database = back_up_database(
-                self._store, self._sink, database, base, self._report, self._teller, self.stats, self.owners
+                self._store, self._sink, deployment.database, base, self._report, self._teller, self.stats, self.owners
             )
             self.sets.append(files)
 

@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 SET_NAME = "postgres"  # of the file set that holds the cluster's files
+CONFIG_SET_NAME = "postgres-config"  # of the one that holds settings and tables of a configuration-only level
+
+# Their paths are the server's, or nobody's: a restore in place leaves these file sets out.
+NOT_IN_PLACE = frozenset({SET_NAME, CONFIG_SET_NAME})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ from .errors import ConfigError
 from .exclude import Excluder, SkipRules, rule_mistake
 from .hooks import NO_HOOKS, Hooks
 from .notify import Notify
+from .postgres.table_name import TableName
 from .schedule import Schedule
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
@@ -26,6 +27,9 @@ Privilege: TypeAlias = Literal["privileged", "unprivileged"]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 _DEFAULT_SKIP = SkipRules()
+
+# Behind the name of a deployment: the deployment of its configuration-only backups.
+CONFIG_SUFFIX = ".config"
 
 
 class Roots(NamedTuple):
@@ -45,6 +49,7 @@ class Roots(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class FileSet:
     """Named paths: absolute, expanded and normalised; each may still be a glob. `exclude` is rooted at each of them.
+    `configuration`: part of a configuration-only backup.
 
     File sets of a deployment may overlap: each holds what its paths name, and what both hold is read twice
     and stored once.
@@ -54,6 +59,7 @@ class FileSet:
     paths: tuple[bytes, ...]
     exclude: tuple[str, ...] = ()
     skip: SkipRules = _DEFAULT_SKIP
+    configuration: bool = False
 
     def roots(self) -> Roots:
         """Expand the globs now. `*` and `?` also match names that begin with a dot, as they do in exclude rules.
@@ -101,6 +107,15 @@ class Database:
     max_rate: int | None = None
     spread: bool = False
     mode: Literal["auto", "wire", "local"] = "auto"
+    config_tables: tuple[TableName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigTables:
+    """What a configuration-only backup takes of a database: its settings, and these tables."""
+
+    dsn: str
+    names: tuple[TableName, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +129,30 @@ class Deployment:
     variables: Mapping[str, str] = field(default_factory=dict, hash=False)  # expanded values
     source: Path | None = None
     database: Database | None = None
+    tables: ConfigTables | None = None  # of a configuration-only backup, which has no database
     hooks: Hooks = NO_HOOKS
     schedule: Schedule | None = None
     notify: Notify | None = None
+
+
+def configuration_of(deployment: Deployment) -> Deployment:
+    """What a configuration-only backup takes: the file sets that are configuration, settings and tables, under a name
+    of its own, so that groups and levels of the whole deployment go on by themselves. No hooks: nothing is stopped for
+    it.
+
+    Raises ConfigError where nothing is configuration.
+    """
+    sets = tuple(each for each in deployment.file_sets if each.configuration)
+    database = deployment.database
+    if not sets and database is None:
+        raise ConfigError(
+            f"nothing of deployment {deployment.name} is configuration",
+            file=deployment.source,
+            hint="write configuration = true in its file sets, or config-tables in [postgres]",
+        )
+    tables = ConfigTables(database.dsn, database.config_tables) if database else None
+    name = deployment.name + CONFIG_SUFFIX
+    return replace(deployment, name=name, file_sets=sets, database=None, tables=tables, hooks=NO_HOOKS)
 
 
 class ResolvedSet(NamedTuple):

@@ -3,10 +3,10 @@
     name, version, privilege, preset              strings
     [variables]       NAME = "text"               used as $NAME or ${NAME} in paths and rules
     [defaults]        the options of a file set   where the file set does not give its own
-    [file-sets.NAME]  paths, and the options      exclude, one-file-system, skip-sockets, skip-caches,
-                                                  skip-changed-within (seconds), skip-patterns
+    [file-sets.NAME]  paths, configuration, and   exclude, one-file-system, skip-sockets, skip-caches,
+                      the options                 skip-changed-within (seconds), skip-patterns
     [postgres]        dsn, max-rate, checkpoint,  a cluster that is backed up with them: libpq's own words, kB/s,
-                      mode                        "fast" or "spread", and "auto", "wire" or "local"
+                      mode, config-tables         "fast" or "spread", and "auto", "wire" or "local"
     [hooks]           see hooks.py                what is run before and after a backup
     [schedule]        see schedule.py             when what is run
     [notify]          see notify.py               whom to tell what it came to
@@ -24,12 +24,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from .database_info import SET_NAME
+from .database_info import NOT_IN_PLACE
 from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
 from .hooks import hooks_of
 from .notify import notify_of
+from .postgres.table_name import TableName, parse_table_name
 from .presets import PRESETS
 from .schedule import schedule_of
 from .toml_table import Table, first_with, read_toml
@@ -132,7 +133,7 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     from .postgres.backup_command import MAX_RATE
 
     table = top.table("postgres")
-    table.refuse_unknown(("dsn", "max-rate", "checkpoint", "mode"))
+    table.refuse_unknown(("dsn", "max-rate", "checkpoint", "mode", "config-tables"))
     try:
         dsn = expand(table.string("dsn"), values)
     except ExpansionError as error:
@@ -146,7 +147,17 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     mode = table.string("mode") or "auto"
     if mode not in _MODES:
         raise table.error(f"'{mode}' is no way to read a cluster", "mode", hint="write 'auto', 'wire' or 'local'")
-    return Database(dsn, rate, checkpoint == "spread", _MODES[mode])
+    return Database(dsn, rate, checkpoint == "spread", _MODES[mode], _config_tables(table))
+
+
+def _config_tables(table: Table) -> tuple[TableName, ...]:
+    names = []
+    for place, text in enumerate(table.strings("config-tables")):
+        try:
+            names.append(parse_table_name(text))
+        except ValueError as error:
+            raise table.error(str(error), "config-tables", place) from None
+    return tuple(dict.fromkeys(names))
 
 
 def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: bytes) -> Iterator[FileSet]:
@@ -163,9 +174,9 @@ def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: byt
         tables = [side.table(name) for side in (own, theirs) if name in side]
         if mistake := name_mistake(name):
             raise tables[0].error(mistake)
-        if name == SET_NAME and "postgres" in top:
-            raise tables[0].error("is how the database of [postgres] is called", hint="choose another name")
-        tables[0].refuse_unknown(("paths", *_OPTIONS))
+        if name in NOT_IN_PLACE and "postgres" in top:
+            raise tables[0].error("is how what [postgres] brings is called", hint="choose another name")
+        tables[0].refuse_unknown(("paths", "configuration", *_OPTIONS))
         if not any("paths" in table for table in tables):
             raise tables[0].error("has no paths", hint=did_you_mean(name, theirs.entries) or 'write paths = ["..."]')
         yield _file_set(name, tables, defaults, values, folder)
@@ -179,7 +190,8 @@ def _file_set(name: str, tables: list[Table], defaults: Table, values: Mapping[s
     rules = _rules(source, "exclude", values)
     _refuse_absolute_rules(source, rules, paths)
     exclude = (*_rules(defaults, "exclude", values), *rules)
-    return FileSet(name, paths, exclude, _skip_rules([*tables, defaults], values))
+    configuration = first_with("configuration", tables).flag("configuration", default=False)
+    return FileSet(name, paths, exclude, _skip_rules([*tables, defaults], values), configuration)
 
 
 def _check_options(table: Table, values: Mapping[str, str]) -> None:

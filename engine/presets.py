@@ -15,6 +15,7 @@ PHANTOM_ETC = "/etc"
 PHANTOM_VAR = "/var"
 
 [file-sets.misc_files]
+configuration = true
 paths = [
     "$PHANTOM_HOME/keystore/private_key.pem",
     "$PHANTOM_HOME/www/phantom_ui/secret_key.py",
@@ -30,15 +31,18 @@ paths = [
 paths = ["$PHANTOM_HOME/apps"]
 
 [file-sets.ssl]
+configuration = true
 paths = ["$PHANTOM_HOME/etc/ssl"]
 
 [file-sets.certs]
+configuration = true
 paths = ["$PHANTOM_HOME/etc/certs"]
 
 [file-sets.playbooks]
 paths = ["$PHANTOM_HOME/scm"]
 
 [file-sets.nginx_keys]
+configuration = true
 paths = ["$PHANTOM_VAR/cache/nginx/.ssh"]
 
 [file-sets.vault]

@@ -13,11 +13,13 @@ It does not sync, and does not keep others from changing the target meanwhile.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from siltstone.store import Store
 
+from .database_info import NOT_IN_PLACE
 from .errors import NothingSelected
 from .events import Noted, Report, Warned, show_path
 from .levels import Level
@@ -61,6 +63,8 @@ def restore_level(
     """
     assert target is not None or base is None, "a base has no meaning in place"
     base = base.rstrip(b"/") if base else None
+    if target is None:
+        selection = _in_place(level, selection, report)
     tally = Tally()
     rows = LevelRows(store, level, selection, base=base or None, lost=partial(tally.fail, damaged=True))
     if selection.everything and not base:
@@ -76,6 +80,19 @@ def restore_level(
         _Run(store, rows, owners, tally, pace, verify=verify).restore(target, base or b"")
     _tell_of_level(level, rows, tally, report)
     return tally.finished(report, skipped=rows.left_out, dry_run=dry_run)
+
+
+def _in_place(level: Level, selection: Selection, report: Report) -> Selection:
+    """Without what has no place on this disk. Raises NothingSelected where that was asked for by name."""
+    left_out = NOT_IN_PLACE.intersection(files.name for files in level.sets)
+    if selection.set_name in left_out:
+        raise NothingSelected(
+            f"file set '{selection.set_name}' is of a database, and is not restored in place",
+            hint="restore it to a folder: --database --to DIR; 'silt pg load' puts tables back",
+        )
+    if left_out and selection.set_name is None:
+        report(Noted("the database of the level is left out: 'silt restore LEVEL --database --to DIR' restores it"))
+    return replace(selection, without_sets=left_out)
 
 
 def _check_selected(level: Level, selection: Selection, rows: LevelRows, tally: Tally) -> None:

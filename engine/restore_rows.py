@@ -75,10 +75,11 @@ class LevelRows:
         self._matcher, self._but = selection.matcher(), selection.but
         self._base = base
         self._prefix = (base or b"").rstrip(b"/") + b"/"
-        self.sets = [files for files in level.sets if selection.set_name in (None, files.name)]
+        meant = [files for files in level.sets if files.name not in selection.without_sets]
+        self.sets = [files for files in meant if selection.set_name in (None, files.name)]
         self.left_out = 0  # entries that are selected and not below the base
         if not self.sets:
-            names = ", ".join(files.name for files in level.sets)
+            names = ", ".join(files.name for files in meant)
             raise NothingSelected(f"level {level.ref} has no file set '{selection.set_name}'", hint=f"it has: {names}")
 
     @property

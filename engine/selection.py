@@ -23,18 +23,19 @@ _MAGIC = re.compile(rb"[*?[]")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is selected: `patterns` (none: everything) of the file set `set_name` (None: of all), without the paths
-    `but`, word for word.
+    """What is selected: `patterns` (none: everything) of the file set `set_name` (None: of all, but for
+    `without_sets`), without the paths `but`, word for word.
     """
 
     patterns: tuple[bytes, ...] = ()
     set_name: str | None = None
     but: frozenset[bytes] = frozenset()
+    without_sets: frozenset[str] = frozenset()
 
     @property
     def everything(self) -> bool:
         """Whether all entries of the level are meant."""
-        return not self.patterns and not self.but and self.set_name is None
+        return not (self.patterns or self.but or self.set_name is not None or self.without_sets)
 
     def matcher(self) -> "Matcher":
         """The patterns, ready to be asked."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     silt backup -c deployment.toml                 # continues the newest group, or opens the first
     silt backup -c deployment.toml --type full     # opens the next group
     silt backup -c deployment.toml --dry-run
+    silt backup -c deployment.toml --config-only
     silt backup /etc /home --name laptop --exclude '*.tmp'
     """,
 )
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="full opens a group; incr adds a level, diff one relative to level 0; auto: incr, or full if there is none.",
 )
+@click.option("--config-only", is_flag=True, help="Only configuration, as levels of deployment NAME.config.")
 @click.option("-n", "--dry-run", is_flag=True, help="Read, and tell what would be stored; store nothing.")
 @click.option("--compression", metavar="NAME", help=f"Of what this backup adds, instead of the store's: {IN_WORDS}.")
 @click.option("--name", metavar="NAME", help="With PATHs: the deployment's name instead of the host's.")
@@ -57,6 +59,7 @@ def command(
     file: str | None,
     definitions: tuple[str, ...],
     kind: Literal["auto", "full", "incr", "diff"],
+    config_only: bool,
     dry_run: bool,
     compression: str | None,
     name: str | None,
@@ -71,11 +74,15 @@ def command(
     check_compression(compression)
     opening = Opening(options)
     if paths:
-        _refuse({"-c": file, "-D": definitions}, "with paths")
+        _refuse({"-c": file, "-D": definitions, "--config-only": config_only}, "with paths")
         deployment = deployment_from_paths(paths, name, exclude)
     else:
         _refuse({"--name": name, "--exclude": exclude}, "without paths")
         deployment = deployment_from_file(file, definitions, load_settings(os.environ))
+    if config_only:
+        from siltstone.engine import configuration_of
+
+        deployment = configuration_of(deployment)
     return _back_up(options, opening, deployment, kind, dry_run=dry_run, compression=compression)
 
 

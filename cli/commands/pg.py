@@ -6,12 +6,12 @@ Rule: nothing is done here.
 from ..lazy import LazyCommands
 from ..options import examples_text
 
-COMMANDS = ("check", "times")
+COMMANDS = ("check", "times", "load")
 
 command = LazyCommands(
     "pg",
     COMMANDS,
     prefix="pg_",
-    help="PostgreSQL: is a cluster ready; moments of its WAL.",
+    help="PostgreSQL: is a cluster ready; moments; configuration.",
     epilog=examples_text("silt pg check -c deployment.toml"),
 )

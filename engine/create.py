@@ -17,6 +17,7 @@ from typing import Self
 from .directory import Directory, refused
 from .entry import Entry
 from .flags import EARLY, locks_lifted, read_flags, write_flags
+from .large_write import LargeWriter
 from .metadata import apply_flags, apply_metadata, apply_unlocked
 from .owners import OwnerMap
 from .problems import Problems, reason_of
@@ -32,12 +33,6 @@ _KINDS = {
 # What a file system or a container says to a kind of file, or a link, that it does not have or allow.
 _NOT_HERE = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _NO_LINK = (*_NOT_HERE, errno.EMLINK, errno.EXDEV)
-
-# Large files do not stay in the page cache (RWF_DONTCACHE, since Linux 6.14): filling it with what nobody reads soon
-# costs more CPU than everything else here, and puts out what others read.
-_LARGE = 1 << 20
-_DONT_CACHE = 0x80
-_NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def create_special(target: Target, path: bytes, entry: Entry, owners: OwnerMap, problems: Problems) -> bool:
@@ -122,8 +117,6 @@ class BigFile:
         self._path = path
         self._entry = entry
         self._lock = threading.Lock()
-        self._writing = threading.Lock()  # file systems let in one writer a file, and those who wait there spin
-        self._how = _DONT_CACHE if entry.size >= _LARGE else 0
         self._writers = 0
         self._ended = False
         self._directory, self._name = target.place(path)
@@ -134,6 +127,7 @@ class BigFile:
         except OSError as error:
             self._directory.release()
             raise target.terms.named(error, path) from error
+        self._writer = LargeWriter(self._fd, entry.size)
         try:
             self._prepare()
         except BaseException:
@@ -161,26 +155,13 @@ class BigFile:
             rest = memoryview(data).cast("B")
             if offset < 0 or offset + len(rest) > self._entry.size:
                 raise refused(self._path, f"bytes beyond its size of {self._entry.size}")
-            while rest:
-                with self._writing:
-                    written = self._write_some(rest, offset)
-                offset += written
-                rest = rest[written:]
+            self._writer.write(rest, offset)
         except OSError as error:
             raise self._target.terms.named(error, self._path) from error
         finally:
             with self._lock:
                 self._writers -= 1
                 self._close_when_left()
-
-    def _write_some(self, data: memoryview, offset: int) -> int:
-        try:
-            return os.pwritev(self._fd, [data], offset, self._how)
-        except OSError as error:
-            if error.errno not in _NO_SUCH_FLAG or not self._how:
-                raise
-        self._how = 0
-        return os.pwritev(self._fd, [data], offset)
 
     def finish(self, owners: OwnerMap, problems: Problems) -> None:
         """Give it its metadata and its name. Nobody may be writing any more. OSError, and then it is abandoned."""
@@ -213,6 +194,7 @@ class BigFile:
     def _close_when_left(self) -> None:
         """The last one out closes: a descriptor closed under a writer may by then be another file."""
         if self._ended and not self._writers:
+            self._writer.close()
             os.close(self._fd)
             self._directory.release()
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .backend import Backend, ObjectInfo, open_backend
+    from .backend import BLOCK, Backend, ObjectInfo, open_backend
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .config import Config
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 _FROM = {
-    "backend": ("Backend", "ObjectInfo", "open_backend"),
+    "backend": ("BLOCK", "Backend", "ObjectInfo", "open_backend"),
     "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
     "chunk_table": ("ChunkTable", "footer_keys"),
     "config": ("Config",),
@@ -82,6 +82,7 @@ _FROM = {
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
+    "BLOCK",
     "FRAME_SIZE",
     "Backend",
     "BackendError",

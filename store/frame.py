@@ -9,10 +9,12 @@ to. Larger frames compress better and cost more to read one chunk of; see docs/p
 
 import threading
 from collections.abc import Sequence
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import zstandard
 from blake3 import blake3
 
+from .backend import BLOCK
 from .errors import SiltError
 from .ids import ChunkId
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
@@ -123,7 +125,7 @@ class FrameOpener:
 
     def __init__(self, id_key: bytes) -> None:
         self._id_key = id_key
-        self._body = bytearray(FRAME_SIZE + OVERHEAD)
+        self._body, self._plain = page_buffer(FRAME_SIZE + OVERHEAD), page_buffer(FRAME_SIZE + BLOCK)
         self._zstd = zstandard.ZstdDecompressor()
 
     def open(
@@ -134,30 +136,40 @@ class FrameOpener:
         plain_size: int,
         ids: Sequence[ChunkId],
         lengths: Sequence[int],
+        *,
+        phase: int = 0,
     ) -> memoryview:
-        """The plaintext of a frame. Raises Tampered when anything about it is not as it was stored."""
+        """The plaintext of a frame. Raises Tampered when anything about it is not as it was stored.
+
+        It begins `phase` bytes (less than BLOCK) after a block's border in memory, unless it was compressed with lz4.
+        """
         size = len(sealed) - OVERHEAD
-        if size < 0 or sum(lengths) != plain_size:
+        if size < 0 or sum(lengths) != plain_size or (codec == CODEC_NONE and size != plain_size):
             raise Tampered
         if size > len(self._body):
-            self._body = bytearray(size)
-        body = memoryview(self._body)[:size]
+            self._body = page_buffer(size)
+        if phase + plain_size > len(self._plain):
+            self._plain = page_buffer(phase + plain_size)
+        room = self._plain[phase : phase + plain_size]
+        body = room if codec == CODEC_NONE else self._body[:size]
         sealer.open_into(sealed, frame_aad(codec, ids), body)
-        plain = self._decompress(codec, body, plain_size)
-        if len(plain) != plain_size:
-            raise Tampered
+        plain = self._decompress(codec, body, room)
         self._compare(plain, ids, lengths)
         return plain
 
-    def _decompress(self, codec: int, body: memoryview, plain_size: int) -> memoryview:
+    def _decompress(self, codec: int, body: memoryview, room: memoryview) -> memoryview:
         if codec == CODEC_NONE:
-            return body
+            return room
         try:
             if codec == CODEC_LZ4:
-                return _lz4(body, plain_size)
-            # The library makes room for as much as the body says of itself, and only a writer can have said it.
-            if codec == CODEC_ZSTD and zstandard.frame_content_size(body) == plain_size:
-                return memoryview(self._zstd.decompress(body))
+                return _lz4(body, len(room))
+            # In one go: the library sees that there is room for all of it, and makes none of its own.
+            if (
+                codec == CODEC_ZSTD
+                and zstandard.frame_content_size(body) == len(room)
+                and self._zstd.stream_reader(body).readinto(room) == len(room)
+            ):
+                return room
         except zstandard.ZstdError:
             pass
         raise Tampered
@@ -168,6 +180,11 @@ class FrameOpener:
             if blake3(plain[at : at + length], key=key).digest() != expected:
                 raise Tampered
             at += length
+
+
+def page_buffer(size: int) -> memoryview:
+    """A buffer that begins at a page, and whose pages come when they are first touched."""
+    return memoryview(mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 def _lz4(body: memoryview, plain_size: int) -> memoryview:

@@ -6,7 +6,7 @@ about.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .backend import Backend
@@ -18,7 +18,7 @@ from .index import Index
 from .keys import KeyRing, Secret
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
-from .reader import PackReader
+from .reader import NO_PHASES, PackReader
 from .root import ROOTS, read_root, root_names
 from .verified import noted_damage
 from .writer import Writer
@@ -93,9 +93,11 @@ class Store:
         """See PackReader.footer."""
         return self.reader.footer(pack)
 
-    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
+    def read_frames(
+        self, pack: PackName, frames: Sequence[int], phases: Mapping[int, int] = NO_PHASES
+    ) -> Iterator[tuple[int, memoryview]]:
         """See PackReader.read_frames."""
-        return self.reader.read_frames(pack, frames)
+        return self.reader.read_frames(pack, frames, phases)
 
     def read_chunk(self, chunk: ChunkId) -> bytes:
         """One chunk, through a small cache of frames; from another pack that holds it, where one is damaged or gone.

@@ -36,9 +36,14 @@ if TYPE_CHECKING:
     from .export import Exported, export_level
     from .hooks import HookFailed, Hooks
     from .levels import Level, LevelRef, SetInfo, list_levels, resolve
+    from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
+    from .forgotten import ForgottenLevel, forgotten_levels
+    from .level_cost import Costs, costs
+    from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
     from .metrics import metrics_text
     from .notify import Message, Notify, tell
+    from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
@@ -60,10 +65,12 @@ if TYPE_CHECKING:
     from .restore_tally import RestoreResult
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
+    from .retention import WINDOW_NS, KeepRules, Retention
     from .selection import Selection
     from .status import Attention, DeploymentStatus, Status, read_status
     from .tar_import import Source, import_archive, sources_of
     from .timers import Caller, cron_lines, unit_name, units
+    from .span import parse_span, span_text
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
@@ -102,7 +109,12 @@ _FROM = {
     "export": ("Exported", "export_level"),
     "hooks": ("HookFailed", "Hooks"),
     "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
+    "forgetting": ("Judgement", "carry_out", "judge_by_name", "judge_by_rules", "undelete"),
+    "forgotten": ("ForgottenLevel", "forgotten_levels"),
+    "level_cost": ("Costs", "costs"),
+    "levels": ("Level", "LevelRef", "SetInfo", "level_refs", "list_levels", "resolve", "resolve_ref"),
     "manifest": ("entries", "extents_of"),
+    "pins": ("Pin", "pin_level", "pinned_refs", "read_pins", "unpin_level"),
     "postgres.lsn": ("format_lsn",),
     "postgres.reach": ("Unreachable", "level_before", "reachable"),
     "postgres.recovery": ("Recovery",),
@@ -139,6 +151,7 @@ _FROM = {
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
+    "retention": ("WINDOW_NS", "KeepRules", "Retention"),
     "selection": ("Selection",),
     "metrics": ("metrics_text",),
     "notify": ("Message", "Notify", "tell"),
@@ -147,6 +160,7 @@ _FROM = {
     "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
     "timers": ("Caller", "cron_lines", "unit_name", "units"),
     "tar_import": ("Source", "import_archive", "sources_of"),
+    "span": ("parse_span", "span_text"),
     "verify": ("verify_store",),
     "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
@@ -156,6 +170,7 @@ __all__ = [
     "PRESETS",
     "SETTINGS",
     "TASKS",
+    "WINDOW_NS",
     "ArchiveStatus",
     "Attention",
     "BackupResult",
@@ -163,6 +178,7 @@ __all__ = [
     "Caller",
     "Change",
     "ConfigError",
+    "Costs",
     "Coverage",
     "Damage",
     "DatabaseInfo",
@@ -175,10 +191,13 @@ __all__ = [
     "Extent",
     "FileSet",
     "Finding",
+    "ForgottenLevel",
     "Found",
     "FoundVersion",
     "HookFailed",
     "Hooks",
+    "Judgement",
+    "KeepRules",
     "Level",
     "LevelNotFound",
     "LevelRef",
@@ -190,12 +209,14 @@ __all__ = [
     "NothingSelected",
     "Notify",
     "OtherBytes",
+    "Pin",
     "Progress",
     "Pushed",
     "Recovery",
     "Report",
     "ResolvedSet",
     "RestoreResult",
+    "Retention",
     "Roots",
     "Run",
     "Schedule",
@@ -219,12 +240,14 @@ __all__ = [
     "Warned",
     "archive_status",
     "back_up",
+    "carry_out",
     "cat",
     "check_cluster",
     "cluster_of",
     "compare_settings",
     "configuration_of",
     "cron_lines",
+    "costs",
     "diff",
     "entries",
     "export_level",
@@ -232,9 +255,13 @@ __all__ = [
     "fetch_wal",
     "fill_spool",
     "find",
+    "forgotten_levels",
     "format_lsn",
     "import_archive",
+    "judge_by_name",
+    "judge_by_rules",
     "level_before",
+    "level_refs",
     "list_entries",
     "list_levels",
     "load_deployment",
@@ -242,6 +269,9 @@ __all__ = [
     "moments_near",
     "parse_deployment",
     "parse_table_name",
+    "parse_span",
+    "pin_level",
+    "pinned_refs",
     "push",
     "quick_deployment",
     "reachable",
@@ -249,18 +279,23 @@ __all__ = [
     "read_status",
     "remember",
     "replace_text",
+    "read_pins",
     "resolve",
     "resolve_deployment",
+    "resolve_ref",
     "restore_cluster",
     "restore_level",
     "show_path",
     "slot_status",
     "sources_of",
+    "span_text",
     "starting_file",
     "table_path",
     "tell",
     "unit_name",
     "units",
+    "undelete",
+    "unpin_level",
     "verify_store",
     "write_settings",
     "write_tables",

@@ -21,7 +21,10 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, tzinfo
 
 from .levels import LevelRef
-from .span import span_text
+from .span import DAY_NS, span_text
+
+# How long a forgotten level can be undeleted: a mistake of Friday is seen on Monday, and forgetting still makes room.
+WINDOW_NS = 7 * DAY_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,14 @@ class KeepRules:
     def __bool__(self) -> bool:
         """Whether anything may go. A minimum age alone removes nothing."""
         return any(getattr(self, each.name) for each in fields(self) if each.name != "minimum_age_ns")
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What a deployment keeps, and how long what it does not keep can be undeleted (nanoseconds)."""
+
+    rules: KeepRules
+    window_ns: int = WINDOW_NS
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def judge_by_name(store: Store, words: Sequence[str]) -> list[Judgement]:
     for deployment in sorted({ref.deployment for ref in named}):
         for level in list_levels(store, deployment):
             goes = level.ref in named
-            decision = Decision(level.ref, not goes, ("named",) if goes else ("not named",))
+            decision = Decision(level.ref, not goes, ("by name",) if goes else ("not named",))
             judged.append(Judgement(level, decision))
     return judged
 

@@ -73,6 +73,8 @@ class Decision:
     reasons: tuple[str, ...]
 
 
+_NEWEST = "the newest level"
+
 # The text of a moment is the same within a period, and differs between two.
 _CALENDAR = {"hourly": "%Y-%m-%d %H h", "daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m", "yearly": "%Y"}
 
@@ -82,7 +84,8 @@ def decide(levels: Sequence[Candidate], rules: KeepRules, *, now_ns: int, zone: 
     good = sorted((each for each in levels if each.good), key=lambda each: each.ref)
     reasons: dict[LevelRef, list[str]] = {each.ref: [] for each in sorted(levels, key=lambda each: each.ref)}
     for ref, reason in _kept(good, rules, now_ns, zone) if rules else ():
-        reasons[ref].append(reason)
+        if reason not in reasons[ref]:
+            reasons[ref].append(reason)
     for each in levels:
         if not each.good:
             reasons[each.ref].append("damaged: no rule removes it")
@@ -100,12 +103,13 @@ def _kept(good: list[Candidate], rules: KeepRules, now_ns: int, zone: tzinfo | N
     if not good:
         return
     newest = good[-1]
-    yield newest.ref, "the newest level"
+    yield newest.ref, _NEWEST
     if rules.groups:
         groups = set(sorted({each.ref.group for each in good})[-rules.groups :])
         yield from ((e.ref, f"in the {_newest(rules.groups, 'group')}") for e in good if e.ref.group in groups)
     if rules.last:
-        yield from ((each.ref, f"of the {_newest(rules.last, 'level')}") for each in good[-rules.last :])
+        reason = f"one of the {_newest(rules.last, 'level')}" if rules.last > 1 else _NEWEST
+        yield from ((each.ref, reason) for each in good[-rules.last :])
     for name, form in _CALENDAR.items():
         yield from _of_calendar(good, name, form, getattr(rules, name), zone)
     if rules.within_ns:

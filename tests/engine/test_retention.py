@@ -1,4 +1,4 @@
-"""The rules of retention as values: what restic's documentation promises, what never happens, and why is always said."""
+"""The rules of retention as values: what restic's users expect, what never happens, and a reason is always said."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

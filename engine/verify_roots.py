@@ -12,6 +12,8 @@ from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, fault_o
 
 from .forgotten import copies
 from .levels import ABSENT, Level, LevelRef, level_refs, read_level
+from .pins import PINS, pinned_refs
+from .verify_blame import label
 from .verify_damage import DamageLog
 
 
@@ -29,11 +31,34 @@ def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef
         except (Corrupt, BackendError) as error:
             log.add(ref.name, fault_of(ref.name, error, store.backend).error)
             lost.append(ref)
-    meant = {*level_refs(store, ABSENT), *(copy.ref for copy in copies(store))}
+    meant = _check_forgotten(store, log)
     for ref in sorted({*(gone - meant), *missing_levels(there - gone, meant)}):
         log.add(ref.name, "it is missing: there are later levels, and it was not forgotten")
         lost.append(ref)
     return levels, lost
+
+
+def _check_forgotten(store: Store, log: DamageLog) -> set[LevelRef]:
+    """The levels that were forgotten. What is wrong with their notes and copies, and with pins, goes into the log."""
+    noted, copied = level_refs(store, ABSENT), copies(store)
+    for ref in noted:
+        said = f"whether level {label(ref)} was forgotten, or is lost, is not known for sure"
+        _check_root(store, log, ref.below(ABSENT), ref.below(ABSENT), said)
+    for copy in copied:
+        _check_root(store, log, copy.name, copy.ref.name, f"level {label(copy.ref)} cannot be undeleted")
+    for ref in pinned_refs(store):
+        said = f"nothing is lost but its note: level {label(ref)} is pinned all the same"
+        _check_root(store, log, ref.below(PINS), ref.below(PINS), said)
+    return {*noted, *(copy.ref for copy in copied)}
+
+
+def _check_root(store: Store, log: DamageLog, name: str, written_as: str, meaning: str) -> None:
+    try:
+        store.read_root(name, written_as)
+    except ObjectMissing:
+        pass  # undeleted, unpinned, or collected meanwhile
+    except (Corrupt, BackendError) as error:
+        log.add(name, f"{fault_of(name, error, store.backend).error}; {meaning}")
 
 
 def missing_levels(there: Collection[LevelRef], forgotten: Collection[LevelRef] = ()) -> list[LevelRef]:

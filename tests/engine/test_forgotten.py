@@ -252,6 +252,28 @@ def test_what_was_forgotten_is_told_and_why(store: Store) -> None:
     assert before + WINDOW_NS <= first.absence.until_ns <= time.time_ns() + WINDOW_NS
 
 
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("absent/t/0/0", "t:0/0 was forgotten, or is lost"),
+        ("forgotten/t/0/0/", "cannot be undeleted"),
+        ("pins/t/1/0", "pinned all the same"),
+    ],
+)
+def test_damaged_notes_and_copies_are_named(store: Store, folder: str, said: str) -> None:
+    """A note that somebody made without the keys hides no lost level, either."""
+    forget(store, "0/0")
+    pin_level(store, ref(1, 0))
+    backend = store.backend
+    assert isinstance(backend, MemoryBackend)
+    (name,) = (name for name in backend.objects if name.startswith(folder))
+    flip_middle(backend, name)
+    (damage,) = verify_store(store, report=ignore).damaged
+    assert damage.object == name
+    assert said in damage.error
+    assert damage.levels == {}
+
+
 def test_a_lost_root_is_damage_all_the_same(store: Store) -> None:
     forget(store, "0/0")
     store.backend.delete("backups/t/0/1")

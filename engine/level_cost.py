@@ -117,7 +117,7 @@ def _gather(
     items: dict[bytes, list[bytes]] = {}
     for number, level in enumerate(levels):
         mine = (number, number, level.ref not in going)
-        for files in level.sets:
+        for files in level.all_sets:
             for index, _ in files.index:
                 if index not in items:
                     items[index] = [item.chunk for item in manifests.items(index) or ()]

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .postgres.spool import fill_spool
     from .postgres.stream_service import StreamEvent, WalStream
     from .postgres.table_name import TableName, parse_table_name
+    from .postgres.wal_pruning import ClusterWal, prune_wal, wal_outlook
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .restore import restore_level
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from .tar_import import Source, import_archive, sources_of
     from .timers import Caller, cron_lines, unit_name, units
     from .span import parse_span, span_text
+    from .tar_import import Source, import_archive, sources_of
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
@@ -144,6 +146,11 @@ _FROM = {
         "StreamEvent",
         "WalStream",
     ),
+    "postgres.wal_pruning": (
+        "ClusterWal",
+        "prune_wal",
+        "wal_outlook",
+    ),
     "postgres.wal_times": (
         "Moment",
         "moments_near",
@@ -177,6 +184,7 @@ __all__ = [
     "Budget",
     "Caller",
     "Change",
+    "ClusterWal",
     "ConfigError",
     "Costs",
     "Coverage",
@@ -272,6 +280,7 @@ __all__ = [
     "parse_span",
     "pin_level",
     "pinned_refs",
+    "prune_wal",
     "push",
     "quick_deployment",
     "reachable",
@@ -299,6 +308,7 @@ __all__ = [
     "verify_store",
     "write_settings",
     "write_tables",
+    "wal_outlook",
     "write_tar",
 ]
 

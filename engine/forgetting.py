@@ -124,19 +124,24 @@ def carry_out(store: Store, judged: Sequence[Judgement], window_ns: int, report:
 
 def keep_to(retention: Retention | None, store: Store, deployment: str, report: Report) -> tuple[LevelRef, ...]:
     """Forget what a deployment's rules do not keep, after a backup that was committed: the levels that were forgotten.
+    WAL that no level needs any more goes, too.
 
     The backup is good whatever happens here: a failure is a warning, and the next backup tries again.
     """
     if retention is None:
         return ()
+    from .postgres.wal_pruning import prune_wal
+
+    done: tuple[LevelRef, ...] = ()
     try:
         judged = judge_by_rules(store, retention.rules, deployment)
-        return tuple(each.ref for each in carry_out(store, judged, retention.window_ns, report))
+        done = tuple(each.ref for each in carry_out(store, judged, retention.window_ns, report))
+        prune_wal(store, report)
     except NoKey as error:
         report(Noted(f"{error}; what the rules do not keep was left"))
-    except StoreError as error:
+    except (StoreError, EngineError) as error:
         report(Warned("retention", deployment, f"what the rules do not keep could not be forgotten: {error}"))
-    return ()
+    return done
 
 
 def undelete(store: Store, words: Sequence[str]) -> list[tuple[LevelRef, bool]]:

@@ -6,6 +6,7 @@ Rule: what goes was named, or is not kept by a rule that was given; there is no 
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from ..deploying import deployment_from_file
 from ..exits import Exit
 from ..figures import counted, local_time
 from ..judgement import judgement_lines, judgement_records
+from ..judgement_wal import wal_lines, wal_records
 from ..keeping import keep_options, rules_given
 from ..mistake import Mistake
 from ..opening import open_store
@@ -57,8 +59,9 @@ def command(
     after the undelete window.
 
     With --json: "dry_run"; "levels" (deployment, group, level, tar, "stays", "reasons"); "groups" (deployment, group,
-    "levels", "staying"); "forgotten", the levels that were; with --dry-run "own_bytes" of each (stored bytes that only
-    it uses) and "free_bytes".
+    "levels", "staying"); "forgotten", the levels that were; "wal_removed", how many WAL files no level needed any more.
+    With --dry-run "own_bytes" of each (stored bytes that only it uses), "free_bytes", and "wal" (cluster by cluster
+    "files", "may_go", and "windows": from where to where recovery gets).
     """
     retention, deployment = _retention(what, keep, deployment, file)
     store = open_store(options, needing="forgetting")
@@ -84,13 +87,15 @@ def _retention(
         if file:
             raise Mistake("-c has no meaning with --keep options", hint="the file's rules apply, or those given here")
         return Retention(rules), deployment
+    if deployment:
+        raise Mistake("--deployment has no meaning without --keep options", hint="a file judges its own deployment")
     settings = load_settings(os.environ)
     if not (file or settings.get("deployment")):
         raise Mistake("nothing says what is to be forgotten", hint=_WAYS)
     found = deployment_from_file(file, (), settings)
     if found.retention is None:
         raise Mistake(f"{found.source}: it has no [retention], and nothing here says what goes", hint=_WAYS)
-    return found.retention, deployment or found.name
+    return found.retention, found.name
 
 
 _WAYS = "name groups or levels, give --keep options, or -c FILE with [retention] in it"
@@ -115,27 +120,31 @@ def _judge(
 
 
 def _draw(options: Options, store: "Store", judged: "list[Judgement]") -> int:
-    from siltstone.engine import costs, list_levels
+    from siltstone.engine import costs, list_levels, wal_outlook
 
     from ..reporter import make_reporter
 
+    going = {each.ref for each in judged if not each.stays}
     with make_reporter(options) as reporter:
-        known = costs(store, list_levels(store), {each.ref for each in judged if not each.stays}, reporter.report)
-    record = {"dry_run": True, **judgement_records(judged, known), "forgotten": []}
-    answer(options, record, judgement_lines(judged, known))
+        levels = list_levels(store)
+        known = costs(store, levels, going, reporter.report)
+        outlook = wal_outlook(store, levels, going)
+    record = {"dry_run": True, **judgement_records(judged, known), "forgotten": [], "wal": wal_records(outlook)}
+    answer(options, record, chain(judgement_lines(judged, known), wal_lines(outlook)))
     return _code(judged)
 
 
 def _forget(options: Options, store: "Store", judged: "list[Judgement]", window: int) -> int:
-    from siltstone.engine import carry_out
+    from siltstone.engine import carry_out, prune_wal
 
     from ..records import name_record
     from ..reporter import make_reporter
 
     with make_reporter(options) as reporter:
         done = carry_out(store, judged, window, reporter.report)
-    names = [name_record(each.ref) for each in done]
-    answer(options, {"dry_run": False, **judgement_records(judged, None), "forgotten": names}, _lines(done, window))
+        files = prune_wal(store, reporter.report)
+    record = {"forgotten": [name_record(each.ref) for each in done], "wal_removed": files}
+    answer(options, {"dry_run": False, **judgement_records(judged, None), **record}, _lines(done, window))
     return _code(judged)
 
 

@@ -112,6 +112,7 @@ def test_the_deployment_file_says_what_stays(silt: Silt, tree: Path, tmp_path: P
         (["0", "--keep-last", "1"], 2, "not both"),
         (["--minimum-age", "1d"], 2, "no rule keeps anything"),
         (["--keep-last", "0"], 2, "--keep-last"),
+        (["--deployment", "app"], 2, "without --keep options"),
         (["--keep-within", "soon"], 2, "no span of time"),
         (["--keep-last", "1", "--deployment", "none"], 1, "no backup"),
         (["7"], 1, "there is no group 7"),

@@ -1,0 +1,111 @@
+"""Archived WAL that no level needs any more is removed from the store; and what that will mean, told before.
+
+Rule: what wal_retention.py says may go, goes, the oldest first; nothing else does. Levels that can still be undeleted
+count as kept, so that an undeleted level recovers as far as it did before; so WAL goes when their window has passed,
+with the next forgetting or backup. No copy is kept of it: nothing that could come back needs it. Where the root of any
+level is damaged nothing is removed, since nobody knows which WAL it needs.
+
+Recovery is never led across what was removed: it lies before all that kept levels ask for, or on a timeline to which
+none of them leads, and whoever asks for it is told of a gap. A backup that is under way loses nothing either. The WAL
+of its own time comes with it, and what follows is younger than the levels that are there; on a timeline to which none
+of these leads, what was stored after the newest of them stays.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from siltstone.store import Corrupt, ObjectMissing, Store
+
+from ..database_info import DatabaseInfo
+from ..events import Noted, Report, Warned
+from ..forgotten import forgotten_levels
+from ..levels import Level, LevelRef, list_levels
+from .archive_catalog import archived_clusters, read_catalog
+from .archive_names import cluster_folder
+from .archive_record import read_object
+from .errors import Malformed
+from .wal_retention import WalPlan, plan_wal
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterWal:
+    """A cluster whose WAL is archived, and what becomes of it."""
+
+    system_identifier: int
+    plan: WalPlan
+
+
+def wal_outlook(store: Store, levels: Sequence[Level], going: Collection[LevelRef]) -> list[ClusterWal]:
+    """What would become of each cluster's WAL without the levels that go, once they cannot be undeleted any more.
+
+    Raises Malformed, StoreError.
+    """
+    kept = [_label(level) for level in levels if level.ref not in going]
+    databases = _databases(levels)
+    return [
+        ClusterWal(cluster, plan_wal(read_catalog(store, cluster), databases, kept))
+        for cluster in archived_clusters(store)
+    ]
+
+
+def prune_wal(store: Store, report: Report) -> int:
+    """Remove what no level needs that is there or can be undeleted; how many files. Raises StoreError.
+
+    An archive that is damaged is left alone, with a warning.
+    """
+    clusters = archived_clusters(store)
+    if not clusters:
+        return 0
+    levels = [*list_levels(store), *_undeletable(store)]
+    for level in levels:
+        if level.damage:
+            said = "its root is damaged, and so nobody knows which WAL it needs: none was removed"
+            report(Warned("damaged", level.name, said))
+            return 0
+    return sum(_prune(store, cluster, levels, report) for cluster in clusters)
+
+
+def _undeletable(store: Store) -> Iterator[Level]:
+    now = time.time_ns()
+    return (each.level for each in forgotten_levels(store) if each.absence.until_ns >= now)
+
+
+def _prune(store: Store, cluster: int, levels: Sequence[Level], report: Report) -> int:
+    databases = _databases(levels)
+    newest_ns = max((each.finished_ns for each in levels if _is_of(each, cluster)), default=0)
+    try:
+        plan = plan_wal(read_catalog(store, cluster), databases, databases)
+        going = list(_surely_old(store, plan, newest_ns))
+    except (Malformed, Corrupt, ObjectMissing) as error:
+        report(Warned("damaged", cluster_folder(cluster), f"{error}; nothing of this WAL was removed"))
+        return 0
+    for name in going:
+        try:
+            store.backend.delete(name)
+        except ObjectMissing:
+            pass  # another host did
+    if going:
+        last = going[-1].rpartition("/")[2]
+        report(Noted(f"removed {len(going)} WAL files of cluster {cluster} that no level needs, the last {last}"))
+    return len(going)
+
+
+def _surely_old(store: Store, plan: WalPlan, newest_ns: int) -> Iterator[str]:
+    """Of what may go, what is of no backup under way: of a timeline that levels need, or older than the newest."""
+    needed = {name.rpartition("/")[0] for name in plan.needed if not name.endswith(".history")}
+    for name in plan.may_go:
+        if name.rpartition("/")[0] in needed or read_object(store, name).stored_ns < newest_ns:
+            yield name
+
+
+def _is_of(level: Level, cluster: int) -> bool:
+    return level.database is not None and level.database.system_identifier == cluster
+
+
+def _databases(levels: Sequence[Level]) -> dict[str, DatabaseInfo]:
+    return {_label(level): level.database for level in levels if level.database is not None}
+
+
+def _label(level: Level) -> str:
+    return f"{level.deployment}:{level.ref}"

@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .export import Exported, export_level
-    from .hooks import HookFailed, Hooks
-    from .levels import Level, LevelRef, SetInfo, list_levels, resolve
     from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
     from .forgotten import ForgottenLevel, forgotten_levels
+    from .hooks import HookFailed, Hooks
     from .level_cost import Costs, costs
     from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
@@ -64,15 +63,14 @@ if TYPE_CHECKING:
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
+    from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
-    from .retention import WINDOW_NS, KeepRules, Retention
     from .selection import Selection
+    from .span import parse_span, span_text
     from .status import Attention, DeploymentStatus, Status, read_status
     from .tar_import import Source, import_archive, sources_of
     from .timers import Caller, cron_lines, unit_name, units
-    from .span import parse_span, span_text
-    from .tar_import import Source, import_archive, sources_of
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
 
@@ -110,7 +108,6 @@ _FROM = {
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "export": ("Exported", "export_level"),
     "hooks": ("HookFailed", "Hooks"),
-    "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
     "forgetting": ("Judgement", "carry_out", "judge_by_name", "judge_by_rules", "undelete"),
     "forgotten": ("ForgottenLevel", "forgotten_levels"),
     "level_cost": ("Costs", "costs"),
@@ -254,8 +251,8 @@ __all__ = [
     "cluster_of",
     "compare_settings",
     "configuration_of",
-    "cron_lines",
     "costs",
+    "cron_lines",
     "diff",
     "entries",
     "export_level",
@@ -276,19 +273,19 @@ __all__ = [
     "metrics_text",
     "moments_near",
     "parse_deployment",
-    "parse_table_name",
     "parse_span",
+    "parse_table_name",
     "pin_level",
     "pinned_refs",
     "prune_wal",
     "push",
     "quick_deployment",
     "reachable",
+    "read_pins",
     "read_runs",
     "read_status",
     "remember",
     "replace_text",
-    "read_pins",
     "resolve",
     "resolve_deployment",
     "resolve_ref",
@@ -301,14 +298,14 @@ __all__ = [
     "starting_file",
     "table_path",
     "tell",
+    "undelete",
     "unit_name",
     "units",
-    "undelete",
     "unpin_level",
     "verify_store",
+    "wal_outlook",
     "write_settings",
     "write_tables",
-    "wal_outlook",
     "write_tar",
 ]
 

@@ -69,15 +69,17 @@ def back_up(
     compression: str | None = None,
     report: Report,
 ) -> BackupResult:
-    """Back the deployment up as a new level, between its hooks. After an error nothing was committed: StoreError,
-    ConfigError, SourceError, HookFailed.
+    """Back the deployment up as a new level, between its hooks, and then forget what it does not keep. After an error
+    nothing was committed: StoreError, ConfigError, SourceError, HookFailed.
     """
     if dry_run:
         return _back_up(store, deployment, kind, compression, report, dry_run=True)
     with Around(deployment.hooks, deployment.name, report) as hooks:
         result = _back_up(store, deployment, kind, compression, report, dry_run=False)
         hooks.level = str(result.ref)
-    return replace(result, warnings=result.warnings + hooks.warnings)
+    warned = _Warnings(report)
+    forgotten = keep_to(deployment.retention, store, deployment.name, warned)
+    return replace(result, warnings=result.warnings + hooks.warnings + warned.count, forgotten=forgotten)
 
 
 def _back_up(
@@ -97,9 +99,7 @@ def _back_up(
     base = _read_base(store, plan, warned)
     expected = _expected(store, plan, base)
     if kind in ("incr", "diff") and plan.kind == "full":
-        report(
-            Noted(f"{deployment.name} has no level in this store that another could follow: this becomes a full one")
-        )
+        report(Noted(f"{deployment.name} has no level in this store to go on from: this becomes a full one"))
     if dry_run:
         sink = store.dry_writer()
         run = _Run(store, sink, _trusted(store, base, warned), expected, warned)
@@ -113,8 +113,7 @@ def _back_up(
         level = _commit(store, writer, level)
     if level.kind == "full":
         _tidy_up(store, warned)
-    forgotten = keep_to(deployment.retention, store, deployment.name, warned)
-    return BackupResult(level.ref, level, level.stats, warned.count, False, forgotten)
+    return BackupResult(level.ref, level, level.stats, warned.count, False)
 
 
 def _tidy_up(store: Store, report: Report) -> None:

@@ -18,8 +18,8 @@ from .exclude import Excluder, SkipRules, rule_mistake
 from .hooks import NO_HOOKS, Hooks
 from .notify import Notify
 from .postgres.table_name import TableName
-from .schedule import Schedule
 from .retention import Retention
+from .schedule import Schedule
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
 

@@ -4,9 +4,9 @@
     absent/<deployment>/<group>/<level> := a root {format, forgotten_ns, until_ns, host, reason}
 
 Forgetting copies the root, notes that its absence is meant, and then deletes `backups/...`; undeleting puts the bytes
-back exclusively, and then deletes copy and note. Rule: the copy is durable before the root is deleted, and the root
-before the copy. A crash in between leaves both, and then the level is simply there: every reader looks at `backups/`
-first. The same verb again finishes the work.
+back exclusively, and then deletes note and copy. Rule: the copy is durable before the root is deleted, and the root
+before the copy; and who did not put the root back deletes no copy. A crash in between leaves both, and then the level
+is simply there: every reader looks at `backups/` first. What is left over does no harm, and goes with its window.
 
 A copy is a root like any other for whoever collects garbage, until `until_ns` has passed; then it is removed, and the
 note stays: it keeps the level's number taken for ever, and tells verification that nothing was lost. Times are those of
@@ -85,14 +85,16 @@ class ForgottenLevel:
 
 
 def forgotten_levels(store: Store) -> list[ForgottenLevel]:
-    """Every level that is not there and of which there is a copy, sorted."""
-    there = set(level_refs(store))
+    """Every level that is not there and can be undeleted, sorted."""
+    there, now = set(level_refs(store)), time.time_ns()
     newest = {copy.ref: copy for copy in copies(store) if copy.ref not in there}
     found = []
     for ref, copy in sorted(newest.items()):
         absence = read_absence(store, ref)
         if absence is None:
             absence = Absence(ref, copy.forgotten_ns, copy.forgotten_ns + WINDOW_NS, "", "")
+        if absence.until_ns < now:
+            continue
         try:
             found.append(ForgottenLevel(read_level_or_damage(store, ref, copy.name), absence))
         except ObjectMissing:
@@ -143,26 +145,32 @@ def undelete_level(store: Store, ref: LevelRef) -> bool:
     with store.writer():
         root = _read(store, mine[-1].name) if mine else None
         there = _read(store, ref.name)
-        if root is None:
-            if there is not None:
-                return False
-            raise _too_late(store, ref)
         if there is None:
-            if until_ns(store, mine[-1]) < time.time_ns():
+            if root is None or until_ns(store, mine[-1]) < time.time_ns():
                 raise _too_late(store, ref)
             try:
                 store.backend.put(ref.name, [root])
             except ObjectExists:
                 there = _read(store, ref.name)
-        if there not in (None, root):
+        if root is not None and there not in (None, root):
             raise EngineError(
                 f"{ref.name} is taken by another level than the one that was forgotten",
                 hint=f"forget level {ref} first, if that one is to go",
             )
-        for copy in mine:
-            _delete(store, copy.name)
-        _delete(store, ref.below(ABSENT))
+        if there is None:
+            _tidy_up(store, ref, mine)
     return there is None
+
+
+def _tidy_up(store: Store, ref: LevelRef, mine: list[Copy]) -> None:
+    """Remove note and copies, now that the level is back. Only then: of a level that was there all the time, another
+    host may be about to remove the root, and trust in the copy that it made.
+    """
+    note = read_absence(store, ref)
+    if note is None or note.forgotten_ns <= mine[-1].forgotten_ns:  # else it was forgotten again meanwhile
+        _delete(store, ref.below(ABSENT))
+    for copy in mine:
+        _delete(store, copy.name)
 
 
 def _read(store: Store, name: str) -> bytes | None:

@@ -8,13 +8,16 @@ seen.
 from collections.abc import Collection
 from itertools import groupby
 
-from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, fault_of
+from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, fault_of, in_parallel
 
 from .forgotten import copies
 from .levels import ABSENT, Level, LevelRef, level_refs, read_level
 from .pins import PINS, pinned_refs
 from .verify_blame import label
 from .verify_damage import DamageLog
+
+# Notes are small and may be many, one a forgotten level: several requests at once hide what each of them waits.
+ROOT_THREADS = 4
 
 
 def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef]]:
@@ -41,24 +44,26 @@ def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef
 def _check_forgotten(store: Store, log: DamageLog) -> set[LevelRef]:
     """The levels that were forgotten. What is wrong with their notes and copies, and with pins, goes into the log."""
     noted, copied = level_refs(store, ABSENT), copies(store)
-    for ref in noted:
-        said = f"whether level {label(ref)} was forgotten, or is lost, is not known for sure"
-        _check_root(store, log, ref.below(ABSENT), ref.below(ABSENT), said)
-    for copy in copied:
-        _check_root(store, log, copy.name, copy.ref.name, f"level {label(copy.ref)} cannot be undeleted")
-    for ref in pinned_refs(store):
-        said = f"nothing is lost but its note: level {label(ref)} is pinned all the same"
-        _check_root(store, log, ref.below(PINS), ref.below(PINS), said)
+    roots = [
+        *((r.below(ABSENT), "", f"whether level {label(r)} was forgotten or is lost is not known") for r in noted),
+        *((each.name, each.ref.name, f"level {label(each.ref)} cannot be undeleted") for each in copied),
+        *((r.below(PINS), "", f"level {label(r)} is pinned all the same") for r in pinned_refs(store)),
+    ]
+
+    def fault(root: tuple[str, str, str]) -> tuple[str, str] | None:
+        name, written_as, meaning = root
+        try:
+            store.read_root(name, written_as)
+        except ObjectMissing:
+            return None  # undeleted, unpinned, or collected meanwhile
+        except (Corrupt, BackendError) as error:
+            return name, f"{fault_of(name, error, store.backend).error}; {meaning}"
+        return None
+
+    for found in in_parallel(fault, roots, ROOT_THREADS):
+        if found is not None:
+            log.add(*found)
     return {*noted, *(copy.ref for copy in copied)}
-
-
-def _check_root(store: Store, log: DamageLog, name: str, written_as: str, meaning: str) -> None:
-    try:
-        store.read_root(name, written_as)
-    except ObjectMissing:
-        pass  # undeleted, unpinned, or collected meanwhile
-    except (Corrupt, BackendError) as error:
-        log.add(name, f"{fault_of(name, error, store.backend).error}; {meaning}")
 
 
 def missing_levels(there: Collection[LevelRef], forgotten: Collection[LevelRef] = ()) -> list[LevelRef]:

@@ -22,7 +22,7 @@ from .wal_names import WalFile, WalKind, WalSegment, history_name
 
 _DEFAULT_SIZE = 16 << 20
 _BACKUP = "take a full backup now: no moment between the gap and that backup can be reached"
-_LATER = "WAL was lost on its way into the archive, or is still to come: see 'silt wal status'"
+_LATER = "WAL was lost on its way, is still to come, or went with the levels that needed it: see 'silt wal status'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ of its own time comes with it, and what follows is younger than the levels that 
 of these leads, what was stored after the newest of them stays.
 """
 
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,18 +56,13 @@ def prune_wal(store: Store, report: Report) -> int:
     clusters = archived_clusters(store)
     if not clusters:
         return 0
-    levels = [*list_levels(store), *_undeletable(store)]
+    levels = [*list_levels(store), *(each.level for each in forgotten_levels(store))]
     for level in levels:
         if level.damage:
             said = "its root is damaged, and so nobody knows which WAL it needs: none was removed"
             report(Warned("damaged", level.name, said))
             return 0
     return sum(_prune(store, cluster, levels, report) for cluster in clusters)
-
-
-def _undeletable(store: Store) -> Iterator[Level]:
-    now = time.time_ns()
-    return (each.level for each in forgotten_levels(store) if each.absence.until_ns >= now)
 
 
 def _prune(store: Store, cluster: int, levels: Sequence[Level], report: Report) -> int:

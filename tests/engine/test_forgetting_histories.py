@@ -111,7 +111,7 @@ class Keeping(RuleBasedStateMachine):
         self.attempt(lambda store: carry_out(store, judge_by_rules(store, rules), WINDOW_NS, ignore), at)
         newest = sorted({ref.group for ref in self.there})[-groups:]
         kept = {ref for ref in self.there if ref.group in newest or ref in self.pinned}
-        kept |= set(sorted(self.there)[len(self.there) - last :])
+        kept |= set(sorted(self.there)[max(0, len(self.there) - last) :])
         self.take_stock(self.there.keys() - kept)
         if at is None:
             assert self.there.keys() == kept

@@ -4,7 +4,9 @@ leaves the level there, or to be undeleted, and nothing for damage.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,7 +257,7 @@ def test_what_was_forgotten_is_told_and_why(store: Store) -> None:
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
-        ("absent/t/0/0", "t:0/0 was forgotten, or is lost"),
+        ("absent/t/0/0", "t:0/0 was forgotten or is lost"),
         ("forgotten/t/0/0/", "cannot be undeleted"),
         ("pins/t/1/0", "pinned all the same"),
     ],
@@ -279,3 +281,43 @@ def test_a_lost_root_is_damage_all_the_same(store: Store) -> None:
     store.backend.delete("backups/t/0/1")
     (damage,) = verify_store(store, report=ignore).damaged
     assert damage.object == "backups/t/0/1"
+
+
+class Interrupting:
+    """Passes everything on; before change number `at` (from 0) somebody else does something, once."""
+
+    def __init__(self, inner: MemoryBackend, at: int, other: Callable[[], None]) -> None:
+        self._inner, self._left, self._other = inner, at, other
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("put", "delete"):
+            self._left -= 1
+            if self._left == -1:
+                self._other()
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("other", [forget_one, undelete_one])
+@pytest.mark.parametrize("verb", [forget_one, undelete_one])
+def test_two_hosts_at_the_same_level(
+    store: Store, verb: Callable[[Store], None], other: Callable[[Store], None], at: int
+) -> None:
+    """Whoever comes first: the level is there or can be had again, and what was done can be done again."""
+    backend = store.backend
+    assert isinstance(backend, MemoryBackend)
+    if verb is undelete_one:
+        forget_one(store)
+    with suppress(LevelNotFound):
+        verb(reopened(Interrupting(backend, at, lambda: _try(other, backend))))
+    after = reopened(backend)
+    recoverable = {*there(after), *(str(each.level.ref) for each in forgotten_levels(after))}
+    assert recoverable == {"0/0", "0/1", "0/2", "1/0", "1/1"}
+    assert verify_store(after, report=ignore).damaged == []
+    _try(undelete_one, backend)
+    assert len(there(reopened(backend))) == 5
+
+
+def _try(verb: Callable[[Store], None], backend: MemoryBackend) -> None:
+    with suppress(LevelNotFound):
+        verb(reopened(backend))

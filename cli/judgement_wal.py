@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .columns import columns
-from .figures import count, counted, lsn_text
+from .figures import count, counted, local_time, lsn_text, utc_time
 
 if TYPE_CHECKING:
     from siltstone.engine import ClusterWal
 
-HEADER = ("LEVEL", "TIMELINE", "RECOVERS FROM", "TO", "")
+HEADER = ("LEVEL", "TIMELINE", "RECOVERS FROM", "TO", "LAST COMMIT", "")
 
 
 def wal_lines(outlook: "Sequence[ClusterWal]") -> Iterator[str]:
@@ -25,10 +25,21 @@ def wal_lines(outlook: "Sequence[ClusterWal]") -> Iterator[str]:
         yield f"WAL of cluster {cluster.system_identifier}: {count(len(plan.may_go))} of {files} would go"
         after = set(plan.after)
         rows = [
-            (each.level, str(each.timeline), lsn_text(each.start), lsn_text(each.end), _fate(each in after))
-            for each in plan.before
+            (
+                each.level,
+                str(each.timeline),
+                lsn_text(each.start),
+                lsn_text(each.end),
+                _moment(commit),
+                _fate(each in after),
+            )
+            for each, commit in cluster.commits.items()
         ]
         yield from (f"  {line}" for line in columns(HEADER, rows))
+
+
+def _moment(microseconds: int | None) -> str:
+    return "" if microseconds is None else local_time(microseconds * 1000)
 
 
 def _fate(stays: bool) -> str:
@@ -48,9 +59,10 @@ def wal_records(outlook: "Sequence[ClusterWal]") -> list[dict[str, Any]]:
                     "timeline": each.timeline,
                     "start_lsn": lsn_text(each.start),
                     "end_lsn": lsn_text(each.end),
+                    "last_commit": None if commit is None else utc_time(commit * 1000),
                     "stays": each in cluster.plan.after,
                 }
-                for each in cluster.plan.before
+                for each, commit in cluster.commits.items()
             ],
         }
         for cluster in outlook

@@ -11,7 +11,7 @@ of its own time comes with it, and what follows is younger than the levels that 
 of these leads, what was stored after the newest of them stays.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from siltstone.store import Corrupt, ObjectMissing, Store
@@ -20,19 +20,26 @@ from ..database_info import DatabaseInfo
 from ..events import Noted, Report, Warned
 from ..forgotten import forgotten_levels
 from ..levels import Level, LevelRef, list_levels
-from .archive_catalog import archived_clusters, read_catalog
+from .archive_catalog import Catalog, archived_clusters, read_catalog
 from .archive_names import cluster_folder
-from .archive_record import read_object
+from .archive_record import read_object, read_record
 from .errors import Malformed
-from .wal_retention import WalPlan, plan_wal
+from .wal_retention import WalPlan, Window, plan_wal
+from .way import Way
+
+# So many segments are looked at for a last commit: an idle server archives a few without any.
+LOOK_BACK = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterWal:
-    """A cluster whose WAL is archived, and what becomes of it."""
+    """A cluster whose WAL is archived, and what becomes of it. `commits`: for each window of `plan.before`, the moment
+    (microseconds since 1970 UTC) of the last commit to which recovery gets there, None where none is near its end.
+    """
 
     system_identifier: int
     plan: WalPlan
+    commits: Mapping[Window, int | None]
 
 
 def wal_outlook(store: Store, levels: Sequence[Level], going: Collection[LevelRef]) -> list[ClusterWal]:
@@ -42,10 +49,24 @@ def wal_outlook(store: Store, levels: Sequence[Level], going: Collection[LevelRe
     """
     kept = [_label(level) for level in levels if level.ref not in going]
     databases = _databases(levels)
-    return [
-        ClusterWal(cluster, plan_wal(read_catalog(store, cluster), databases, kept))
-        for cluster in archived_clusters(store)
-    ]
+    found = []
+    for cluster in archived_clusters(store):
+        catalog = read_catalog(store, cluster)
+        plan = plan_wal(catalog, databases, kept)
+        commits = {window: _last_commit(store, catalog, window) for window in plan.before}
+        found.append(ClusterWal(cluster, plan, commits))
+    return found
+
+
+def _last_commit(store: Store, catalog: Catalog, window: Window) -> int | None:
+    way = Way(catalog, catalog.known_timelines, window.timeline)
+    numbers, _ = way.after(window.start)
+    for number in reversed(numbers[-LOOK_BACK:]):
+        name = catalog.source_of(way.segment(number))
+        times = read_record(store, catalog.system_identifier, name).times if name else None
+        if times is not None:
+            return times[1]
+    return None
 
 
 def prune_wal(store: Store, report: Report) -> int:

@@ -36,7 +36,10 @@ def archive(store: Store, timeline: int, *numbers: int, stored_ns: int = 0) -> N
             name = segment(timeline, number)
             about = {"system_identifier": 1, "timeline": timeline, "digest": b"", "version": 180000}
             at = stored_ns or number * DAY
-            record = ArchivedFile(name=name, start=number * SIZE, size=SIZE, used=SIZE, stored_ns=at, **about)  # type: ignore[arg-type]  # mypy takes all values of a dict for one type
+            times = (number * 1000, number * 1000 + 7) if number < 8 else None
+            record = ArchivedFile(
+                name=name, start=number * SIZE, size=SIZE, used=SIZE, times=times, stored_ns=at, **about
+            )  # type: ignore[arg-type]  # mypy takes all values of a dict for one type
             writer.commit(object_name(1, name), record_to_root(record))
 
 
@@ -101,6 +104,7 @@ def test_a_dry_run_tells_the_windows_before_and_after(store: Store) -> None:
     assert [each.level for each in cluster.plan.before] == ["app:0/0", "app:0/1", "app:0/2"]
     assert cluster.plan.after == cluster.plan.before[1:]
     assert len(cluster.plan.may_go) == 5
+    assert list(cluster.commits.values()) == [7007, 7007, None]  # segments 8 and 9 hold no commit
     assert len(left(store)) == 10
 
 

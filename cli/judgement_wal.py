@@ -23,7 +23,6 @@ def wal_lines(outlook: "Sequence[ClusterWal]") -> Iterator[str]:
         files = counted(len(plan.needed) + len(plan.may_go), "file")
         yield ""
         yield f"WAL of cluster {cluster.system_identifier}: {count(len(plan.may_go))} of {files} would go"
-        after = set(plan.after)
         rows = [
             (
                 each.level,
@@ -31,7 +30,7 @@ def wal_lines(outlook: "Sequence[ClusterWal]") -> Iterator[str]:
                 lsn_text(each.start),
                 lsn_text(each.end),
                 _moment(commit),
-                _fate(each in after),
+                _fate(each in plan.after),
             )
             for each, commit in cluster.commits.items()
         ]

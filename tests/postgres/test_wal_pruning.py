@@ -34,12 +34,17 @@ def archive(store: Store, timeline: int, *numbers: int, stored_ns: int = 0) -> N
     with store.writer() as writer:
         for number in numbers:
             name = segment(timeline, number)
-            about = {"system_identifier": 1, "timeline": timeline, "digest": b"", "version": 180000}
-            at = stored_ns or number * DAY
-            times = (number * 1000, number * 1000 + 7) if number < 8 else None
             record = ArchivedFile(
-                name=name, start=number * SIZE, size=SIZE, used=SIZE, times=times, stored_ns=at, **about
-            )  # type: ignore[arg-type]  # mypy takes all values of a dict for one type
+                name=name,
+                system_identifier=1,
+                timeline=timeline,
+                start=number * SIZE,
+                size=SIZE,
+                used=SIZE,
+                digest=b"",
+                times=(number * 1000, number * 1000 + 7) if number < 8 else None,
+                stored_ns=stored_ns or number * DAY,
+            )
             writer.commit(object_name(1, name), record_to_root(record))
 
 

@@ -19,7 +19,7 @@ from siltstone.store import Corrupt, ObjectMissing, Store
 from ..database_info import DatabaseInfo
 from ..events import Noted, Report, Warned
 from ..forgotten import forgotten_levels
-from ..levels import Level, LevelRef, list_levels
+from ..levels import Level, LevelRef, level_refs, list_levels, read_level_or_damage
 from .archive_catalog import Catalog, archived_clusters, read_catalog
 from .archive_names import cluster_folder
 from .archive_record import read_object, read_record
@@ -78,6 +78,8 @@ def prune_wal(store: Store, report: Report) -> int:
     if not clusters:
         return 0
     levels = [*list_levels(store), *(each.level for each in forgotten_levels(store))]
+    undeleted = set(level_refs(store)) - {level.ref for level in levels}  # while the others were looked for
+    levels += [read_level_or_damage(store, ref, ref.name) for ref in sorted(undeleted)]
     for level in levels:
         if level.damage:
             said = "its root is damaged, and so nobody knows which WAL it needs: none was removed"

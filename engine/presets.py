@@ -74,7 +74,7 @@ skip-patterns = []          # names of files still streaming in, such as "*.part
 
 _RETENTION = """\
 # What stays when a backup has been made; without this table all stays. A level stays when any rule keeps it, pinned
-# levels and the newest one stay anyway, and what goes can be undeleted for a while. `silt forget -c FILE --dry-run`.
+# levels and the newest one stay anyway; what goes can be undeleted. `silt forget -c FILE --dry-run` draws it.
 #
 # [retention]
 # keep-groups = 3             # all levels of the 3 newest groups

@@ -19,15 +19,23 @@ A level, wherever one is told, is
     data_directory: {path}, tablespaces: [{oid, path}])
     damage (why its root cannot be read; then there is nothing else beside its name)
 
+and where it may be pinned, or was forgotten, also
+
+    pin (null, or: note, pinned, host)
+    forgotten, until (times), reason
+
 Rule: members are added, never renamed or removed, within one major version.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from siltstone.engine import DatabaseInfo, Event, Level, LevelRef, Noted, Progress, SetInfo, Warned, format_lsn
 
 from .figures import utc_time
 from .paths import path_record, shown
+
+if TYPE_CHECKING:
+    from siltstone.engine import ForgottenLevel, Pin
 
 Record = dict[str, Any]
 
@@ -75,6 +83,17 @@ def level_record(level: Level) -> Record:
         "warnings": len(level.warnings),
         "database": _database_record(level.database) if level.database else None,
     }
+
+
+def pin_record(pin: "Pin | None") -> Record | None:
+    """What a pin says."""
+    return None if pin is None else {"note": shown(pin.note), "pinned": utc_time(pin.pinned_ns), "host": pin.host}
+
+
+def forgotten_record(each: "ForgottenLevel") -> Record:
+    """A level that can be undeleted."""
+    times = {"forgotten": utc_time(each.absence.forgotten_ns), "until": utc_time(each.absence.until_ns)}
+    return {**level_record(each.level), **times, "reason": shown(each.absence.reason)}
 
 
 def _database_record(info: DatabaseInfo) -> Record:

@@ -34,11 +34,15 @@ if TYPE_CHECKING:
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
     from .events import Event, Noted, Progress, Report, Warned, show_path
     from .export import Exported, export_level
+    from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
+    from .forgotten import ForgottenLevel, forgotten_levels
     from .hooks import HookFailed, Hooks
-    from .levels import Level, LevelRef, SetInfo, list_levels, resolve
+    from .level_cost import Costs, costs
+    from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
     from .metrics import metrics_text
     from .notify import Message, Notify, tell
+    from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
@@ -54,13 +58,16 @@ if TYPE_CHECKING:
     from .postgres.spool import fill_spool
     from .postgres.stream_service import StreamEvent, WalStream
     from .postgres.table_name import TableName, parse_table_name
+    from .postgres.wal_pruning import ClusterWal, prune_wal, wal_outlook
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .restore import restore_level
     from .restore_tally import RestoreResult
+    from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
     from .selection import Selection
+    from .span import parse_span, span_text
     from .status import Attention, DeploymentStatus, Status, read_status
     from .tar_import import Source, import_archive, sources_of
     from .timers import Caller, cron_lines, unit_name, units
@@ -101,8 +108,12 @@ _FROM = {
     "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
     "export": ("Exported", "export_level"),
     "hooks": ("HookFailed", "Hooks"),
-    "levels": ("Level", "LevelRef", "SetInfo", "list_levels", "resolve"),
+    "forgetting": ("Judgement", "carry_out", "judge_by_name", "judge_by_rules", "undelete"),
+    "forgotten": ("ForgottenLevel", "forgotten_levels"),
+    "level_cost": ("Costs", "costs"),
+    "levels": ("Level", "LevelRef", "SetInfo", "level_refs", "list_levels", "resolve", "resolve_ref"),
     "manifest": ("entries", "extents_of"),
+    "pins": ("Pin", "pin_level", "pinned_refs", "read_pins", "unpin_level"),
     "postgres.lsn": ("format_lsn",),
     "postgres.reach": ("Unreachable", "level_before", "reachable"),
     "postgres.recovery": ("Recovery",),
@@ -132,6 +143,11 @@ _FROM = {
         "StreamEvent",
         "WalStream",
     ),
+    "postgres.wal_pruning": (
+        "ClusterWal",
+        "prune_wal",
+        "wal_outlook",
+    ),
     "postgres.wal_times": (
         "Moment",
         "moments_near",
@@ -139,6 +155,7 @@ _FROM = {
     "presets": ("PRESETS", "starting_file"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
+    "retention": ("WINDOW_NS", "KeepRules", "Retention"),
     "selection": ("Selection",),
     "metrics": ("metrics_text",),
     "notify": ("Message", "Notify", "tell"),
@@ -147,6 +164,7 @@ _FROM = {
     "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
     "timers": ("Caller", "cron_lines", "unit_name", "units"),
     "tar_import": ("Source", "import_archive", "sources_of"),
+    "span": ("parse_span", "span_text"),
     "verify": ("verify_store",),
     "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
@@ -156,13 +174,16 @@ __all__ = [
     "PRESETS",
     "SETTINGS",
     "TASKS",
+    "WINDOW_NS",
     "ArchiveStatus",
     "Attention",
     "BackupResult",
     "Budget",
     "Caller",
     "Change",
+    "ClusterWal",
     "ConfigError",
+    "Costs",
     "Coverage",
     "Damage",
     "DatabaseInfo",
@@ -175,10 +196,13 @@ __all__ = [
     "Extent",
     "FileSet",
     "Finding",
+    "ForgottenLevel",
     "Found",
     "FoundVersion",
     "HookFailed",
     "Hooks",
+    "Judgement",
+    "KeepRules",
     "Level",
     "LevelNotFound",
     "LevelRef",
@@ -190,12 +214,14 @@ __all__ = [
     "NothingSelected",
     "Notify",
     "OtherBytes",
+    "Pin",
     "Progress",
     "Pushed",
     "Recovery",
     "Report",
     "ResolvedSet",
     "RestoreResult",
+    "Retention",
     "Roots",
     "Run",
     "Schedule",
@@ -219,11 +245,13 @@ __all__ = [
     "Warned",
     "archive_status",
     "back_up",
+    "carry_out",
     "cat",
     "check_cluster",
     "cluster_of",
     "compare_settings",
     "configuration_of",
+    "costs",
     "cron_lines",
     "diff",
     "entries",
@@ -232,36 +260,50 @@ __all__ = [
     "fetch_wal",
     "fill_spool",
     "find",
+    "forgotten_levels",
     "format_lsn",
     "import_archive",
+    "judge_by_name",
+    "judge_by_rules",
     "level_before",
+    "level_refs",
     "list_entries",
     "list_levels",
     "load_deployment",
     "metrics_text",
     "moments_near",
     "parse_deployment",
+    "parse_span",
     "parse_table_name",
+    "pin_level",
+    "pinned_refs",
+    "prune_wal",
     "push",
     "quick_deployment",
     "reachable",
+    "read_pins",
     "read_runs",
     "read_status",
     "remember",
     "replace_text",
     "resolve",
     "resolve_deployment",
+    "resolve_ref",
     "restore_cluster",
     "restore_level",
     "show_path",
     "slot_status",
     "sources_of",
+    "span_text",
     "starting_file",
     "table_path",
     "tell",
+    "undelete",
     "unit_name",
     "units",
+    "unpin_level",
     "verify_store",
+    "wal_outlook",
     "write_settings",
     "write_tables",
     "write_tar",

@@ -27,8 +27,9 @@ from siltstone.store import (
 from .database_info import SET_NAME, DatabaseInfo
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .events import Event, Noted, Report, Warned
+from .forgetting import keep_to
 from .hooks import Around
-from .levels import Level, LevelRef, Plan, SetInfo, level_refs, plan_level, read_level, to_root
+from .levels import ABSENT, Level, LevelRef, Plan, SetInfo, level_refs, next_ref, plan_level, read_level, to_root
 from .manifest import ManifestReader
 from .owners import SeenOwners
 from .sources import check_sources
@@ -56,6 +57,7 @@ class BackupResult:
     stats: dict[str, int]
     warnings: int
     dry_run: bool
+    forgotten: tuple[LevelRef, ...] = ()  # by the deployment's retention, once the level was there
 
 
 def back_up(
@@ -67,15 +69,17 @@ def back_up(
     compression: str | None = None,
     report: Report,
 ) -> BackupResult:
-    """Back the deployment up as a new level, between its hooks. After an error nothing was committed: StoreError,
-    ConfigError, SourceError, HookFailed.
+    """Back the deployment up as a new level, between its hooks, and then forget what it does not keep. After an error
+    nothing was committed: StoreError, ConfigError, SourceError, HookFailed.
     """
     if dry_run:
         return _back_up(store, deployment, kind, compression, report, dry_run=True)
     with Around(deployment.hooks, deployment.name, report) as hooks:
         result = _back_up(store, deployment, kind, compression, report, dry_run=False)
         hooks.level = str(result.ref)
-    return replace(result, warnings=result.warnings + hooks.warnings)
+    warned = _Warnings(report)
+    forgotten = keep_to(deployment.retention, store, deployment.name, warned)
+    return replace(result, warnings=result.warnings + hooks.warnings + warned.count, forgotten=forgotten)
 
 
 def _back_up(
@@ -91,11 +95,11 @@ def _back_up(
     sets = resolve_deployment(deployment)
     warned = _Warnings(report)
     check_sources(store, sets, deployment, warned)
-    plan = plan_level(deployment.name, kind, level_refs(store))
+    plan = plan_level(deployment.name, kind, level_refs(store), level_refs(store, ABSENT))
     base = _read_base(store, plan, warned)
     expected = _expected(store, plan, base)
     if kind in ("incr", "diff") and plan.kind == "full":
-        report(Noted(f"{deployment.name} has no full backup in this store yet: this becomes one"))
+        report(Noted(f"{deployment.name} has no level in this store to go on from: this becomes a full one"))
     if dry_run:
         sink = store.dry_writer()
         run = _Run(store, sink, _trusted(store, base, warned), expected, warned)
@@ -260,10 +264,8 @@ def _commit(store: Store, writer: Writer, level: Level) -> Level:
             writer.commit(level.name, to_root(level))
             return level
         except ObjectExists:
-            refs = level_refs(store)
-            if level.kind != "full":  # a group that was opened meanwhile is not what this level was compared with
-                refs = [ref for ref in refs if ref.group == level.group]
-            level = replace(level, ref=plan_level(level.deployment, level.kind, refs).ref)
+            taken = [*level_refs(store), *level_refs(store, ABSENT)]
+            level = replace(level, ref=next_ref(level.ref, level.kind, taken))
     raise SiltError(
         f"level {level.ref} was taken by other backups {COMMIT_TRIES} times", hint="let one of them end, and try again"
     )

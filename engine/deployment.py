@@ -18,6 +18,7 @@ from .exclude import Excluder, SkipRules, rule_mistake
 from .hooks import NO_HOOKS, Hooks
 from .notify import Notify
 from .postgres.table_name import TableName
+from .retention import Retention
 from .schedule import Schedule
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
@@ -133,6 +134,7 @@ class Deployment:
     hooks: Hooks = NO_HOOKS
     schedule: Schedule | None = None
     notify: Notify | None = None
+    retention: Retention | None = None
 
 
 def configuration_of(deployment: Deployment) -> Deployment:

@@ -10,6 +10,7 @@
     [hooks]           see hooks.py                what is run before and after a backup
     [schedule]        see schedule.py             when what is run
     [notify]          see notify.py               whom to tell what it came to
+    [retention]       keep-groups, keep-daily...  see deployment_retention.py
 
 A table for each file set, and not `[[file-set]]`, because TOML then sees to it that names are unique, and because a
 file can change one key of one file set of a preset.
@@ -26,6 +27,7 @@ from typing import Literal
 
 from .database_info import NOT_IN_PLACE
 from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
+from .deployment_retention import retention_of
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
 from .hooks import hooks_of
@@ -37,7 +39,7 @@ from .toml_table import Table, first_with, read_toml
 from .variables import NAME, ExpansionError, did_you_mean, expand, expand_home, resolve_variables
 
 _WORDS = ("name", "version", "privilege", "preset")
-_TABLES = ("variables", "defaults", "file-sets", "postgres", "hooks", "schedule", "notify")
+_TABLES = ("variables", "defaults", "file-sets", "postgres", "hooks", "schedule", "notify", "retention")
 _OPTIONS = ("exclude", "one-file-system", "skip-sockets", "skip-caches", "skip-changed-within", "skip-patterns")
 _MODES: Mapping[str, Literal["auto", "wire", "local"]] = {"auto": "auto", "wire": "wire", "local": "local"}
 _PRIVILEGES: Mapping[str, Privilege] = {"privileged": "privileged", "unprivileged": "unprivileged"}
@@ -79,6 +81,7 @@ def parse_deployment(text: str, source: Path | None = None, variables: Mapping[s
         hooks=hooks_of(top),
         schedule=schedule_of(top),
         notify=notify_of(top),
+        retention=retention_of(top),
     )
 
 

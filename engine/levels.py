@@ -2,19 +2,22 @@
 
 A level lives under `backups/<deployment>/<group>/<level>`. A full backup opens the next group at level 0; incremental
 and differential ones add a level. Every level restores by itself; `parent` is only what it was compared with. Rule:
-choosing a level is pure; `Level` is what a root says.
+choosing a level is pure; `Level` is what a root says. A number is given once: that of a level which was forgotten is
+not used again, so that 0/3 means one level for ever.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from siltstone.store import ChunkId, Corrupt, NewerFormat, Store
+from siltstone.store import ChunkId, Corrupt, NewerFormat, ObjectMissing, Store
 
 from .database_info import DatabaseInfo, database_from_root, database_to_root
 from .errors import LevelNotFound
 
 ROOT_FORMAT = 1
+LEVELS = "backups/"
+ABSENT = "absent/"  # below it, a note of each level that was forgotten; see forgotten.py
 Kind = Literal["full", "incr", "diff"]
 
 
@@ -41,7 +44,11 @@ class LevelRef:
     @property
     def name(self) -> str:
         """The root's object name."""
-        return f"backups/{self.deployment}/{self.group}/{self.level}"
+        return self.below(LEVELS)
+
+    def below(self, folder: str) -> str:
+        """The name of the object that another folder has for this level."""
+        return f"{folder}{self.deployment}/{self.group}/{self.level}"
 
     @property
     def tar_name(self) -> str:
@@ -99,36 +106,50 @@ class Level:
         return self.ref.tar_name
 
 
-def level_refs(store: Store) -> list[LevelRef]:
-    """Every level of the store by name, sorted. Objects under other names are none of ours."""
+def level_refs(store: Store, folder: str = LEVELS) -> list[LevelRef]:
+    """Every level of the store by name, sorted; or those that another folder names alike. Objects under other names are
+    none of ours.
+    """
     refs = []
-    for name in store.root_names():
+    for name in store.root_names(folder):
         parts = name.split("/")
         if len(parts) == 4 and parts[2].isdecimal() and parts[3].isdecimal():
             refs.append(LevelRef(parts[1], int(parts[2]), int(parts[3])))
     return sorted(refs)
 
 
-def list_levels(store: Store) -> list[Level]:
-    """Every level, sorted. One whose root is damaged is there with `damage` saying how."""
+def list_levels(store: Store, deployment: str | None = None) -> list[Level]:
+    """Every level (of a deployment), sorted. One whose root is damaged is there with `damage` saying how; one that is
+    forgotten meanwhile is not.
+    """
     found = []
     for ref in level_refs(store):
-        try:
-            found.append(read_level(store, ref))
-        except (Corrupt, NewerFormat) as error:
-            found.append(Level(ref, "full", None, 0, 0, "", "", "", (), {}, (), {}, {}, damage=str(error)))
+        if deployment in (None, ref.deployment):
+            try:
+                found.append(read_level_or_damage(store, ref, ref.name))
+            except ObjectMissing:
+                continue
     return found
 
 
-def read_level(store: Store, ref: LevelRef) -> Level:
-    """Raises ObjectMissing, Corrupt, NewerFormat."""
-    root = store.read_root(ref.name)
+def read_level_or_damage(store: Store, ref: LevelRef, name: str) -> Level:
+    """What the root under that name says of a level, or how it is damaged. Raises ObjectMissing."""
+    try:
+        return read_level(store, ref, name)
+    except (Corrupt, NewerFormat) as error:
+        return Level(ref, "full", None, 0, 0, "", "", "", (), {}, (), {}, {}, damage=str(error))
+
+
+def read_level(store: Store, ref: LevelRef, name: str = "") -> Level:
+    """What a root says, which may lie under another name by now. Raises ObjectMissing, Corrupt, NewerFormat."""
+    name = name or ref.name
+    root = store.read_root(name, written_as=ref.name)
     if root.get("format", 0) > ROOT_FORMAT:
-        raise NewerFormat(f"{ref.name}: a level of format {root['format']}", hint="upgrade silt on this host")
+        raise NewerFormat(f"{name}: a level of format {root['format']}", hint="upgrade silt on this host")
     try:
         return _from_root(ref, root)
     except (KeyError, TypeError, ValueError):
-        raise Corrupt(ref.name, "the root lacks what a level needs") from None
+        raise Corrupt(name, "the root lacks what a level needs") from None
 
 
 def _from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
@@ -176,17 +197,33 @@ class Plan:
     base: LevelRef | None
 
 
-def plan_level(deployment: str, kind: Literal["auto", "full", "incr", "diff"], refs: Iterable[LevelRef]) -> Plan:
-    """The level that a backup of this kind becomes, given the levels there are. Where nothing is there yet: full."""
-    mine = [ref for ref in refs if ref.deployment == deployment]
-    if not mine:
-        return Plan(LevelRef(deployment, 0, 0), "full", None)
-    newest = max(mine)
-    if kind == "full":
+def plan_level(
+    deployment: str,
+    kind: Literal["auto", "full", "incr", "diff"],
+    refs: Iterable[LevelRef],
+    forgotten: Iterable[LevelRef] = (),
+) -> Plan:
+    """The level that a backup of this kind becomes, given the levels there are and those that were forgotten, whose
+    numbers stay taken. Full where nothing is there to go on from: no level yet, or none of the newest group any more.
+    """
+    there = [ref for ref in refs if ref.deployment == deployment]
+    taken = [*there, *(ref for ref in forgotten if ref.deployment == deployment)]
+    newest = max(taken, default=LevelRef(deployment, -1, 0))
+    group = [ref for ref in there if ref.group == newest.group]
+    if kind == "full" or not group:
         return Plan(LevelRef(deployment, newest.group + 1, 0), "full", None)
-    first = min(ref for ref in mine if ref.group == newest.group)
-    base = first if kind == "diff" else newest
+    base = min(group) if kind == "diff" else max(group)
     return Plan(LevelRef(deployment, newest.group, newest.level + 1), "diff" if kind == "diff" else "incr", base)
+
+
+def next_ref(ref: LevelRef, kind: Kind, taken: Iterable[LevelRef]) -> LevelRef:
+    """The name of a level whose own was taken meanwhile. An incremental one stays in its group: one that was opened
+    since is not what it was compared with.
+    """
+    mine = [ref, *(each for each in taken if each.deployment == ref.deployment)]
+    if kind == "full":
+        return LevelRef(ref.deployment, max(mine).group + 1, 0)
+    return LevelRef(ref.deployment, ref.group, max(each.level for each in mine if each.group == ref.group) + 1)
 
 
 def resolve_ref(refs: Sequence[LevelRef], spec: str) -> LevelRef:

@@ -72,6 +72,18 @@ skip-changed-within = 0     # seconds; files changed more recently are still bei
 skip-patterns = []          # names of files still streaming in, such as "*.part"
 """
 
+_RETENTION = """\
+# What stays when a backup has been made; without this table all stays. A level stays when any rule keeps it, pinned
+# levels and the newest one stay anyway; what goes can be undeleted. `silt forget -c FILE --dry-run` draws it.
+#
+# [retention]
+# keep-groups = 3             # all levels of the 3 newest groups
+# keep-daily = 14             # and the newest level of each of 14 days; keep-last, -hourly, -weekly, -monthly, -yearly
+# keep-within = "30d"         # and what is no older than the newest level by that; h, d, w, m (31 days), y
+# minimum-age = "1d"          # nothing goes that is younger than that
+# undelete-window = "7d"
+"""
+
 _PLAIN = f"""\
 # A deployment: what Siltstone backs up together. `silt config check` checks this file, `silt config show` shows what it
 # resolves to.
@@ -95,7 +107,7 @@ paths = ["/etc"]
 [file-sets.data]
 paths = ["$DATA", "/var/spool/cron/*"]
 exclude = ["*.tmp", "/scratch/", "!important.tmp"]
-"""
+{_RETENTION}"""
 
 _PHANTOM = f"""\
 # A phantom deployment. `silt config check` checks this file, `silt config show` shows what it resolves to.
@@ -123,7 +135,7 @@ PHANTOM_VAR = "/var"
 # [file-sets.reports]
 # paths = ["$PHANTOM_HOME/reports"]
 # exclude = ["*.tmp"]
-"""
+{_RETENTION}"""
 
 _STARTING_FILES: Mapping[str | None, str] = {None: _PLAIN, "phantom": _PHANTOM}
 

@@ -1,7 +1,7 @@
-"""Verification: is everything there that the levels need, and is it what was stored?
+"""Verification: is everything there that the levels and the archived WAL need, and is it what was stored?
 
     structure   config, keys, leases, notes, index segments (all blocks), footers of all packs, roots, manifests,
-                and that every chunk that a level references is known and long enough: always
+                and that every chunk that a root refers to is known and long enough: always
     packs       every byte, frame and chunk of as many packs as the budget allows, the longest unverified first
 
 Rule: damage is found, never repaired, and never ends the work: each damaged object is named with the levels and files
@@ -17,14 +17,13 @@ import time
 from siltstone.store import Store, VerifiedNotes, check_small_objects
 
 from .events import Report
+from .live import Live
 from .verify_blame import OWN_ROOT, Blame, Losses, label
 from .verify_census import Census
 from .verify_copies import find_copies
 from .verify_damage import DamageLog
-from .verify_manifests import Manifests
 from .verify_packs import PacksRead, read_packs
 from .verify_result import NO_DATA, Budget, Coverage, Stretch, VerifyResult
-from .verify_roots import read_roots
 from .verify_tell import Teller
 
 COVERAGE_DAYS = 30
@@ -53,15 +52,15 @@ class _Verification:
         """Everything but the contents of packs."""
         for fault in check_small_objects(self._store.opened):
             self._log.add(fault.object, fault.error)
-        self._levels, self._lost_roots = read_roots(self._store, self._log)
+        self._live = Live(self._store, self._log)
+        self._manifests = self._live.manifests
         self._store.index.load()  # it may be older than the newest level
         self._census = Census(self._store, self._log, self._tell)
         self._notes = VerifiedNotes(self._store.opened, self._census.packs)
         self._notes.load()
         for fault in self._notes.faults:
             self._log.add(fault.object, fault.error)
-        self._manifests = Manifests(self._store, self._levels, self._log)
-        self._census.take(self._manifests)
+        self._census.take(self._live)
 
     def read_packs(self, budget: Budget) -> None:
         """The contents of packs, within the budget."""
@@ -77,7 +76,7 @@ class _Verification:
         losses = Losses({**self._log.gone(), **own}, self._census.short)
         if losses:
             Blame(self._store, self._manifests, losses, self.damages).run()
-        for ref in self._lost_roots:
+        for ref in self._live.lost_roots:
             self.damages[ref.name].levels[label(ref)] = []
             self.damages[ref.name].unlisted[label(ref)] = [Stretch()]
 
@@ -91,14 +90,14 @@ class _Verification:
                 return
             self._manifests.places |= found
             self._manifests.unreadable = {}
-            self._census.take(self._manifests)
+            self._census.take(self._live)
 
     def _log_lost_chunks(self) -> None:
-        """What levels need and no readable pack holds, beyond the chunks of packs that are known to be damaged."""
+        """What roots need and no readable pack holds, beyond the chunks of packs that are known to be damaged."""
         needed = self._census.unknown | self._manifests.unreadable.keys()
         nowhere = {key for key in needed if key not in self._log.copies and key not in self._log.lost}
         if nowhere:
-            self._log.add("packs/", f"{len(nowhere)} chunks that levels need are in no pack that can be read")
+            self._log.add("packs/", f"{len(nowhere)} chunks that are needed are in no pack that can be read")
             self._log.lose("packs/", nowhere)
 
     def _log_lost_segments(self) -> None:
@@ -106,7 +105,7 @@ class _Verification:
         count = len(self._census.used) or len(self._census.unknown & self._log.copies.keys())
         if count and not self._census.segments.faults:
             what = f"{count} packs" if self._census.used else f"{count} chunks"
-            error = f"a segment is missing: {what} that levels need are in none; nothing is lost: packs tell it, too"
+            error = f"a segment is missing: {what} that are needed are in none; nothing is lost: packs tell it, too"
             self._log.add("index/", error)
 
     def result(self, days: int) -> VerifyResult:
@@ -117,7 +116,7 @@ class _Verification:
         }
         unreferenced = set(census.adopted) - census.used - known - census.unusable
         return VerifyResult(
-            levels=len(self._levels),
+            levels=len(self._live.levels),
             entries=self._manifests.entries,
             chunks=census.chunks,
             packs=len(census.packs) - len(census.packs.missing()),

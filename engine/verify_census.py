@@ -1,7 +1,7 @@
-"""The census: what the index says, what the footers say, and what manifests ask for, held against each other.
+"""The census: what the index says, what the footers say, and what the roots ask for, held against each other.
 
     index --- every entry ---> footers: is the chunk where the index says?
-    manifests --- every reference ---> index: is the chunk known, and long enough?
+    roots --- every reference ---> index: is the chunk known, and long enough?
 
 Rule: roots are read before the index, and the index before the list of packs, the other way round than a backup writes:
 so a backup at work is never mistaken for damage. Footers of all packs are read, which is one small request a pack: the
@@ -28,8 +28,8 @@ from siltstone.store import (
     pack_object,
 )
 
+from .live import Live
 from .verify_damage import DamageLog, Key
-from .verify_manifests import Manifests
 from .verify_tell import Teller
 
 # Chunks in one round: 32 bytes each while they are sorted, 16 afterwards. 100 million chunks take 34 rounds.
@@ -53,14 +53,14 @@ class Census:
         self.adopted = [
             number for number, name in enumerate(self.packs.names) if name not in self.segments.named
         ]  # packs that no good segment names
-        self.used: set[int] = set()  # those of them that levels need
+        self.used: set[int] = set()  # those of them that roots need
         self.unknown: set[Key] = set()  # references to chunks that are nowhere
         self.short: dict[Key, int] = {}  # chunks that references reach beyond, with their lengths
         self.chunks = 0
         for number in self.packs.missing():
             self._discard(number, "it is missing")
 
-    def take(self, manifests: Manifests) -> None:
+    def take(self, live: Live) -> None:
         """Hold everything against everything. Fills `unusable`, `used`, `unknown` and `short`."""
         self.used, self.unknown, self.short, self.chunks = set(), set(), {}, 0
         chunks = self.segments.entries
@@ -72,7 +72,7 @@ class Census:
             table = self._table(low, high)
             self._confirm(table)
             self.chunks += len(table)
-            for keys, ends in manifests.references(self._tell.entries):
+            for keys, ends in live.references(self._tell.entries):
                 unknown, short, used = table.look_up(keys, ends)
                 self.unknown.update(unknown.tolist())
                 self.short |= short

@@ -1,44 +1,81 @@
 """The levels as a verification needs them: those that can be read, and those whose roots are damaged or gone.
 
-Rule: a root that cannot be read is damage, and the other levels are looked at. Nothing in this program removes a level,
-so that a gap in the numbers is a root that is gone. That the newest level of all is gone cannot be seen.
+Rule: a root that cannot be read is damage, and the other levels are looked at. A level that was forgotten leaves a note
+behind, so that any other gap in the numbers is a root that is gone. That the newest level of all is gone cannot be
+seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from itertools import groupby
 
-from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, fault_of
+from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, fault_of, in_parallel
 
-from .levels import Level, LevelRef, level_refs, read_level
+from .forgotten import copies
+from .levels import ABSENT, Level, LevelRef, level_refs, read_level
+from .pins import PINS, pinned_refs
+from .verify_blame import label
 from .verify_damage import DamageLog
+
+# Notes are small and may be many, one a forgotten level: several requests at once hide what each of them waits.
+ROOT_THREADS = 4
 
 
 def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef]]:
     """The levels that can be read, and the names of those that are lost, which are in the log."""
     levels: list[Level] = []
     lost: list[LevelRef] = []
-    refs = level_refs(store)
-    for ref in refs:
+    there = set(level_refs(store))
+    gone: set[LevelRef] = set()
+    for ref in sorted(there):
         try:
             levels.append(read_level(store, ref))
-        except (Corrupt, ObjectMissing, BackendError) as error:
+        except ObjectMissing:
+            gone.add(ref)  # it may have been forgotten a moment ago
+        except (Corrupt, BackendError) as error:
             log.add(ref.name, fault_of(ref.name, error, store.backend).error)
             lost.append(ref)
-    for ref in missing_levels(refs):
-        log.add(ref.name, "it is missing: there are later levels, and nothing removes one from between")
+    meant = _check_forgotten(store, log)
+    for ref in sorted({*(gone - meant), *missing_levels(there - gone, meant)}):
+        log.add(ref.name, "it is missing: there are later levels, and it was not forgotten")
         lost.append(ref)
     return levels, lost
 
 
-def missing_levels(refs: Sequence[LevelRef]) -> list[LevelRef]:
+def _check_forgotten(store: Store, log: DamageLog) -> set[LevelRef]:
+    """The levels that were forgotten. What is wrong with their notes and copies, and with pins, goes into the log."""
+    noted, copied = level_refs(store, ABSENT), copies(store)
+    roots = [
+        *((r.below(ABSENT), "", f"whether level {label(r)} was forgotten or is lost is not known") for r in noted),
+        *((each.name, each.ref.name, f"level {label(each.ref)} cannot be undeleted") for each in copied),
+        *((r.below(PINS), "", f"level {label(r)} is pinned all the same") for r in pinned_refs(store)),
+    ]
+
+    def fault(root: tuple[str, str, str]) -> tuple[str, str] | None:
+        name, written_as, meaning = root
+        try:
+            store.read_root(name, written_as)
+        except ObjectMissing:
+            return None  # undeleted, unpinned, or collected meanwhile
+        except (Corrupt, BackendError) as error:
+            return name, f"{fault_of(name, error, store.backend).error}; {meaning}"
+        return None
+
+    for found in in_parallel(fault, roots, ROOT_THREADS):
+        if found is not None:
+            log.add(*found)
+    return {*noted, *(copy.ref for copy in copied)}
+
+
+def missing_levels(there: Collection[LevelRef], forgotten: Collection[LevelRef] = ()) -> list[LevelRef]:
     """The levels whose roots must have been there: those before others of their group, and groups between others."""
+    refs = [*there, *forgotten]
     missing = []
     for deployment, those in groupby(sorted(refs), key=lambda ref: ref.deployment):
         newest: dict[int, int] = {}
-        there = set(those)
-        for ref in there:
+        known = set(those)
+        for ref in known:
             newest[ref.group] = max(ref.level, newest.get(ref.group, 0))
         for group in range(min(newest), max(newest) + 1):
             wanted = (LevelRef(deployment, group, level) for level in range(newest.get(group, 0) + 1))
-            missing += [ref for ref in wanted if ref not in there]
+            missing += [ref for ref in wanted if ref not in known]
     return missing

@@ -1,10 +1,12 @@
 """Roots: the commit of a backup or a WAL file. Before a root is created nothing of it exists; after, everything does.
 
-    backups/<deployment>/<group>/<level>, wal/<system identifier>/<timeline>/<name>
+    backups/<deployment>/<group>/<level>, wal/<system identifier>/<timeline>/<name>,
+    pins/..., absent/<deployment>/<group>/<level>
         := envelope(session id (16) | length (u16) | sealed data key | sealed msgpack)
 
-The sealed part's associated data is the object's own name, so a root cannot be passed off as another. What a root
-says is the engine's business: here it is a msgpack map.
+The sealed part's associated data is the object's own name, so a root cannot be passed off as another; a copy that lies
+elsewhere (forgotten/...) is read by the name under which it was written. What a root says is the engine's business:
+here it is a msgpack map.
 """
 
 import struct
@@ -32,14 +34,24 @@ def write_root(store: OpenStore, name: str, content: dict[str, Any], key: Sessio
     store.backend.put(name, [enclose(ObjectKind.ROOT, head + body)])
 
 
-def read_root(store: OpenStore, name: str) -> dict[str, Any]:
-    """The content of a root. Raises ObjectMissing, Corrupt, NoKey."""
+def write_alone(store: OpenStore, name: str, content: dict[str, Any]) -> None:
+    """Create a root outside of any session, for what refers to no chunk. Raises ObjectExists."""
+    key = store.ring.new_session()
+    write_root(store, name, content, key, sealer_for(key.data_key))
+
+
+def read_root(store: OpenStore, name: str, written_as: str = "") -> dict[str, Any]:
+    """The content of a root, or of a copy of one that was `written_as` another name. Raises ObjectMissing, Corrupt,
+    NoKey.
+    """
     payload = disclose(ObjectKind.ROOT, name, store.backend.get(name))
     try:
         session_id, length = _KEY.unpack_from(payload)
         sealed, body = payload[_KEY.size : _KEY.size + length], payload[_KEY.size + length :]
         data_key = store.ring.open_session(session_id, sealed)
-        content: dict[str, Any] = msgpack.unpackb(unseal(sealer_for(data_key), body, _aad(name)), strict_map_key=False)
+        content: dict[str, Any] = msgpack.unpackb(
+            unseal(sealer_for(data_key), body, _aad(written_as or name)), strict_map_key=False
+        )
     except (Tampered, WrongKey, struct.error):
         raise Corrupt(name, "it is not the root that was written under this name") from None
     return content

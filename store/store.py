@@ -19,7 +19,7 @@ from .keys import KeyRing, Secret
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
 from .reader import NO_PHASES, PackReader
-from .root import ROOTS, read_root, root_names
+from .root import ROOTS, read_root, root_names, write_alone
 from .verified import noted_damage
 from .writer import Writer
 
@@ -139,9 +139,13 @@ class Store:
         """See root.root_names."""
         return root_names(self.opened, prefix)
 
-    def read_root(self, name: str) -> dict[str, Any]:
+    def read_root(self, name: str, written_as: str = "") -> dict[str, Any]:
         """See root.read_root."""
-        return read_root(self.opened, name)
+        return read_root(self.opened, name, written_as)
+
+    def write_root(self, name: str, content: dict[str, Any]) -> None:
+        """See root.write_alone."""
+        write_alone(self.opened, name, content)
 
 
 def _not_as_indexed(place: Place) -> Corrupt:

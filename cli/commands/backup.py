@@ -69,7 +69,8 @@ def command(
 
     With --json the result is the level and "dry_run"; a dry run has its name, "stats" and "warnings" only. In "stats":
     files, directories, others, bytes; new, changed, unchanged, gone (entries); read_bytes, new_bytes (not known to the
-    store before), stored_bytes (what that became in the store).
+    store before), stored_bytes (what that became in the store). "forgotten": the levels that the deployment's
+    [retention] does not keep, now that there is a new one.
     """
     check_compression(compression)
     opening = Opening(options)
@@ -116,7 +117,8 @@ def _record(result: "BackupResult") -> dict[str, Any]:
     from ..records import level_record, name_record
 
     if result.level is not None:
-        return {**level_record(result.level), "dry_run": False}
+        forgotten = [name_record(ref) for ref in result.forgotten]
+        return {**level_record(result.level), "dry_run": False, "forgotten": forgotten}
     return {**name_record(result.ref), "stats": result.stats, "warnings": result.warnings, "dry_run": True}
 
 
@@ -124,5 +126,7 @@ def _lines(result: "BackupResult") -> Iterator[str]:
     kind = f"({result.level.kind})" if result.level else "would be"
     yield f"{result.ref.deployment}:{result.ref} {kind} {result.ref.tar_name}"
     yield from facts(summary(result.stats, stored=not result.dry_run))
+    if result.forgotten:
+        yield f"{counted(len(result.forgotten), 'level')} forgotten, as [retention] says; see 'silt list --forgotten'"
     if result.warnings:
         yield f"done with {counted(result.warnings, 'warning')}"

@@ -14,6 +14,7 @@ import click
 from ..answer import answer
 from ..deploying import HERE, deployment_to_look_at
 from ..figures import counted, duration
+from ..keeping import retention_lines, retention_record
 from ..mistake import Mistake
 from ..options import Options, examples_text, make_command
 from ..paths import path_record, shown
@@ -112,7 +113,9 @@ def show_file(options: Options, file: str | None, definitions: tuple[str, ...]) 
 
     With --json: {"name", "version", "privilege", "variables", "file_sets": [{"name", "exclude", "one_file_system",
     "skip": {"sockets", "caches", "changed_within" (seconds), "patterns"}, "paths", "found", "missing", "unmatched"}]},
-    each of the last four a list of {"path"}.
+    each of the last four a list of {"path"}; and "retention": null, or {"keep_groups", "keep_last", "keep_hourly",
+    "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "minimum_age", "undelete_window"}, spans
+    in seconds.
     """
     from siltstone.engine import resolve_deployment
 
@@ -133,6 +136,7 @@ def _deployment_record(deployment: "Deployment") -> dict[str, Any]:
         "privilege": deployment.privilege,
         "variables": dict(deployment.variables),
         "file_sets": [_set_record(each) for each in deployment.file_sets],
+        "retention": retention_record(deployment.retention),
     }
 
 
@@ -168,6 +172,10 @@ def _lines(deployment: "Deployment", resolved: "tuple[ResolvedSet, ...]") -> Ite
         yield from (f"  {shown(path)}  (matches nothing)" for path in each.roots.unmatched)
         yield from (f"  without {shown(rule)}" for rule in each.file_set.exclude)
         yield from (f"  {line}" for line in _rule_lines(each.file_set))
+    if deployment.retention is not None:
+        yield ""
+        yield "retention"
+        yield from (f"  {line}" for line in retention_lines(deployment.retention))
 
 
 def _rule_lines(file_set: "FileSet") -> Iterator[str]:

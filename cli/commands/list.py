@@ -1,7 +1,7 @@
 """`silt list`: the groups and levels of a store.
 
-Rule: every level that is there is listed, a damaged one too, with what is wrong about it. The order is by deployment,
-group and level.
+Rule: every level that is there is listed, a damaged one too, with what is wrong about it; those that were forgotten and
+can be undeleted only where they are asked for. The order is by deployment, group and level.
 """
 
 import json
@@ -14,9 +14,10 @@ from ..exits import Exit
 from ..figures import count, duration, local_time, size
 from ..opening import open_store
 from ..options import Options, make_command
+from ..paths import shown
 
 if TYPE_CHECKING:
-    from siltstone.engine import Level
+    from siltstone.engine import Level, Pin
 
 HEADER = ("LEVEL", "TIME", "TYPE", "FILES", "SIZE", "ADDED", "DURATION", "NAME")
 RIGHT = frozenset({"FILES", "SIZE", "ADDED", "DURATION"})
@@ -27,30 +28,71 @@ RIGHT = frozenset({"FILES", "SIZE", "ADDED", "DURATION"})
     examples="""
     silt list
     silt list phantom                # of one deployment
+    silt list --forgotten            # what can be undeleted
     silt list --json
     """,
 )
 @click.argument("deployment", required=False)
-def command(options: Options, deployment: str | None) -> int:
+@click.option("--forgotten", is_flag=True, help="List the levels that were forgotten and can be undeleted.")
+def command(options: Options, deployment: str | None, forgotten: bool) -> int:
     """List the levels of the store.
 
     DEPLOYMENT: only its levels. FILES and SIZE are what the level holds, ADDED is what it brought into the store. With
-    --json: one array of levels.
+    --json: one array of levels, each with "pin" (null, or "note", "pinned", "host"); forgotten ones with "forgotten",
+    "until" and "reason" instead.
     """
-    from siltstone.engine import list_levels
+    from siltstone.engine import list_levels, read_pins
 
-    from ..records import level_record
+    from ..records import level_record, pin_record
 
-    found = [level for level in list_levels(open_store(options)) if deployment in (None, level.deployment)]
+    if forgotten:
+        return _list_forgotten(options, deployment)
+    store = open_store(options)
+    found = list_levels(store, deployment)
+    pins = read_pins(store)
     if options.json:
-        print(json.dumps([level_record(level) for level in found]))
+        print(json.dumps([{**level_record(level), "pin": pin_record(pins.get(level.ref))} for level in found]))
     elif not found:
         print("no backups yet" if deployment is None else f"no backups of {deployment}")
     else:
         several = len({level.deployment for level in found}) > 1
-        for line in columns(HEADER, [_row(level, several) for level in found], right=RIGHT):
-            print(line)
+        _print(HEADER, [(_row(level, several), _pinned(pins.get(level.ref))) for level in found], "PINNED")
     return int(Exit.DAMAGE if any(level.damage for level in found) else Exit.DONE)
+
+
+def _list_forgotten(options: Options, deployment: str | None) -> int:
+    from siltstone.engine import forgotten_levels
+
+    from ..records import forgotten_record
+
+    every = forgotten_levels(open_store(options))
+    found = [each for each in every if deployment in (None, each.level.deployment)]
+    if options.json:
+        print(json.dumps([forgotten_record(each) for each in found]))
+    elif not found:
+        print("nothing that was forgotten can be undeleted")
+    else:
+        several = len({each.level.deployment for each in found}) > 1
+        rows = [
+            (_row(each.level, several), f"{local_time(each.absence.until_ns)}, {shown(each.absence.reason)}")
+            for each in found
+        ]
+        _print(HEADER, rows, "UNTIL, WHY FORGOTTEN")
+    return int(Exit.DONE)
+
+
+def _print(header: tuple[str, ...], rows: "list[tuple[tuple[str, ...], str]]", more: str) -> None:
+    """The table; with one more column where any row has something there."""
+    if any(last for _, last in rows):
+        header, cells = (*header, more), [(*row, last) for row, last in rows]
+    else:
+        cells = [row for row, _ in rows]
+    for line in columns(header, cells, right=RIGHT):
+        print(line)
+
+
+def _pinned(pin: "Pin | None") -> str:
+    return "" if pin is None else shown(pin.note) or "yes"
 
 
 def _row(level: "Level", with_deployment: bool) -> tuple[str, ...]:

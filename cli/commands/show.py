@@ -18,7 +18,7 @@ from ..paths import about, path_record, shown
 from ..summary import summary
 
 if TYPE_CHECKING:
-    from siltstone.engine import Level
+    from siltstone.engine import Level, Pin
 
 
 @make_command(
@@ -32,20 +32,22 @@ if TYPE_CHECKING:
 def command(options: Options, level: str) -> int:
     """Show one level in detail.
 
-    When, of what, how much, and the warnings that its backup ended with. With --json: the level, and "warned":
-    [{"kind", "path", "message"}].
+    When, of what, how much, whether it is pinned, and the warnings that its backup ended with. With --json: the level,
+    "pin", and "warned": [{"kind", "path", "message"}].
     """
-    from siltstone.engine import resolve
+    from siltstone.engine import read_pins, resolve
 
-    from ..records import level_record
+    from ..records import level_record, pin_record
 
-    found = resolve(open_store(options), level)
+    store = open_store(options)
+    found = resolve(store, level)
+    pin = read_pins(store).get(found.ref)
     warned = [{"kind": kind, **path_record(path), "message": shown(message)} for kind, path, message in found.warnings]
-    answer(options, {**level_record(found), "warned": warned}, _lines(found))
+    answer(options, {**level_record(found), "pin": pin_record(pin), "warned": warned}, _lines(found, pin))
     return 0
 
 
-def _lines(level: "Level") -> Iterator[str]:
+def _lines(level: "Level", pin: "Pin | None") -> Iterator[str]:
     yield f"{level.deployment}:{level.ref}  {level.tar_name}"
     yield from facts(
         [
@@ -54,6 +56,7 @@ def _lines(level: "Level") -> Iterator[str]:
             ("product", " ".join(filter(None, [level.product_version, level.privilege]))),
             ("started", local_time(level.started_ns)),
             ("finished", local_time(level.finished_ns)),
+            ("pinned", f"since {local_time(pin.pinned_ns)} {shown(pin.note)}".rstrip() if pin else ""),
             *summary(level.stats),
         ]
     )

@@ -7,7 +7,8 @@ A request that recovery makes is answered "not there" only at the end: nothing l
 timeline says that this one went on. Everything else that is missing is a gap, and an error.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from siltstone.store import Store
@@ -21,7 +22,7 @@ from .wal_names import WalFile, WalKind, WalSegment, history_name
 
 _DEFAULT_SIZE = 16 << 20
 _BACKUP = "take a full backup now: no moment between the gap and that backup can be reached"
-_LATER = "WAL was lost on its way into the archive, or is still to come: see 'silt wal status'"
+_LATER = "WAL was lost on its way, is still to come, or went with the levels that needed it: see 'silt wal status'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,11 @@ class Catalog:
         self.timelines: dict[int, TimelineFiles] = {}
         self.histories: dict[int, History] = {}
         self.aside: list[str] = []  # names under which other bytes were kept
+        self.names: dict[str, StoredName] = {}  # everything
 
     def add(self, name: str, parsed: StoredName) -> None:
-        """Take note of one object but a history."""
+        """Take note of one object; of a history, that it is there."""
+        self.names[name] = parsed
         if parsed.other:
             self.aside.append(name)
             return
@@ -73,6 +76,15 @@ class Catalog:
             files.partial.add(segment.number)
         else:
             files.whole.add(segment.number)
+
+    def without(self, names: Collection[str]) -> "Catalog":
+        """The archive as it would be if these objects were not there."""
+        left = Catalog(self.system_identifier, self.size)
+        for name, parsed in self.names.items():
+            if name not in names:
+                left.add(name, parsed)
+        left.histories = {each: kept for each, kept in self.histories.items() if history_name(each) not in names}
+        return left
 
     @property
     def known_timelines(self) -> Timelines:
@@ -136,6 +148,22 @@ class Catalog:
             return segment.partial_name(self.size)
         used = files.parts.get(segment.number)
         return None if used is None else open_name(segment, self.size, used)
+
+    def whole_of(self, timeline: int) -> AbstractSet[int]:
+        """The numbers of the whole segments of a timeline."""
+        files = self.timelines.get(timeline)
+        return files.whole if files else set()
+
+    def end_of(self, segment: WalSegment) -> int:
+        """The LSN behind what there is of a segment; of a `.partial` where its timeline was left, if that is known."""
+        files = self.timelines.get(segment.timeline, TimelineFiles())
+        if segment.number in files.whole:
+            return segment.end(self.size)
+        if segment.number not in files.partial and segment.number in files.parts:
+            return segment.start(self.size) + files.parts[segment.number]
+        forks = (each for history in self.histories.values() for each in history.ancestors)
+        left = [fork.left for fork in forks if fork.timeline == segment.timeline]
+        return min([segment.end(self.size), *(lsn for lsn in left if lsn > segment.start(self.size))])
 
     def refuse_absent(self, name: str, file: WalFile) -> NotArchived:
         """The error for a file that is not there, once it is proved to be beyond the end. Raises WalGap if not."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from siltstone.store import Corrupt, NewerFormat, Store
 
+from ..entry import EXTENT
 from .archive_names import object_name
 
 FORMAT: Final = 1
@@ -45,6 +46,11 @@ class ArchivedFile:
         """The LSN behind its WAL."""
         return self.start + self.used
 
+    @property
+    def references(self) -> bytes:
+        """Packed extents of all chunks that the file needs: of its bytes, and its commit index."""
+        return self.extents + (EXTENT.pack(self.index[0], 0, self.index[1]) if self.index else b"")
+
 
 _FIELDS = tuple(ArchivedFile.__slots__)
 
@@ -62,6 +68,8 @@ def from_root(name: str, root: dict[str, Any]) -> ArchivedFile:
         values = {field: root[field] for field in _FIELDS}
     except (KeyError, TypeError):
         raise Corrupt(name, "it is no root of a WAL file") from None
+    if len(values["extents"]) % EXTENT.size:
+        raise Corrupt(name, "its extents are cut off")
     for field in ("index", "times"):
         values[field] = None if values[field] is None else tuple(values[field])
     return ArchivedFile(**values)
@@ -69,5 +77,9 @@ def from_root(name: str, root: dict[str, Any]) -> ArchivedFile:
 
 def read_record(store: Store, system_identifier: int, name: str) -> ArchivedFile:
     """What is archived under that name. Raises ObjectMissing, Corrupt, NewerFormat, NoKey."""
-    full = object_name(system_identifier, name)
-    return from_root(full, store.read_root(full))
+    return read_object(store, object_name(system_identifier, name))
+
+
+def read_object(store: Store, name: str) -> ArchivedFile:
+    """The same, by the name of the object."""
+    return from_root(name, store.read_root(name))

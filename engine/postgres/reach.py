@@ -19,10 +19,11 @@ from ..levels import Level, list_levels, resolve
 from .archive_catalog import Catalog, read_catalog
 from .archive_read import read_commit_index
 from .archive_record import ArchivedFile, read_record
-from .history import Span, Timelines
+from .history import Timelines
 from .lsn import format_lsn, parse_lsn
 from .recovery import Recovery
 from .wal_names import WalSegment
+from .way import Way, ways
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARCHIVE = "'silt wal status' shows what is archived"
@@ -50,7 +51,7 @@ def reachable(store: Store, level: Level, recovery: Recovery) -> Recovery:
         return replace(recovery, timeline="current")
     catalog = read_catalog(store, info.system_identifier)
     timelines = catalog.known_timelines
-    timeline = _timeline(catalog, timelines, info, recovery.timeline)
+    timeline = _timeline(catalog, info, recovery.timeline)
     way = _way(catalog, timelines, info, timeline)
     if recovery.kind == "latest":
         if way.gap is not None:
@@ -93,41 +94,22 @@ def moment_of(text: str) -> datetime:
         raise EngineError(f"'{text}' is no moment", hint=hint) from None
 
 
-def _timeline(catalog: Catalog, timelines: Timelines, info: DatabaseInfo, wanted: str) -> int:
+def _timeline(catalog: Catalog, info: DatabaseInfo, wanted: str) -> int:
     """The number of the timeline that recovery follows: the wanted one, or the newest that it can get to."""
-    known = {*catalog.timelines, info.timeline}
-    open_to = [each for each in known if each in timelines and timelines.leads_to(info.timeline, info.stop_lsn, each)]
+    open_to = ways(catalog, info.timeline, info.stop_lsn)
     if wanted.isdecimal():
         if int(wanted) not in open_to:
-            names = ", ".join(map(str, sorted(open_to))) or str(info.timeline)
+            names = ", ".join(map(str, open_to)) or str(info.timeline)
             raise Unreachable(f"timeline {wanted} cannot be reached from that level", hint=f"these can: {names}")
         return int(wanted)
     return max(open_to, default=info.timeline)
 
 
 def _way(catalog: Catalog, timelines: Timelines, info: DatabaseInfo, timeline: int) -> _Way:
-    """What is archived from the backup's end on. The backup brings the segment in which it ends itself."""
-    first = max(0, info.stop_lsn - 1) // catalog.size
-    spans = timelines.spans(timeline) if timeline in timelines else [Span(timeline, 0, None)]
-    segments: list[WalSegment] = []
-    for number in range(first, _last(catalog, spans) + 1):
-        # Of the newest timeline that begins in the segment or before: the older one's is left in the middle.
-        segment = WalSegment(next(s.timeline for s in reversed(spans) if s.start // catalog.size <= number), number)
-        if catalog.source_of(segment) is not None:
-            segments.append(segment)
-        elif number > first:
-            return _Way(segments, segment)
-    return _Way(segments, None)
-
-
-def _last(catalog: Catalog, spans: list[Span]) -> int:
-    """The number of the last segment on the way of which anything is there; what lies behind a fork is another way."""
-    numbers = [-1]
-    for span in spans:
-        files = catalog.timelines.get(span.timeline)
-        if files is not None:
-            numbers.append(files.last if span.end is None else min(files.last, span.end // catalog.size))
-    return max(numbers)
+    """What is archived from the backup's end on."""
+    way = Way(catalog, timelines, timeline)
+    numbers, gap = way.after(info.stop_lsn)
+    return _Way([way.segment(number) for number in numbers], gap)
 
 
 def _records(store: Store, catalog: Catalog, way: _Way) -> Iterator[ArchivedFile]:

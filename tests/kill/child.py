@@ -1,6 +1,8 @@
-"""A backup that gets a signal at one of the calls by which a store is written: a program, run by test_kill.py.
+"""A backup that gets a signal at one of the calls by which a store is written: a program, run by the tests beside it.
 
-    child.py STORE TREE NUMBER SIGNAL
+    child.py STORE TREE NUMBER SIGNAL [VERB]
+
+VERB is another thing to do than a backup: `forget` group 0, or `undelete` it.
 
 Rule: the calls are counted where the system is entered, so that none is missed. At the call of that number (from 0) the
 process signals itself; of what was to be written then, half is. Before it ends by itself it prints how many calls
@@ -13,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from siltstone.engine import back_up, quick_deployment
+from siltstone.engine import WINDOW_NS, Event, back_up, carry_out, judge_by_name, quick_deployment, undelete
 from siltstone.store import KeyFile, Store, open_backend, packer
 
 CALLS = ("mkdir", "writev", "fsync", "link", "rename", "unlink")
@@ -48,16 +50,27 @@ class Counter:
         os.kill(os.getpid(), self._signal)
 
 
-def main(store: str, tree: str, at: int, signal: int) -> None:
-    """Make the backup."""
+def ignore(_: Event) -> None:
+    """A report that nobody reads."""
+
+
+VERBS: dict[str, Callable[[Store, str], object]] = {
+    "back_up": lambda store, tree: back_up(store, quick_deployment([tree], "place"), report=ignore),
+    "forget": lambda store, _: carry_out(store, judge_by_name(store, ["0"]), WINDOW_NS, ignore),
+    "undelete": lambda store, _: undelete(store, ["0"]),
+}
+
+
+def main(store: str, tree: str, at: int, signal: int, verb: str = "back_up") -> None:
+    """Do it."""
     packer.PACK_SIZE = 3 << 20
     opened = Store.open(open_backend(store), KEY)
     counter = Counter(at, signal)
     for name in CALLS:
         counter.watch(name)
-    back_up(opened, quick_deployment([tree], "place"), report=lambda event: None)
+    VERBS[verb](opened, tree)
     sys.stdout.write(f"{counter.count}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])

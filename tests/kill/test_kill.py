@@ -51,9 +51,9 @@ class Attempt(Place):
         return self.shared
 
 
-def run(place: Place, at: int, number: int) -> "subprocess.CompletedProcess[str]":
+def run(place: Place, at: int, number: int, *verb: str) -> "subprocess.CompletedProcess[str]":
     calm_down()
-    command = [sys.executable, str(CHILD), str(place.folder / "store"), str(place.tree), str(at), str(number)]
+    command = [sys.executable, str(CHILD), str(place.folder / "store"), str(place.tree), str(at), str(number), *verb]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 

@@ -153,3 +153,29 @@ def test_along_the_timeline_that_was_left(archived: Archived, servers: Templates
             archived.restore(again.data, "--until", "latest", *words)
             again.start(restore_command=archived.archive.restore_command)
             assert content(promoted(again)) == expected
+
+
+@pytest.mark.parametrize("version", [18])
+def test_after_an_older_level_was_forgotten(
+    archived: Archived, servers: Templates, version: int, tmp_path: Path
+) -> None:
+    """WAL that it alone needed goes, the level that is kept recovers as before, and nobody takes a gap for the end."""
+    server, archive = archived.server, archived.archive
+    archived.back_up()
+    load(server, 0, 5)
+    all_archived(server)
+    archived.back_up()
+    load(server, 5, 5)
+    all_archived(server)
+    whole, before = content(server), set(archive.objects())
+    drawn = archive.run("forget", "0/0", "--dry-run").stdout
+    assert [line.split()[-1] for line in drawn.splitlines() if line.startswith("  x:0/")] == ["goes", "stays"]
+    archive.run("forget", "0/0", "--undelete-window", "0", "-q")
+    gone = sorted(name for name in before - set(archive.objects()) if len(name) == 24)
+    assert gone
+    assert archive.status()["gaps"] == []
+    assert archive.run("wal", "fetch", gone[-1], tmp_path / "segment", code=None).returncode >= 200
+    with servers.empty(version) as copy:
+        archived.restore(copy.data, "--until", "latest")
+        copy.start(restore_command=archive.restore_command)
+        assert content(promoted(copy)) == whole

@@ -1,0 +1,60 @@
+"""What is live: every chunk that any root of a store refers to, of levels and of archived WAL alike.
+
+    levels ---> manifests ---> entries, extent lists, records of cells ---> chunks
+    wal/   ---> extents of a WAL file, its commit index                ---> chunks
+
+Rule: one walk for everybody who has to know, so that nobody forgets a kind of root. What cannot be read is noted in the
+log and left out, and `complete` is False then: a verification goes on, and who means to remove what is not live must
+not. The roots are listed when a Live is made; that has to be before the index is read. Memory: the names of the roots,
+and what Manifests needs.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from siltstone.store import Store
+
+from .postgres.archive_roots import WalRoots
+from .verify_damage import DamageLog
+from .verify_manifests import BATCH, Manifests, extent_columns
+from .verify_roots import read_roots
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+
+class Live:
+    """The roots of a store and what they refer to. One thread.
+
+    `levels` can be read, `lost_roots` are of those that cannot. Raises BackendError when the storage is away, NoKey,
+    NewerFormat.
+    """
+
+    def __init__(self, store: Store, log: DamageLog) -> None:
+        self.levels, self.lost_roots = read_roots(store, log)
+        self.wal = WalRoots(store, log)
+        self.manifests = Manifests(store, self.levels, log)
+
+    @property
+    def complete(self) -> bool:
+        """Whether references(), once it was walked through, gave all there are."""
+        manifests = self.manifests
+        return not (self.lost_roots or self.wal.lost or manifests.unreadable or manifests.senseless)
+
+    def references(
+        self, tell: Callable[[int], None]
+    ) -> Iterator[tuple["NDArray[numpy.uint64]", "NDArray[numpy.uint64]"]]:
+        """Every reference to a chunk, as arrays of keys (verify_manifests.key_of) and ends (offset + length).
+
+        Of what several manifests share it is given once; otherwise a chunk may come often. `tell` hears how many
+        entries of levels were looked at. Can be asked again, and reads everything again then.
+        """
+        yield from self.manifests.references(tell)
+        batch = bytearray()
+        for _, file in self.wal.files():
+            batch += file.references
+            if len(batch) >= BATCH:
+                yield extent_columns(bytes(batch))
+                batch.clear()
+        yield extent_columns(bytes(batch))

@@ -1,0 +1,323 @@
+"""Forgetting and undeleting: each restores what was there before, its numbers stay its own, and a crash at any step
+leaves the level there, or to be undeleted, and nothing for damage.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siltstone.engine import EngineError, Event, LevelNotFound, LevelRef, Noted, list_levels, verify_store
+from siltstone.engine.forgetting import carry_out, judge_by_name, judge_by_rules, undelete
+from siltstone.engine.forgotten import copies, forget_level, forgotten_levels, undelete_level
+from siltstone.engine.pins import pin_level, pinned_refs, read_pins, unpin_level
+from siltstone.engine.retention import WINDOW_NS, KeepRules
+from siltstone.store import NoKey, Store, StoreError
+from siltstone.store.opening import OpenStore
+from tests.backed_up import back_up, copied, flip_middle, ignore, objects, reopened
+from tests.backing_up import Picture, picture, recorded
+from tests.store.backends import FaultyBackend, Killed, MemoryBackend, lost_mount
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("forgotten")
+
+
+@pytest.fixture(scope="module")
+def made(tree: Path) -> tuple[MemoryBackend, dict[str, Picture]]:
+    """Groups 0 and 1, of three and two levels; what each holds."""
+    from tests.backed_up import new_store
+
+    backend, then = MemoryBackend(), {}
+    store = new_store(backend)
+    for number, kind in enumerate(("full", "incr", "incr", "full", "incr")):
+        (tree / "file").write_bytes(b"%d" % number * 1000)
+        (tree / f"only in {number}").write_bytes(b"%d" % number)
+        level = back_up(store, tree, kind=kind)  # type: ignore[arg-type]  # a literal out of a tuple
+        then[str(level.ref)] = picture(tree)
+        (tree / f"only in {number}").unlink()
+    return backend, then
+
+
+@pytest.fixture
+def store(made: tuple[MemoryBackend, dict[str, Picture]]) -> Store:
+    return reopened(copied(made[0]))
+
+
+def there(store: Store) -> list[str]:
+    return [str(level.ref) for level in list_levels(store)]
+
+
+def forget(store: Store, *words: str) -> list[str]:
+    done = carry_out(store, judge_by_name(store, words), WINDOW_NS, ignore)
+    return [str(each.ref) for each in done]
+
+
+def ref(group: int, level: int) -> LevelRef:
+    return LevelRef("t", group, level)
+
+
+class TestForgetting:
+    def test_a_level_and_a_group(self, store: Store) -> None:
+        assert forget(store, "0/1") == ["0/1"]
+        assert there(store) == ["0/0", "0/2", "1/0", "1/1"]
+        assert forget(store, "t:0") == ["0/0", "0/2"]
+        assert there(store) == ["1/0", "1/1"]
+        assert [str(each.level.ref) for each in forgotten_levels(store)] == ["0/0", "0/1", "0/2"]
+
+    def test_what_comes_back_is_what_was_there(
+        self, store: Store, made: tuple[MemoryBackend, dict[str, Picture]]
+    ) -> None:
+        forget(store, "0/2")
+        assert undelete(store, ["0/2"]) == [(ref(0, 2), True)]
+        assert store.backend.get("backups/t/0/2") == made[0].get("backups/t/0/2")
+        assert objects(store.backend, "forgotten/") == objects(store.backend, "absent/") == []
+        (level,) = (level for level in list_levels(store) if level.ref == ref(0, 2))
+        assert recorded(store, level) == made[1]["0/2"]
+
+    def test_a_group_comes_back(self, store: Store) -> None:
+        forget(store, "0/1", "0/2")
+        assert undelete(store, ["0"]) == [(ref(0, 0), False), (ref(0, 1), True), (ref(0, 2), True)]
+
+    def test_every_level_may_go_by_name(self, store: Store) -> None:
+        forget(store, "0", "1")
+        assert there(store) == []
+        assert verify_store(store, report=ignore).damaged == []
+
+    @pytest.mark.parametrize("word", ["7", "0/7", "x:0", "latest", "0/", "", "0/0/0", "-1"])
+    def test_what_names_nothing(self, store: Store, word: str) -> None:
+        with pytest.raises(LevelNotFound) as caught:
+            forget(store, "0/0", word)
+        assert caught.value.hint
+        assert len(there(store)) == 5
+
+    def test_undeleting_what_was_not_forgotten(self, store: Store) -> None:
+        assert undelete(store, ["0/0"]) == [(ref(0, 0), False)]
+        with pytest.raises(LevelNotFound):
+            undelete(store, ["9/9"])
+
+    def test_too_late(self, store: Store) -> None:
+        forget_level(store, ref(0, 0), "test", window_ns=-1)
+        with pytest.raises(LevelNotFound, match="too long ago"):
+            undelete(store, ["0/0"])
+        store.backend.delete(copies(store)[0].name)  # as the collection of garbage does
+        with pytest.raises(LevelNotFound, match="too long ago"):
+            undelete(store, ["0/0"])
+        assert verify_store(store, report=ignore).damaged == []
+
+    def test_a_name_that_another_level_took(self, store: Store) -> None:
+        """No backup does that; a store that was put together by hand might."""
+        forget(store, "0/1")
+        store.backend.put("backups/t/0/1", [store.backend.get("backups/t/1/0")])
+        with pytest.raises(EngineError, match="taken by another level"):
+            undelete(store, ["0/1"])
+        assert len(copies(store)) == 1
+
+    def test_a_host_that_only_writes_forgets_nothing(self, store: Store) -> None:
+        opened = store.opened
+        writer = Store(OpenStore(opened.backend, opened.config, opened.ring.without_private()))
+        for attempt in (
+            lambda: judge_by_name(writer, ["0"]),
+            lambda: judge_by_rules(writer, KeepRules(last=1)),
+            lambda: undelete(writer, ["0/0"]),
+        ):
+            with pytest.raises(NoKey, match="not forget"):
+                attempt()
+        assert len(there(store)) == 5
+
+    def test_a_damaged_level_goes_only_by_name(self, store: Store) -> None:
+        backend = store.backend
+        assert isinstance(backend, MemoryBackend)
+        flip_middle(backend, "backups/t/1/1")
+        judged = judge_by_rules(store, KeepRules(last=1))
+        assert [str(each.ref) for each in judged if each.stays] == ["1/0", "1/1"]
+        assert forget(store, "1/1") == ["1/1"]
+        (forgotten,) = forgotten_levels(store)
+        assert forgotten.level.damage
+
+
+class TestNumbers:
+    def test_numbers_are_given_once(self, store: Store, tree: Path) -> None:
+        forget(store, "1/1")
+        assert str(back_up(store, tree).ref) == "1/2"
+        forget(store, "1")
+        level = back_up(store, tree, kind="incr")
+        assert (str(level.ref), level.kind) == ("2/0", "full")
+
+    def test_not_even_after_the_copy_is_gone(self, store: Store, tree: Path) -> None:
+        forget(store, "0", "1")
+        for copy in copies(store):
+            store.backend.delete(copy.name)
+        assert str(back_up(store, tree).ref) == "2/0"
+
+    def test_an_incremental_without_its_parent(self, store: Store, tree: Path) -> None:
+        forget(store, "1/1")
+        level = back_up(store, tree, kind="incr")
+        assert (str(level.ref), level.parent) == ("1/2", 0)
+        assert recorded(store, level) == picture(tree)
+
+
+class TestPins:
+    def test_what_is_pinned_stays(self, store: Store) -> None:
+        pin_level(store, ref(0, 1), "before the move")
+        with pytest.raises(EngineError, match="0/1 is pinned: nothing was forgotten"):
+            forget(store, "0")
+        assert len(there(store)) == 5
+        judged = judge_by_rules(store, KeepRules(groups=1))
+        assert [str(each.ref) for each in carry_out(store, judged, WINDOW_NS, ignore)] == ["0/0", "0/2"]
+        unpin_level(store, ref(0, 1))
+        assert forget(store, "0") == ["0/1"]
+
+    def test_pinned_at_the_last_moment(self, store: Store) -> None:
+        judged = judge_by_name(store, ["0"])
+        pin_level(store, ref(0, 1))
+        assert [str(each.ref) for each in carry_out(store, judged, WINDOW_NS, ignore)] == ["0/0", "0/2"]
+
+    def test_what_a_pin_says(self, store: Store) -> None:
+        pin_level(store, ref(0, 1), "before the move")
+        with pytest.raises(EngineError, match="pinned already"):
+            pin_level(store, ref(0, 1))
+        with pytest.raises(EngineError, match="not pinned"):
+            unpin_level(store, ref(0, 0))
+        assert read_pins(store)[ref(0, 1)].note == "before the move"
+        assert b"before the move" not in store.backend.get("pins/t/0/1")
+
+    def test_a_damaged_pin_pins(self, store: Store) -> None:
+        pin_level(store, ref(0, 1), "before the move")
+        backend = store.backend
+        assert isinstance(backend, MemoryBackend)
+        flip_middle(backend, "pins/t/0/1")
+        assert pinned_refs(store) == [ref(0, 1)]
+        assert "cannot be read" in read_pins(store)[ref(0, 1)].note
+        with pytest.raises(EngineError, match="pinned"):
+            forget(store, "0/1")
+
+
+def forget_one(store: Store) -> None:
+    forget_level(store, ref(0, 1), "test")
+
+
+def undelete_one(store: Store) -> None:
+    undelete_level(store, ref(0, 1))
+
+
+@pytest.mark.parametrize("error", [Killed, lost_mount])
+@pytest.mark.parametrize("lands", [False, True])
+@pytest.mark.parametrize(("verb", "steps"), [(forget_one, 3), (undelete_one, 5)])
+def test_a_crash_at_each_step(
+    store: Store, verb: Callable[[Store], None], steps: int, lands: bool, error: Callable[[], BaseException]
+) -> None:
+    """The level is there, or can be had again; nothing is damage; and the same once more, and back, works."""
+    if verb is undelete_one:
+        forget_one(store)
+    backend = store.backend
+    content = store.read_root("backups/t/0/2")
+    for at in range(steps):
+        one = copied(backend)
+        faulty = FaultyBackend(one, at, error=error, lands=lands)
+        try:
+            verb(reopened(faulty))
+        except (Killed, StoreError):
+            pass
+        else:
+            assert faulty.changes[at][1].startswith("sessions/")  # a lease that stays is cleared away later
+        assert len(faulty.changes) > at
+        after = reopened(one)
+        recoverable = {*there(after), *(str(each.level.ref) for each in forgotten_levels(after))}
+        assert recoverable == {"0/0", "0/1", "0/2", "1/0", "1/1"}
+        assert verify_store(after, report=ignore).damaged == []
+        assert after.read_root("backups/t/0/2") == content
+        forget_again(after)
+        undelete_one(after)
+        assert len(there(after)) == 5
+        assert objects(one, "forgotten/") == objects(one, "absent/") == []
+
+
+def forget_again(store: Store) -> None:
+    if "0/1" in there(store):
+        forget_one(store)
+    assert "0/1" not in there(store)
+
+
+def test_what_was_forgotten_is_told_and_why(store: Store) -> None:
+    events: list[Event] = []
+    before = time.time_ns()
+    judged = judge_by_rules(store, KeepRules(groups=1))
+    carry_out(store, judged, WINDOW_NS, events.append)
+    assert events[0] == Noted("forgot t:0/0: beyond the newest group")
+    first = forgotten_levels(store)[0]
+    assert (first.absence.reason, first.absence.ref) == ("beyond the newest group", ref(0, 0))
+    assert before + WINDOW_NS <= first.absence.until_ns <= time.time_ns() + WINDOW_NS
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("absent/t/0/0", "t:0/0 was forgotten or is lost"),
+        ("forgotten/t/0/0/", "cannot be undeleted"),
+        ("pins/t/1/0", "pinned all the same"),
+    ],
+)
+def test_damaged_notes_and_copies_are_named(store: Store, folder: str, said: str) -> None:
+    """A note that somebody made without the keys hides no lost level, either."""
+    forget(store, "0/0")
+    pin_level(store, ref(1, 0))
+    backend = store.backend
+    assert isinstance(backend, MemoryBackend)
+    (name,) = (name for name in backend.objects if name.startswith(folder))
+    flip_middle(backend, name)
+    (damage,) = verify_store(store, report=ignore).damaged
+    assert damage.object == name
+    assert said in damage.error
+    assert damage.levels == {}
+
+
+def test_a_lost_root_is_damage_all_the_same(store: Store) -> None:
+    forget(store, "0/0")
+    store.backend.delete("backups/t/0/1")
+    (damage,) = verify_store(store, report=ignore).damaged
+    assert damage.object == "backups/t/0/1"
+
+
+class Interrupting:
+    """Passes everything on; before change number `at` (from 0) somebody else does something, once."""
+
+    def __init__(self, inner: MemoryBackend, at: int, other: Callable[[], None]) -> None:
+        self._inner, self._left, self._other = inner, at, other
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("put", "delete"):
+            self._left -= 1
+            if self._left == -1:
+                self._other()
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("other", [forget_one, undelete_one])
+@pytest.mark.parametrize("verb", [forget_one, undelete_one])
+def test_two_hosts_at_the_same_level(
+    store: Store, verb: Callable[[Store], None], other: Callable[[Store], None], at: int
+) -> None:
+    """Whoever comes first: the level is there or can be had again, and what was done can be done again."""
+    backend = store.backend
+    assert isinstance(backend, MemoryBackend)
+    if verb is undelete_one:
+        forget_one(store)
+    with suppress(LevelNotFound):
+        verb(reopened(Interrupting(backend, at, lambda: _try(other, backend))))
+    after = reopened(backend)
+    recoverable = {*there(after), *(str(each.level.ref) for each in forgotten_levels(after))}
+    assert recoverable == {"0/0", "0/1", "0/2", "1/0", "1/1"}
+    assert verify_store(after, report=ignore).damaged == []
+    _try(undelete_one, backend)
+    assert len(there(reopened(backend))) == 5
+
+
+def _try(verb: Callable[[Store], None], backend: MemoryBackend) -> None:
+    with suppress(LevelNotFound):
+        verb(reopened(backend))

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
+    from .postgres.mending import mend_cluster
     from .postgres.push import Pushed, cluster_of, push
     from .postgres.reach import Unreachable, level_before, reachable
     from .postgres.readiness import check_cluster
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from .span import parse_span, span_text
     from .status import Attention, DeploymentStatus, Status, read_status
     from .tar_import import Source, import_archive, sources_of
+    from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
@@ -119,6 +121,7 @@ _FROM = {
     "postgres.recovery": ("Recovery",),
     "postgres.restore_cluster": ("restore_cluster",),
     "postgres.finding": ("Finding",),
+    "postgres.mending": ("mend_cluster",),
     "postgres.readiness": ("check_cluster",),
     "postgres.archive_errors": (
         "NotArchived",
@@ -163,6 +166,7 @@ _FROM = {
     "schedule": ("TASKS", "Schedule"),
     "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
     "timers": ("Caller", "cron_lines", "unit_name", "units"),
+    "tar_name": ("parse_tar_name",),
     "tar_import": ("Source", "import_archive", "sources_of"),
     "span": ("parse_span", "span_text"),
     "verify": ("verify_store",),
@@ -270,6 +274,7 @@ __all__ = [
     "list_entries",
     "list_levels",
     "load_deployment",
+    "mend_cluster",
     "metrics_text",
     "moments_near",
     "parse_deployment",
@@ -278,6 +283,7 @@ __all__ = [
     "pin_level",
     "pinned_refs",
     "prune_wal",
+    "parse_tar_name",
     "push",
     "quick_deployment",
     "reachable",

@@ -1,7 +1,7 @@
 """`silt pg check`: is this cluster ready to be backed up and archived, and if not, what mends it?
 
 Rule: what is found is the answer of this command, so it is told on stdout, and warnings and faults with --quiet, too.
-It opens no store and changes nothing. A table goes to a terminal, one line a finding into a pipe.
+It opens no store, and changes nothing without --mend. A table goes to a terminal, one line a finding into a pipe.
 """
 
 import os
@@ -36,13 +36,17 @@ NARROW = 60  # columns: a sentence in fewer than that is hard to read, and the t
     silt pg check -c /etc/silt/app.toml
     silt pg check --dsn 'host=db.example user=backup'
     silt pg check --json
+    silt pg check --dsn 'host=/run/postgresql user=postgres' --mend
     """,
 )
 @click.option("-c", "--config", "file", metavar="FILE", help="The deployment file whose [postgres] is meant.")
 @click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="Replace a variable of the file; repeat.")
 @click.option("--dsn", metavar="DSN", help="The cluster, in libpq's words. No password: others see the command line.")
 @click.option("--slot", metavar="NAME", default="siltstone", show_default=True, help="The slot that keeps WAL for us.")
-def command(options: Options, file: str | None, definitions: tuple[str, ...], dsn: str | None, slot: str) -> int:
+@click.option("--mend", is_flag=True, help="Run what mends warnings and faults, as the role of the dsn; then check.")
+def command(
+    options: Options, file: str | None, definitions: tuple[str, ...], dsn: str | None, slot: str, mend: bool
+) -> int:
     """Check whether a cluster is ready to be backed up.
 
     Each finding is ok, a note, a warning (backups work; something may be lost or fail later) or a fault (they do not
@@ -54,10 +58,22 @@ def command(options: Options, file: str | None, definitions: tuple[str, ...], ds
     """
     from siltstone.engine import check_cluster
 
-    findings = check_cluster(_dsn(file, definitions, dsn), slot=slot)
+    place = _dsn(file, definitions, dsn)
+    findings = check_cluster(place, slot=slot)
+    if mend:
+        _run_mends(options, place, findings)
+        findings = check_cluster(place, slot=slot)
     states = {finding.state for finding in findings}
     _tell(options, findings)
     return int(Exit.NOT_READY if "fault" in states else Exit.WARNINGS if "warning" in states else Exit.DONE)
+
+
+def _run_mends(options: Options, dsn: str, findings: "Sequence[Finding]") -> None:
+    from siltstone.engine import mend_cluster
+
+    for command_run in mend_cluster(dsn, findings):
+        if not (options.quiet or options.json):
+            print(f"run: {shown(command_run)}")
 
 
 def _dsn(file: str | None, definitions: tuple[str, ...], dsn: str | None) -> str:

@@ -8,6 +8,7 @@ left out in silence. Nothing is sent here.
 from dataclasses import dataclass
 
 from .errors import PostgresError
+from .quoting import quoted_text
 
 FRAMED_SINCE = 150000  # since then the grammar has parentheses, and one COPY carries everything
 INCREMENTAL_SINCE = 170000
@@ -40,7 +41,7 @@ def backup_command(options: BackupOptions, version_num: int) -> str:
         refuse_incremental(version_num)
     if any(ord(character) < 0x20 for character in options.label):
         raise PostgresError("a label with control characters would break the file backup_label")
-    label = "'" + options.label.replace("'", "''") + "'"
+    label = quoted_text(options.label)
     if version_num < FRAMED_SINCE:
         return _old_command(options, label)
     words = [f"LABEL {label}", "PROGRESS true", f"CHECKPOINT '{'fast' if options.fast else 'spread'}'"]

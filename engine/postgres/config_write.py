@@ -13,7 +13,8 @@ from itertools import chain
 
 from .config_read import of_database, transaction
 from .connection import Connection, connect
-from .table_name import TableName, quoted, quoted_text
+from .quoting import quoted, quoted_text
+from .table_name import TableName
 
 Content = Callable[[], Iterator[bytes]]
 

@@ -37,11 +37,6 @@ def needs_restart(what: str, state: State, sentence: str, condition: Condition, 
     return Finding(what, state, sentence, f"ALTER SYSTEM SET {setting} = {value};", restart=True)
 
 
-def quoted(name: str) -> str:
-    """A name as it stands in a command."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def amount(size: int) -> str:
     """An amount of WAL: 3 MiB, 12 GiB."""
     return f"{size / (1 << 30):.0f} GiB" if size >= 10 << 30 else f"{size / (1 << 20):.0f} MiB"

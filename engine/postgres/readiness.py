@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from .condition import Condition
 from .connection import connect
-from .finding import Finding, quoted, set_and_reload
+from .finding import Finding, set_and_reload
 from .inquiry import condition_of
+from .quoting import quoted
 from .readiness_wal import judge_wal
 from .slots import check_slot_name
 

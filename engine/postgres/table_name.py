@@ -7,6 +7,8 @@ cannot be written. Whether there is such a table is the server's word.
 import re
 from dataclasses import dataclass
 
+from .quoting import quoted, quoted_text
+
 _PART = r'[^."/\0]{1,63}'
 _NAME = re.compile(rf"(?:(?P<database>{_PART})\.)?(?P<schema>{_PART})\.(?P<table>{_PART})")
 
@@ -36,13 +38,3 @@ def parse_table_name(text: str) -> TableName:
     if found is None:
         raise ValueError(f"'{text}' is no name as in public.settings or appdb.public.settings")
     return TableName(found["database"] or "", found["schema"], found["table"])
-
-
-def quoted(name: str) -> str:
-    """An identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quoted_text(text: str) -> str:
-    """A text of SQL."""
-    return "'" + text.replace("'", "''") + "'"

@@ -209,6 +209,6 @@ def main() -> None:
 
     try:
         code = command.main(sys.argv[1:], "ibackup", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # as `silt`: errors become lines and exit codes
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here errors become lines and exit codes
         code = answer_failure(error, command=None, as_json=False, debug=bool(os.environ.get("SILT_DEBUG")))
     sys.exit(int(code or 0))

@@ -45,41 +45,33 @@ if TYPE_CHECKING:
     from .verified import VerifiedNotes
     from .writer import Writer
 
+# Module -> names.
 _FROM = {
-    "backend": ("BLOCK", "Backend", "ObjectInfo", "open_backend"),
-    "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
-    "chunk_table": ("ChunkTable", "footer_keys"),
-    "config": ("Config",),
-    "dry": ("DryWriter",),
-    "envelope": ("ObjectKind", "disclose", "enclose"),
+    "backend": "BLOCK Backend ObjectInfo open_backend",
+    "check": "Fault check_small_objects fault_of raise_if_away",
+    "chunk_table": "ChunkTable footer_keys",
+    "config": "Config",
+    "dry": "DryWriter",
+    "envelope": "ObjectKind disclose enclose",
     "errors": (
-        "BackendError",
-        "Corrupt",
-        "NewerFormat",
-        "NoKey",
-        "NotAStore",
-        "ObjectExists",
-        "ObjectMissing",
-        "SiltError",
-        "StoreError",
-        "StoreFull",
-        "WrongKey",
+        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError StoreError "
+        "StoreFull WrongKey"
     ),
-    "frame": ("FRAME_SIZE", "NewFrame"),
-    "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
-    "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
-    "opening": ("unlock",),
-    "pack": ("Footer", "FrameInfo"),
-    "pack_list": ("PackList", "listed_packs"),
-    "parallel": ("in_parallel",),
-    "reader": ("list_packs",),
-    "scrub": ("PackReport", "PackScrubber"),
-    "segment_scan": ("SegmentScan",),
-    "store": ("Store",),
-    "verified": ("VerifiedNotes",),
-    "writer": ("Writer",),
+    "frame": "FRAME_SIZE NewFrame",
+    "ids": "ChunkId PackName Place chunk_id pack_object",
+    "keys": "KeyFile Passphrase Secret make_key_file parse_key_file",
+    "opening": "unlock",
+    "pack": "Footer FrameInfo",
+    "pack_list": "PackList listed_packs",
+    "parallel": "in_parallel",
+    "reader": "list_packs",
+    "scrub": "PackReport PackScrubber",
+    "segment_scan": "SegmentScan",
+    "store": "Store",
+    "verified": "VerifiedNotes",
+    "writer": "Writer",
 }
-_MODULE_OF = {name: module for module, names in _FROM.items() for name in names}
+_MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
 __all__ = [
     "BLOCK",

@@ -19,6 +19,7 @@ from pathspec import GitIgnoreSpec
 ROOT = Path(__file__).parent.parent
 LAYERS = ("store", "engine", "cli")  # a layer may use those before it, never one after it
 MODULE_LINES = 300
+FRONT_DOOR_LINES = 500  # a front door is a table of names, and is as long as what it leads to
 FUNCTION_LINES = 60
 AT_THE_ROOT = {
     ".ci",
@@ -122,7 +123,8 @@ def docstring_faults(source: str, least: int) -> list[str]:
 def size_faults(source: str) -> list[str]:
     """A module or a function that has grown too long. A function's own docstring is not counted."""
     lines = len(source.splitlines())
-    faults = [f"{lines}: {lines} lines in one module"] if lines > MODULE_LINES else []
+    most = FRONT_DOOR_LINES if "\n_FROM = {\n" in source else MODULE_LINES
+    faults = [f"{lines}: {lines} lines in one module"] if lines > most else []
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
     functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
     lengths = {node: function_lines(node) for node in functions}

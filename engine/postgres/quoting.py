@@ -1,4 +1,7 @@
-"""Names and texts as they stand in SQL. Rule: pure; for commands that take no parameters (ALTER, COPY, replication)."""
+"""Names and texts as they stand in SQL, for commands that take no parameters: ALTER, COPY, those of replication.
+
+Rule: pure. It promises nothing about values in other places: `query` sends what it is given.
+"""
 
 
 def quoted(name: str) -> str:

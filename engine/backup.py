@@ -99,7 +99,7 @@ def _back_up(
     base = _read_base(store, plan, warned)
     expected = _expected(store, plan, base)
     if kind in ("incr", "diff") and plan.kind == "full":
-        report(Noted(f"{deployment.name} has no level in this store to go on from: this becomes a full one"))
+        report(Noted(f"{deployment.name} has no full backup in this store to go on from: this becomes one"))
     if dry_run:
         sink = store.dry_writer()
         run = _Run(store, sink, _trusted(store, base, warned), expected, warned)

@@ -1,64 +1,23 @@
-"""Forgetting and undeleting: each restores what was there before, its numbers stay its own, and a crash at any step
-leaves the level there, or to be undeleted, and nothing for damage.
-"""
+"""Forgetting and undeleting: what comes back is what was there, its numbers stay its own, and pins hold."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from siltstone.engine import EngineError, Event, LevelNotFound, LevelRef, Noted, list_levels, verify_store
+from siltstone.engine import EngineError, Event, LevelNotFound, Noted, list_levels, verify_store
 from siltstone.engine.forgetting import carry_out, judge_by_name, judge_by_rules, undelete
-from siltstone.engine.forgotten import copies, forget_level, forgotten_levels, undelete_level
+from siltstone.engine.forgotten import copies, forget_level, forgotten_levels
 from siltstone.engine.pins import pin_level, pinned_refs, read_pins, unpin_level
 from siltstone.engine.retention import WINDOW_NS, KeepRules
-from siltstone.store import NoKey, Store, StoreError
+from siltstone.store import NoKey, Store
 from siltstone.store.opening import OpenStore
-from tests.backed_up import back_up, copied, flip_middle, ignore, objects, reopened
+from tests.backed_up import back_up, flip_middle, ignore, objects
 from tests.backing_up import Picture, picture, recorded
-from tests.store.backends import FaultyBackend, Killed, MemoryBackend, lost_mount
+from tests.forgetting import forget, made, ref, store, there, tree
+from tests.store.backends import MemoryBackend
 
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("forgotten")
-
-
-@pytest.fixture(scope="module")
-def made(tree: Path) -> tuple[MemoryBackend, dict[str, Picture]]:
-    """Groups 0 and 1, of three and two levels; what each holds."""
-    from tests.backed_up import new_store
-
-    backend, then = MemoryBackend(), {}
-    store = new_store(backend)
-    for number, kind in enumerate(("full", "incr", "incr", "full", "incr")):
-        (tree / "file").write_bytes(b"%d" % number * 1000)
-        (tree / f"only in {number}").write_bytes(b"%d" % number)
-        level = back_up(store, tree, kind=kind)  # type: ignore[arg-type]  # a literal out of a tuple
-        then[str(level.ref)] = picture(tree)
-        (tree / f"only in {number}").unlink()
-    return backend, then
-
-
-@pytest.fixture
-def store(made: tuple[MemoryBackend, dict[str, Picture]]) -> Store:
-    return reopened(copied(made[0]))
-
-
-def there(store: Store) -> list[str]:
-    return [str(level.ref) for level in list_levels(store)]
-
-
-def forget(store: Store, *words: str) -> list[str]:
-    done = carry_out(store, judge_by_name(store, words), WINDOW_NS, ignore)
-    return [str(each.ref) for each in done]
-
-
-def ref(group: int, level: int) -> LevelRef:
-    return LevelRef("t", group, level)
+__all__ = ["made", "store", "tree"]  # fixtures
 
 
 class TestForgetting:
@@ -197,52 +156,6 @@ class TestPins:
             forget(store, "0/1")
 
 
-def forget_one(store: Store) -> None:
-    forget_level(store, ref(0, 1), "test")
-
-
-def undelete_one(store: Store) -> None:
-    undelete_level(store, ref(0, 1))
-
-
-@pytest.mark.parametrize("error", [Killed, lost_mount])
-@pytest.mark.parametrize("lands", [False, True])
-@pytest.mark.parametrize(("verb", "steps"), [(forget_one, 3), (undelete_one, 5)])
-def test_a_crash_at_each_step(
-    store: Store, verb: Callable[[Store], None], steps: int, lands: bool, error: Callable[[], BaseException]
-) -> None:
-    """The level is there, or can be had again; nothing is damage; and the same once more, and back, works."""
-    if verb is undelete_one:
-        forget_one(store)
-    backend = store.backend
-    content = store.read_root("backups/t/0/2")
-    for at in range(steps):
-        one = copied(backend)
-        faulty = FaultyBackend(one, at, error=error, lands=lands)
-        try:
-            verb(reopened(faulty))
-        except (Killed, StoreError):
-            pass
-        else:
-            assert faulty.changes[at][1].startswith("sessions/")  # a lease that stays is cleared away later
-        assert len(faulty.changes) > at
-        after = reopened(one)
-        recoverable = {*there(after), *(str(each.level.ref) for each in forgotten_levels(after))}
-        assert recoverable == {"0/0", "0/1", "0/2", "1/0", "1/1"}
-        assert verify_store(after, report=ignore).damaged == []
-        assert after.read_root("backups/t/0/2") == content
-        forget_again(after)
-        undelete_one(after)
-        assert len(there(after)) == 5
-        assert objects(one, "forgotten/") == objects(one, "absent/") == []
-
-
-def forget_again(store: Store) -> None:
-    if "0/1" in there(store):
-        forget_one(store)
-    assert "0/1" not in there(store)
-
-
 def test_what_was_forgotten_is_told_and_why(store: Store) -> None:
     events: list[Event] = []
     before = time.time_ns()
@@ -281,43 +194,3 @@ def test_a_lost_root_is_damage_all_the_same(store: Store) -> None:
     store.backend.delete("backups/t/0/1")
     (damage,) = verify_store(store, report=ignore).damaged
     assert damage.object == "backups/t/0/1"
-
-
-class Interrupting:
-    """Passes everything on; before change number `at` (from 0) somebody else does something, once."""
-
-    def __init__(self, inner: MemoryBackend, at: int, other: Callable[[], None]) -> None:
-        self._inner, self._left, self._other = inner, at, other
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("put", "delete"):
-            self._left -= 1
-            if self._left == -1:
-                self._other()
-        return getattr(self._inner, name)
-
-
-@pytest.mark.parametrize("at", range(5))
-@pytest.mark.parametrize("other", [forget_one, undelete_one])
-@pytest.mark.parametrize("verb", [forget_one, undelete_one])
-def test_two_hosts_at_the_same_level(
-    store: Store, verb: Callable[[Store], None], other: Callable[[Store], None], at: int
-) -> None:
-    """Whoever comes first: the level is there or can be had again, and what was done can be done again."""
-    backend = store.backend
-    assert isinstance(backend, MemoryBackend)
-    if verb is undelete_one:
-        forget_one(store)
-    with suppress(LevelNotFound):
-        verb(reopened(Interrupting(backend, at, lambda: _try(other, backend))))
-    after = reopened(backend)
-    recoverable = {*there(after), *(str(each.level.ref) for each in forgotten_levels(after))}
-    assert recoverable == {"0/0", "0/1", "0/2", "1/0", "1/1"}
-    assert verify_store(after, report=ignore).damaged == []
-    _try(undelete_one, backend)
-    assert len(there(reopened(backend))) == 5
-
-
-def _try(verb: Callable[[Store], None], backend: MemoryBackend) -> None:
-    with suppress(LevelNotFound):
-        verb(reopened(backend))

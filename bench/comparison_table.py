@@ -21,9 +21,7 @@ MARK = "~"
 class ComparisonTables:
     """The tables of a comparison."""
 
-    def __init__(
-        self, comparison: Comparison, steps: Sequence[str] = STEPS, growing: Sequence[str] = GROWING
-    ) -> None:
+    def __init__(self, comparison: Comparison, steps: Sequence[str] = STEPS, growing: Sequence[str] = GROWING) -> None:
         self._notes, self._steps, self._growing = comparison.notes, steps, growing
         self._cells: dict[tuple[str, str, str], list[Figure]] = {}
         for figure in comparison.figures:

@@ -5,7 +5,6 @@ GiB. It lies on a disk, with a short path, and is removed at the end.
 """
 
 import argparse
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence

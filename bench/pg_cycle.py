@@ -25,7 +25,6 @@ from bench.launch import machine_cpu
 from bench.measure import BenchError, Taken, measure, stored_bytes, warm
 from bench.pg_cluster import Cluster, as_server_user, hand_over
 from bench.pg_tools import PgTool
-from bench.tools import OURS
 
 STEPS = ("full", "small incr", "restore", "delta restore", "drain", "recovery", "burst incr")
 GROWING = ("full", "small incr", "drain", "burst incr")  # steps that add to a store

@@ -19,18 +19,11 @@ import numpy as np
 from siltstone.store import ChunkId
 
 from ..entry import Extent
+from .grid import ID_SIZE, PAGE, split_records
 from .pages import changed_pages
-from .pages_plain import PAGE, Digests
+from .pages_plain import Digests
 
-CELL = 128 << 10
-PAGES = CELL // PAGE
 MOST_EXTENTS = 12
-ID_SIZE = 32
-
-# Records are kept in chunks of so many cells (8 MiB of a file): one that did not change is the same chunk again.
-RECORD_CELLS = 64
-RECORD_SIZE = ID_SIZE + 8 * PAGES
-RECORDS_CHUNK = RECORD_CELLS * RECORD_SIZE
 
 _FRESH = ChunkId(b"\xff" * ID_SIZE)  # stands for a chunk that is not there yet
 
@@ -50,27 +43,8 @@ def make_record(cell: ChunkId, digests: Digests) -> bytes:
 
 def parse_records(data: bytes) -> Iterator[tuple[ChunkId, Digests]]:
     """(cell id, digests) of each record; only the last may be of a shorter cell. Raises ValueError."""
-    for at in range(0, len(data), RECORD_SIZE):
-        record = data[at : at + RECORD_SIZE]
-        if len(record) < ID_SIZE or len(record) % 8:
-            raise ValueError("a record is cut off")
-        yield ChunkId(record[:ID_SIZE]), np.frombuffer(record, "<u8", offset=ID_SIZE)
-
-
-def by_cell(extents: Iterable[Extent]) -> Iterator[tuple[Extent, ...]]:
-    """The extents of a file, cell by cell. Raises ValueError where one reaches over the border of a cell."""
-    cell: list[Extent] = []
-    size = 0
-    for extent in extents:
-        cell.append(extent)
-        size += extent.length
-        if size > CELL:
-            raise ValueError("an extent reaches over the border of a cell")
-        if size == CELL:
-            yield tuple(cell)
-            cell, size = [], 0
-    if cell:
-        yield tuple(cell)
+    for cell, record in split_records(data):
+        yield cell, np.frombuffer(record, "<u8", offset=ID_SIZE)
 
 
 def pages_to_patch(old: OldCell, new: Digests) -> list[int] | None:

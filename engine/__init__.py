@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
-    from .postgres.push import Pushed, cluster_of, push
+    from .postgres.push import Pushed, cluster_of, is_more_ready, push, push_ahead
     from .postgres.reach import Unreachable, level_before, reachable
     from .postgres.readiness import check_cluster
     from .postgres.recovery import Recovery
@@ -128,7 +128,9 @@ _FROM = {
     "postgres.push": (
         "Pushed",
         "cluster_of",
+        "is_more_ready",
         "push",
+        "push_ahead",
     ),
     "postgres.archive_read": ("fetch_wal",),
     "postgres.spool": ("fill_spool",),
@@ -265,6 +267,7 @@ __all__ = [
     "import_archive",
     "judge_by_name",
     "judge_by_rules",
+    "is_more_ready",
     "level_before",
     "level_refs",
     "list_entries",
@@ -279,6 +282,7 @@ __all__ = [
     "pinned_refs",
     "prune_wal",
     "push",
+    "push_ahead",
     "quick_deployment",
     "reachable",
     "read_pins",

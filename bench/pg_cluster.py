@@ -1,6 +1,6 @@
 """A PostgreSQL cluster to measure with: made once, filled with what hardly compresses, loaded by pgbench.
 
-Rule: what is measured is the server's own: it syncs, it writes page checksums, autovacuum is off so that every
+Rule: what is measured is the server as it comes: it syncs, it writes page checksums, autovacuum is off so that every
 repetition finds the same pages. Servers refuse to run as root, so root runs them, and every tool that is measured, as
 `postgres` or `nobody`, with the right to read what only root may, for this Python may lie in root's home.
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from bench.measure import BenchError
 
 PGBENCH_SCALE = 60  # 60 x 100,000 rows: some 900 MiB
+TINY = 0.1  # below this scale nothing is to be measured: small segments and buffers, and no waiting for the disk
 _PROGRAMS = ("initdb", "pg_ctl", "pgbench", "psql", "pg_basebackup")
 _CAP_DAC_OVERRIDE = 1
 _SETTINGS = """
@@ -31,6 +32,7 @@ wal_keep_size = '4GB'
 checkpoint_timeout = '30min'
 shared_buffers = '{buffers}MB'
 autovacuum = off
+fsync = {sync}
 listen_addresses = ''
 log_min_messages = log
 """
@@ -87,10 +89,10 @@ class Cluster:
         """Make it, fill it, and start it. `scale` 1: some 900 MiB, segments of 16 MiB."""
         self.folder.mkdir(parents=True, exist_ok=True)
         hand_over(self.folder)
-        segments = 16 if scale >= 0.1 else 1
+        segments = 16 if scale >= TINY else 1
         options = ["--data-checksums", "--no-sync", "--auth=trust", "--username=postgres", f"--wal-segsize={segments}"]
         self.run("initdb", f"--pgdata={self.data}", "--locale=C.UTF-8", *options)
-        settings = _SETTINGS.format(buffers=512 if scale >= 0.1 else 32)
+        settings = _SETTINGS.format(buffers=512 if scale >= TINY else 32, sync="on" if scale >= TINY else "off")
         archive = self.folder / "archive"
         archive.write_text(_ARCHIVE.format(folder=self.folder))
         archive.chmod(0o755)

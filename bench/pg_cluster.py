@@ -4,7 +4,7 @@ Rule: what is measured is the server as it comes: it syncs, it writes page check
 repetition finds the same pages. Servers refuse to run as root, so root runs them, and every tool that is measured, as
 `postgres` or `nobody`, with the right to read what only root may, for this Python may lie in root's home.
 
-Archiving is a shell script beside the cluster: while the file `hold` is there it waits, then it does what the file
+Archiving is a shell script beside the cluster: while the pipe `hold` is there it waits, then it does what the file
 `archiver` says. So several tools can archive one server's WAL one after the other.
 """
 
@@ -37,7 +37,7 @@ listen_addresses = ''
 log_min_messages = log
 """
 _ARCHIVE = """#!/bin/sh
-while [ -e {folder}/hold ]; do sleep 0.02; done
+[ -p {folder}/hold ] && read -r _ < {folder}/hold
 . {folder}/archiver
 """
 
@@ -155,11 +155,18 @@ class Cluster:
 
     def hold_archiving(self) -> None:
         """From now on finished segments wait."""
-        (self.folder / "hold").touch()
+        (self.folder / "hold").unlink(missing_ok=True)
+        os.mkfifo(self.folder / "hold")
+        hand_over(self.folder / "hold")
 
     def go_on_archiving(self) -> None:
         """Let what waits be archived."""
-        (self.folder / "hold").unlink(missing_ok=True)
+        hold = self.folder / "hold"
+        if hold.exists():
+            pipe = os.open(hold, os.O_RDWR)  # whoever waits to read it goes on now, and ends when it is closed
+            hold.unlink()
+            time.sleep(0.01)
+            os.close(pipe)
 
     def waiting(self) -> set[str]:
         """The files that wait to be archived."""
@@ -187,14 +194,6 @@ class Cluster:
             if time.monotonic() > end:
                 raise BenchError(f"archiving does not end: {self.log.read_text(errors='replace')[-1500:]}")
             time.sleep(0.01)
-
-    def archiver_cpu(self) -> float:
-        """Seconds of CPU that commands have taken which the archiver waited for."""
-        pid = self.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'")
-        if not pid:
-            return 0.0
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
     def remove(self) -> None:
         """Stop it and remove everything."""

@@ -7,9 +7,9 @@ Rule: the tools take turns within each step, on the same server in the same stat
 server archives by the tool that is at work. Each repetition begins with empty stores. Every copy is recovered to the
 end of the WAL and has to hold the rows of the original; where one of `silt` does not, the measurement fails.
 
-Of `drain` and `recovery` the wall time is the server's, from the outside; the CPU time of `drain` is that of the
-archiver's commands, and that of `recovery` is what the replay itself took: the nearer it is to the wall time, the less
-it waited for WAL.
+Of `drain` and `recovery` the wall time is the server's. The CPU time of `drain` is that of the whole machine, for
+`silt` archives ahead in a process that nobody waits for; that of `recovery` is what the replay itself took: the nearer
+it is to the wall time, the less it waited for WAL.
 """
 
 import os
@@ -88,12 +88,13 @@ class PgTurn:
     def drain(self) -> Taken:
         """Archive what waits."""
         self.archive()
-        cpu, busy, begun = self.cluster.archiver_cpu(), machine_cpu(), time.monotonic()
+        os.sync()
+        busy, begun = machine_cpu(), time.monotonic()
         self.cluster.go_on_archiving()
         self.cluster.settle_archiving()
-        wall, cpu = time.monotonic() - begun, self.cluster.archiver_cpu() - cpu
+        wall, cpu = time.monotonic() - begun, machine_cpu() - busy
         self.cluster.hold_archiving()
-        return Taken(wall, cpu, 0, max(0.0, machine_cpu() - busy - cpu))
+        return Taken(wall, cpu, 0, 0.0)
 
     def recover(self, sums: str) -> Taken:
         """Start a server on the copy and let it replay everything that was archived. BenchError if rows differ."""

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from bench.comparison_table import ComparisonTables
 from bench.machine import describe
+from bench.options import comparison_parser, parse_comparison
 from bench.pg_cluster import Cluster, hand_over
 from bench.pg_cycle import GROWING, STEPS, PgCycles
 from bench.pg_tools import TOOLS, PgTool, find_pg_tools
 from bench.table import origin, write_place
 
 SCALE = 1.0
-REPETITIONS = 3
 PLACE = "pg"
 
 
@@ -38,22 +38,6 @@ def measure_pg(work: Path, tools: Sequence[PgTool], scale: float, repetitions: i
     return cycles
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench pg", description=__doc__)
-    parser.add_argument("--scale", type=float, default=SCALE, help="of the cluster (default: %(default)s)")
-    parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N", help="(default: %(default)s)")
-    names = [tool.name for tool in TOOLS]
-    parser.add_argument("--tool", action="append", choices=names, help="silt and only this one; may be repeated")
-    parser.add_argument("--bin", type=Path, metavar="DIR", help="where the tools are looked for first")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="add every figure to this file, a JSON line each")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
-    given = parser.parse_args(arguments)
-    if given.scale <= 0 or given.repetitions < 1:
-        parser.error("--scale and --repetitions are above 0")
-    return given
-
-
 def _command(given: argparse.Namespace) -> str:
     tools = "".join(f" --tool {name}" for name in given.tool or ())
     return f"./dev bench pg --scale {given.scale:g} --repetitions {given.repetitions}{tools}"
@@ -61,8 +45,11 @@ def _command(given: argparse.Namespace) -> str:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place `pg`."""
-    given = _parse(arguments)
+    parser = comparison_parser("pg", __doc__, [tool.name for tool in TOOLS], SCALE)
+    given = parse_comparison(parser, arguments)
     tools = find_pg_tools(given.tool or (), given.bin)
+    if given.work:
+        given.work.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="silt-pg-", dir=given.work))
     try:
         cycles = measure_pg(work, tools, given.scale, given.repetitions)

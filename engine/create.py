@@ -132,7 +132,8 @@ class BigFile:
         except OSError as error:
             self._directory.release()
             raise target.terms.named(error, path) from error
-        self._writer = LargeWriter(self._fd, entry.size)
+        # What changes in a file comes in single pages, for each of which the disk would be asked.
+        self._writer = LargeWriter(self._fd, 0 if in_place else entry.size)
         try:
             self._prepare()
         except BaseException:

@@ -2,6 +2,7 @@
 
     ./dev bench                      compare with restic and borg, then the limits; the tables go to docs/performance.md
     ./dev bench compare [OPTION...]  silt beside its peers, over every corpus
+    ./dev bench pg [OPTION...]       PostgreSQL: silt beside pgBackRest and pg_basebackup
     ./dev bench limits [OPTION...]   what each step costs alone
     ./dev bench index [OPTION...]    an index of 20 million chunks
     ./dev bench tree [OPTION...]     a tree of a million files
@@ -15,11 +16,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compare, index_scale, limits, peers_tool, tree_scale
+from bench import compare, index_scale, limits, peers_tool, pg, tree_scale
 from bench.measure import BenchError
 
 COMMANDS = {
     "compare": compare.main,
+    "pg": pg.main,
     "limits": limits.main,
     "index": index_scale.main,
     "tree": tree_scale.main,

@@ -16,12 +16,12 @@ from bench.comparison_table import ComparisonTables
 from bench.corpora import corpus_names, make_corpus
 from bench.cycles import Comparison, Cycles
 from bench.machine import describe, file_system
+from bench.options import comparison_parser, parse_comparison
 from bench.table import origin, write_place
 from bench.tools import TOOLS, Tool, find_tools
 
 # Some ten minutes on two cores with restic beside silt; large enough that the start of a process is no part of it.
 SCALE = 0.5
-REPETITIONS = 3
 
 
 def compare(work: Path, corpora: Sequence[str], tools: Sequence[Tool], scale: float, repetitions: int) -> Comparison:
@@ -38,23 +38,6 @@ def compare(work: Path, corpora: Sequence[str], tools: Sequence[Tool], scale: fl
     return result
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench compare", description=__doc__)
-    parser.add_argument("--scale", type=float, default=SCALE, help="of the corpora (default: %(default)s)")
-    parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--corpus", action="append", choices=corpus_names(), help="only this one; may be repeated")
-    names = [tool.name for tool in TOOLS]
-    parser.add_argument("--tool", action="append", choices=names, help="silt and only this one; may be repeated")
-    parser.add_argument("--bin", type=Path, metavar="DIR", help="where the tools are looked for first")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="add every figure to this file, a JSON line each")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document")
-    given = parser.parse_args(arguments)
-    if given.scale <= 0 or given.repetitions < 1:
-        parser.error("--scale and --repetitions are above 0")
-    return given
-
-
 def _command(given: argparse.Namespace) -> str:
     corpora = "".join(f" --corpus {name}" for name in given.corpus or ())
     tools = "".join(f" --tool {name}" for name in given.tool or ())
@@ -63,7 +46,9 @@ def _command(given: argparse.Namespace) -> str:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place without a name. 1 when `silt` restored anything otherwise than it was."""
-    given = _parse(arguments)
+    parser = comparison_parser("compare", __doc__, [tool.name for tool in TOOLS], SCALE)
+    parser.add_argument("--corpus", action="append", choices=corpus_names(), help="only this one; may be repeated")
+    given = parse_comparison(parser, arguments)
     tools = find_tools(given.tool or (), given.bin)
     work = given.work or Path(tempfile.mkdtemp(prefix="silt-bench-"))
     work.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ machine shows itself; nothing is corrected for it, and no repetition is left out
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from bench.cycles import STEPS, Comparison, Figure
+from bench.cycles import GROWING, STEPS, Comparison, Figure
 from bench.table import markdown
 from bench.tools import OURS
 
@@ -21,8 +21,8 @@ MARK = "~"
 class ComparisonTables:
     """The tables of a comparison."""
 
-    def __init__(self, comparison: Comparison) -> None:
-        self._notes = comparison.notes
+    def __init__(self, comparison: Comparison, steps: Sequence[str] = STEPS, growing: Sequence[str] = GROWING) -> None:
+        self._notes, self._steps, self._growing = comparison.notes, steps, growing
         self._cells: dict[tuple[str, str, str], list[Figure]] = {}
         for figure in comparison.figures:
             self._cells.setdefault((figure.corpus, figure.step, figure.tool), []).append(figure)
@@ -54,7 +54,7 @@ class ComparisonTables:
         for peer in self._peers:
             head += [peer, f"{peer} : {OURS}"]
         rows = []
-        for corpus, step in self._lines(STEPS):
+        for corpus, step in self._lines(self._steps):
             row = [f"{corpus}, {step}", self._time(corpus, step, OURS)]
             for peer in self._peers:
                 row += [self._time(corpus, step, peer), self._ratio(corpus, step, peer)]
@@ -65,7 +65,7 @@ class ComparisonTables:
         rows = []
         for corpus in self._corpora:
             before = dict.fromkeys([OURS, *self._peers], 0.0)
-            for step in ("backup", "unchanged", "changed"):
+            for step in self._growing:
                 if (corpus, step, OURS) not in self._cells:
                     continue
                 row = [f"{corpus}, {step}"]
@@ -78,7 +78,7 @@ class ComparisonTables:
 
     def _peaks(self) -> list[str]:
         rows = []
-        for corpus, step in self._lines(STEPS[1:]):
+        for corpus, step in self._lines(self._steps):
             peaks = [
                 self._median(corpus, step, tool, lambda figure: figure.peak / MIB) for tool in [OURS, *self._peers]
             ]

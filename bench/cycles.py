@@ -21,6 +21,7 @@ from bench.picture import Picture, differences, take_picture
 from bench.tools import OURS, Tool
 
 STEPS = ("init", "backup", "unchanged", "changed", "verify", "restore")
+GROWING = ("backup", "unchanged", "changed")  # steps that add to a store
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Cycles:
                 self._corpus.name, step, turn.tool.name, number, **asdict(taken), store=stored_bytes(turn.store)
             )
             self._result.figures.append(figure)
-            self._say(_line(figure))
+            self._say(figure_line(figure))
 
     def _judge(self, turns: list[_Turn], tree: Path) -> None:
         """Compare what each tool restored with the tree."""
@@ -175,7 +176,8 @@ def _all(taken: Sequence[Taken]) -> Taken:
     )
 
 
-def _line(figure: Figure) -> str:
+def figure_line(figure: Figure) -> str:
+    """What is told of a figure as soon as it is there."""
     return (
         f"{figure.corpus:10} {figure.step:9} {figure.tool:6} {figure.wall:8.2f} s {figure.cpu:8.2f} CPU s "
         f"{figure.peak / 2**20:6.0f} MiB peak {figure.store / 2**20:8.1f} MiB stored"

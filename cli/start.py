@@ -14,9 +14,9 @@ from .wal_quick import (
     FAILED,
     NOT_ARCHIVED,
     asked,
+    becomes_archived,
     detach,
     from_spool,
-    is_archived,
     lock_spool,
     running_low,
 )
@@ -29,7 +29,7 @@ def main() -> None:
     store = store or os.environ.get("SILT_STORE") or ""
     if which == "fetch":
         _fetch(arguments, words, store)
-    if which == "push" and len(words) == 1 and store and is_archived(words[0], store):
+    if which == "push" and len(words) == 1 and store and becomes_archived(words[0], store):
         os._exit(0)
     from .main import main as whole
 

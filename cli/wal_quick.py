@@ -1,8 +1,9 @@
 """The quick ways of `silt wal push` and `silt wal fetch`: a file that an earlier call took along costs only Python's
 own start, 15 ms, and not the third of a second in which the store is opened.
 
-A push that took files ahead of PostgreSQL's requests notes each in the state folder, after the store's commit: inode,
-times and size of the file, and of the object that stands for it. A later call compares both with what is there. So it
+A push leaves a process behind that archives what else is ready ahead of PostgreSQL's requests, and notes each file in
+the state folder after the store's commit: inode, times and size of the file, and of the object that stands for it. A
+later call waits while that process is at work, and compares both with what is there. So it
 says "archived" only while the very object is in the very store (its config is looked at, too) and the file is the one
 that was read; anything else takes the long way, where bytes are compared. A fetch moves what a call before it laid into
 the spool, whose name holds the store's config, the cluster and this boot of the machine: a spool that was written
@@ -20,6 +21,7 @@ import time
 NOT_ARCHIVED = 44  # PostgreSQL takes 1 to 125 for "there is none"; this one says that it was proved
 FAILED = 200  # and what is added to other exit codes: from 126 on PostgreSQL stops
 VALUED = ("--store", "--key-file")
+LONGEST_WAIT = 60.0  # seconds for a file that somebody archives ahead; then it is archived here as well
 LEAST_AHEAD = 4  # files left in the spool when the next ones are fetched
 
 
@@ -81,6 +83,28 @@ def is_archived(path: str, store: str) -> bool:
         return False
 
 
+def becomes_archived(path: str, store: str) -> bool:
+    """The same, waiting while a process of an earlier call is at work."""
+    try:
+        lock = lock_of(path, store)
+    except OSError:
+        return False
+    end = time.monotonic() + LONGEST_WAIT
+    while True:
+        busy = is_held(lock)  # first: a note that came after the look at the notes is looked at once more
+        if is_archived(path, store):
+            return True
+        if not busy or time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+
+
+def lock_of(path: str, store: str) -> str:
+    """What a process holds that archives ahead from the data directory of a segment into a store. OSError."""
+    place = place_of(store, os.path.dirname(os.path.dirname(os.path.abspath(path))))
+    return os.path.join(state_folder(), f"{place}.ahead")
+
+
 def write_notes(place: str, lines: list[str]) -> None:
     """Put the notes of one push in the place of the last one's. OSError."""
     folder = state_folder()
@@ -99,13 +123,33 @@ def spool_of(place: str) -> str:
 
 def lock_spool(spool: str) -> int | None:
     """A descriptor that holds the spool until it is closed, None when somebody else does."""
-    descriptor = os.open(os.path.join(spool, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return hold(os.path.join(spool, ".lock"))
+
+
+def hold(lock: str) -> int | None:
+    """A descriptor that holds a lock until it is closed, None when somebody else does. OSError."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def is_held(lock: str) -> bool:
+    """Whether somebody holds a lock."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def from_spool(name: str, target: str, store: str) -> str | None:

@@ -106,13 +106,14 @@ def _link(source: Directory, source_name: bytes, directory: Directory, name: byt
 
 
 class BigFile:
-    """A file that several threads write at once, at any offsets, and that nobody sees before `finish`.
+    """A file that several threads write at once, at any offsets, and that nobody sees before `finish`, if it is new.
 
     Its size is set first, so what is never written stays a hole. Leaving a `with` block that did not finish it
     abandons it. TargetError for a place that is refused and for bytes beyond the size, OSError for all else.
     """
 
-    def __init__(self, target: Target, path: bytes, entry: Entry) -> None:
+    def __init__(self, target: Target, path: bytes, entry: Entry, *, in_place: bool = False) -> None:
+        """`in_place`: the file that has the name already is changed, and stays as far as it is not written."""
         self._target = target
         self._path = path
         self._entry = entry
@@ -120,14 +121,19 @@ class BigFile:
         self._writers = 0
         self._ended = False
         self._directory, self._name = target.place(path)
-        self._temporary = target.temporary()
-        opening = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._temporary = None if in_place else target.temporary()
+        opening = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            self._fd = os.open(self._temporary, opening, 0o600, dir_fd=self._directory.fd)
+            if self._temporary is None:
+                self._fd = os.open(self._name, opening, dir_fd=self._directory.fd)
+            else:
+                opening |= os.O_CREAT | os.O_EXCL
+                self._fd = os.open(self._temporary, opening, 0o600, dir_fd=self._directory.fd)
         except OSError as error:
             self._directory.release()
             raise target.terms.named(error, path) from error
-        self._writer = LargeWriter(self._fd, entry.size)
+        # What changes in a file comes in single pages, for each of which the disk would be asked.
+        self._writer = LargeWriter(self._fd, 0 if in_place else entry.size)
         try:
             self._prepare()
         except BaseException:
@@ -171,7 +177,8 @@ class BigFile:
             # A network file system tells of a failed write when a descriptor is closed: any, so not yet this one.
             os.close(os.dup(self._fd))
             apply_unlocked(self._fd, self._entry, owners, problems)
-            self._directory.rename(self._temporary, self._name)
+            if self._temporary is not None:
+                self._directory.rename(self._temporary, self._name)
         except BaseException as error:
             self.abandon()
             if isinstance(error, OSError) and not error.filename:
@@ -181,9 +188,10 @@ class BigFile:
         self._end()
 
     def abandon(self) -> None:
-        """Remove what was written. Safe while others still write, and after the end."""
+        """Remove what is new. Safe while others still write, and after the end."""
         if not self._ended:
-            self._directory.drop(self._temporary)
+            if self._temporary is not None:
+                self._directory.drop(self._temporary)
             self._end()
 
     def _end(self) -> None:

@@ -53,12 +53,14 @@ def restore_level(
     dry_run: bool = False,
     verify: bool = False,
     numeric_ids: bool = False,
+    patch: bool = False,
     report: Report,
 ) -> RestoreResult:
     """Restore what is selected of a level below `target` (None: in place, where it came from).
 
     With `base`, a folder of the level, what lies below it comes directly below `target`, and nothing else is restored.
-    `verify` reads every file back. `numeric_ids` keeps owners' numbers, whatever their names are here.
+    `verify` reads every file back. `numeric_ids` keeps owners' numbers, whatever their names are here. `patch`: see
+    restore_assembly.Site; an interrupted restore leaves half-changed files then.
     Raises NothingSelected, TargetFull, TargetError or OSError for a target that cannot be used, StoreError.
     """
     assert target is not None or base is None, "a base has no meaning in place"
@@ -77,7 +79,7 @@ def restore_level(
         preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), way, base or b"", tally, pace)
     else:
         owners = OwnerMap(not numeric_ids, level.owners, level.groups)
-        _Run(store, rows, owners, tally, pace, verify=verify).restore(target, base or b"")
+        _Run(store, rows, owners, tally, pace, verify=verify, patch=patch).restore(target, base or b"")
     _tell_of_level(level, rows, tally, report)
     return tally.finished(report, skipped=rows.left_out, dry_run=dry_run)
 
@@ -127,10 +129,10 @@ class _Run:
     """One restore that writes."""
 
     def __init__(
-        self, store: Store, rows: LevelRows, owners: OwnerMap, tally: Tally, pace: Pace, *, verify: bool
+        self, store: Store, rows: LevelRows, owners: OwnerMap, tally: Tally, pace: Pace, *, verify: bool, patch: bool
     ) -> None:
         self._store, self._rows, self._owners, self._tally, self._pace = store, rows, owners, tally, pace
-        self._verify = verify
+        self._verify, self._patch = verify, patch
         self._workers = WORKERS
 
     def restore(self, folder: bytes | None, base: bytes) -> None:
@@ -147,8 +149,8 @@ class _Run:
                 open_directories=directories,
             ) as target,
         ):
-            site = Site(target, self._owners, self._tally, base)
-            comparer = Comparer(self._rows, self._store.ring.id_key, target)
+            site = Site(target, self._owners, self._tally, base, self._patch)
+            comparer = Comparer(self._rows, self._store.ring.id_key, target, patch=self._patch)
             planner = Planner(self._store, most_assemblies=assemblies)
             walk = Walk(self._rows, planner, site, comparer, pool, self._pace)
             self._writer = FrameWriter(self._store, site)

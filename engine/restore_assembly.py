@@ -22,12 +22,15 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(slots=True)
 class Site:
-    """Where a restore happens, and its records. `base`: what is cut off the paths of the level."""
+    """Where a restore happens, and its records. `base`: what is cut off the paths of the level. `patch`: large files of
+    which something is there are changed where they stand, and not written anew: for what nobody uses meanwhile.
+    """
 
     target: Target
     owners: OwnerMap
     tally: Tally
     base: bytes = b""
+    patch: bool = False
     assemblies: set["Assembly"] = field(default_factory=set)
 
     def below(self, path: bytes) -> bytes:
@@ -59,11 +62,13 @@ class Site:
 class Assembly:
     """A file in the making, of `entry.size` bytes. What nobody writes stays a hole."""
 
-    __slots__ = ("_big", "_ended", "_lock", "_pending", "_site", "_written", "entry", "path")
+    __slots__ = ("_big", "_ended", "_lock", "_pending", "_site", "_written", "entry", "patched", "path")
 
-    def __init__(self, site: Site, path: bytes, entry: Entry) -> None:
-        """`path`: below the target. Nothing is opened before the first piece comes. The maker settles it, too."""
-        self.entry, self.path = entry, path
+    def __init__(self, site: Site, path: bytes, entry: Entry, *, patched: bool = False) -> None:
+        """`path`: below the target; `patched`: the file that stands there is changed. Nothing is opened before the
+        first piece comes. The maker settles it, too.
+        """
+        self.entry, self.path, self.patched = entry, path, patched
         self._site = site
         self._lock = threading.Lock()
         self._big: BigFile | None = None
@@ -118,7 +123,7 @@ class Assembly:
         self._site.assemblies.discard(self)
 
     def _open(self) -> BigFile:
-        self._big = big = BigFile(self._site.target, self.path, self.entry)
+        self._big = big = BigFile(self._site.target, self.path, self.entry, in_place=self.patched)
         self._site.assemblies.add(self)
         return big
 

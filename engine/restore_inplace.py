@@ -4,8 +4,7 @@ Rule: contents are compared by what they are, chunk id by chunk id, and never by
 alone when all of it is right and it shares its inode with nothing that it should not share it with; its metadata is put
 back where it differs. Of a large file that is not, the parts that are right are known, and need not be fetched.
 
-A part that uses a chunk only partly cannot be compared by its id, and counts as wrong. Nothing keeps others from
-changing a file after it was compared.
+Nothing keeps others from changing a file after it was compared.
 """
 
 import os
@@ -22,6 +21,7 @@ from .errors import TargetError
 from .files import STAT, read_files, stat_of
 from .metadata import MetadataError, apply_metadata, capture
 from .restore_assembly import Site
+from .restore_map import map_file
 from .restore_plan import Placed
 from .restore_rows import LevelRows, row_has_extra, row_size
 from .target import Target
@@ -73,10 +73,13 @@ def batches(placed: Iterable[Placed]) -> Iterator[list[Placed]]:
 
 
 class Comparer:
-    """Looks at what is there. Any thread. `root`: the folder of a target that is only looked at, and not open."""
+    """Looks at what is there. Any thread. `root`: the folder of a target that is only looked at, and not open.
 
-    def __init__(self, rows: LevelRows, id_key: bytes, target: Target | bytes) -> None:
-        self._rows, self._id_key, self._target = rows, id_key, target
+    `patch`: what is there of a large file is to be changed where it stands (restore_assembly).
+    """
+
+    def __init__(self, rows: LevelRows, id_key: bytes, target: Target | bytes, *, patch: bool = False) -> None:
+        self._rows, self._id_key, self._target, self._patch = rows, id_key, target, patch
         self._local = threading.local()
         self._lock = threading.Lock()
         self._claimed: dict[tuple[int, int], tuple[int, int]] = {}
@@ -148,29 +151,16 @@ class Comparer:
             now = stat_of(fd)
             if not stat.S_ISREG(int.from_bytes(now[_MODE], "little")):
                 return NOTHING
-            there, size = self._map(fd, self._rows.extents(entry), _size(now))
-        except (OSError, Corrupt, ObjectMissing):
+            there = map_file(self._rows, self._id_key, fd, entry, _size(now))
+        except (OSError, ValueError, Corrupt, ObjectMissing):
             return NOTHING
         finally:
             os.close(fd)
-        if size == _size(now) and all(there) and self._may_stay(entry, now):
+        if there.size == _size(now) and all(there.extents) and self._may_stay(entry, now):
             return Found(True, None, now, True)
-        return Found(False, bytes(there) if any(there) else None, now, True)
-
-    def _map(self, fd: int, extents: Iterable[Extent], size: int) -> tuple[bytearray, int]:
-        """(whether each extent is there, the size that the extents make)"""
-        there, at = bytearray(), 0
-        for extent in extents:
-            if at + extent.length > size:
-                there.append(0)
-            elif extent.id is None:
-                there.append(_is_hole(fd, at, at + extent.length, self._buffer(0)))
-            else:
-                room = self._buffer(0)[: extent.length]
-                same = len(room) == extent.length == os.preadv(fd, [room], at)
-                there.append(same and self._is_there(extent, room))
-            at += extent.length
-        return there, at
+        # To be changed where it stands, it must be one file alone, and what is a hole must be zeros already.
+        usable = any(there.extents) and (not self._patch or (there.holes and _links(now) == 1 and not entry.flags))
+        return Found(False, there.extents if usable else None, now, True)
 
     # ---- what else must be right
 
@@ -230,16 +220,6 @@ def _size(now: bytes) -> int:
     return int.from_bytes(now[16:24], "little") if now else -1
 
 
-def _is_hole(fd: int, start: int, end: int, buffer: memoryview) -> bool:
-    """Whether nothing but zeros lies there; holes are not read."""
-    while start < end:
-        try:
-            start = os.lseek(fd, start, os.SEEK_DATA)
-        except OSError:  # no data behind here
-            return True
-        part = buffer[: max(0, min(len(buffer), end - start))]
-        got = os.preadv(fd, [part], start)
-        if bytes(part[:got]) != bytes(got):
-            return False
-        start += max(len(part), 1)
-    return True
+def _links(now: bytes) -> int:
+    links: int = STAT.unpack(now)[3]
+    return links

@@ -185,7 +185,8 @@ class Planner:
                 if extent.id is None:
                     pass  # a hole is what nobody writes
                 elif there is not None and there[number]:
-                    self._keep(file, at, extent.length)
+                    if not file.patched:
+                        self._keep(file, at, extent.length)
                 else:
                     self._add_piece(file, at, extent.id, extent)
                 at += extent.length

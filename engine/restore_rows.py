@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
 
-from .entry import EXTENT, HEAD_AT, HEAD_END, PATH_AT, Entry, Extent, order_key, row_path, rows
+from .entry import EXTENT, HEAD_AT, HEAD_END, PATH_AT, Entry, Extent, order_key, row_path, rows, unpack_extents
 from .errors import NothingSelected
 from .events import show_path
 from .levels import Level, SetInfo
 from .manifest import ManifestReader, extents_of
+from .postgres.grid import split_records
 from .selection import Matcher, Selection
 
 DIRECTORY = 0x40  # second byte of the mode that a row's head begins with
@@ -99,6 +100,12 @@ class LevelRows:
     def extents(self, entry: Entry) -> Iterator[Extent]:
         """See manifest.extents_of. Raises Corrupt, ObjectMissing."""
         return iter(entry.extents) if not entry.indirect else self._locked(extents_of(self._store, entry))
+
+    def cells(self, entry: Entry) -> Iterator[tuple[ChunkId, bytes]]:
+        """(id, record) of a database file's cells, in order. Raises Corrupt, ObjectMissing, ValueError."""
+        for part in unpack_extents(entry.cells):
+            if part.id is not None:
+                yield from split_records(self._read(part.id))
 
     def __iter__(self) -> Iterator[Row]:
         self.left_out = 0

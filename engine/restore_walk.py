@@ -230,7 +230,7 @@ class Walk:
         return self._assemble(one.path, entry, there)
 
     def _assemble(self, path: bytes, entry: Entry, there: bytes | None) -> Iterator[Window]:
-        file = Assembly(self._site, path, entry)
+        file = Assembly(self._site, path, entry, patched=self._site.patch and there is not None)
         return self._planner.add_pieces(file, self._rows.extents(entry), there)
 
     def _settle(self) -> Iterator[Window]:

@@ -9,7 +9,7 @@ fault does not hold up the others; the storage's fault ends all, and what was co
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -53,16 +53,26 @@ def archive_files(store: Store, system_identifier: int, files: Sequence[Incoming
 
     Raises StoreError when the storage failed: some may be archived then, and all can be given again.
     """
-    threads = 1 if any(file.size > _LARGE for file in files) else min(THREADS, len(files))
-    with store.writer() as writer, ThreadPoolExecutor(max(1, threads), "silt-wal") as pool:
-        try:
-            session = _Session(store, writer, system_identifier)
-            prepared = list(pool.map(session.prepare, files))
+    (outcomes,) = archive_batches(store, system_identifier, [files])
+    return outcomes
+
+
+def archive_batches(
+    store: Store, system_identifier: int, batches: Iterable[Sequence[Incoming]]
+) -> Iterator[list[Outcome]]:
+    """The same for batch after batch in one session: what is yielded is durable. The next batch is asked for then.
+
+    Raises StoreError as archive_files does.
+    """
+    with store.writer() as writer, ThreadPoolExecutor(THREADS, "silt-wal") as pool:
+        session = _Session(store, writer, system_identifier)
+        for files in batches:
+            if any(file.size > _LARGE for file in files):
+                prepared = [session.prepare(file) for file in files]
+            else:
+                prepared = list(pool.map(session.prepare, files))
             writer.flush()
-            return list(pool.map(session.commit, prepared))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            yield list(pool.map(session.commit, prepared))
 
 
 @dataclass(frozen=True, slots=True)

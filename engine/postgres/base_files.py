@@ -12,7 +12,8 @@ from siltstone.store import Store, StoreError
 from ..entry import Entry, parse_row, unpack_extents
 from ..levels import Level
 from ..manifest import ManifestReader, extents_of
-from .cells import OldCell, by_cell, parse_records
+from .cells import OldCell, parse_records
+from .grid import by_cell
 
 
 class BaseFiles:

@@ -12,8 +12,9 @@ from siltstone.store import ChunkId, chunk_id
 
 from ..entry import Extent, pack_extents
 from ..workers import ChunkSink
-from .cells import CELL, OldCell, make_record, pages_to_patch, patch
-from .pages import PAGE, Digester, judge
+from .cells import OldCell, make_record, pages_to_patch, patch
+from .grid import CELL, PAGE
+from .pages import Digester, judge
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ A page never shifts inside its file, so cutting by content buys nothing; a fixed
 pages that changed and no more. The id is that of the cell's bytes, whole chunk or not: it says whether a cell changed
 at all, and proves that one was put together rightly. The digests (pages.Digester) say which pages did.
 
-Rule: no chain. The extents of a cell lead to chunks directly, some of them partly used; once less than half of its
-largest one is used, or it would take more than MOST_EXTENTS, the cell is stored whole again. Nothing here reads or
-writes.
+Rule: no chain. The extents of a cell lead to chunks directly, some of them partly used. A cell is stored whole again
+where less than LEAST_KEPT of it stayed, and where it would take more than MOST_EXTENTS extents, or chunks of more than
+MOST_HELD cells together: what is kept for it is bounded, and what a restore reads. Nothing here reads or writes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,18 +19,15 @@ import numpy as np
 from siltstone.store import ChunkId
 
 from ..entry import Extent
+from .grid import ID_SIZE, PAGE, split_records
 from .pages import changed_pages
-from .pages_plain import PAGE, Digests
+from .pages_plain import Digests
 
-CELL = 128 << 10
-PAGES = CELL // PAGE
 MOST_EXTENTS = 12
-ID_SIZE = 32
-
-# Records are kept in chunks of so many cells (8 MiB of a file): one that did not change is the same chunk again.
-RECORD_CELLS = 64
-RECORD_SIZE = ID_SIZE + 8 * PAGES
-RECORDS_CHUNK = RECORD_CELLS * RECORD_SIZE
+# Two patches of half of the pages each, or one of nearly all. With half of the cell kept as the least, a burst of
+# pgbench that changed 70 % of the pages was stored as if all had changed.
+LEAST_KEPT = 1 / 8
+MOST_HELD = 2
 
 _FRESH = ChunkId(b"\xff" * ID_SIZE)  # stands for a chunk that is not there yet
 
@@ -50,27 +47,8 @@ def make_record(cell: ChunkId, digests: Digests) -> bytes:
 
 def parse_records(data: bytes) -> Iterator[tuple[ChunkId, Digests]]:
     """(cell id, digests) of each record; only the last may be of a shorter cell. Raises ValueError."""
-    for at in range(0, len(data), RECORD_SIZE):
-        record = data[at : at + RECORD_SIZE]
-        if len(record) < ID_SIZE or len(record) % 8:
-            raise ValueError("a record is cut off")
-        yield ChunkId(record[:ID_SIZE]), np.frombuffer(record, "<u8", offset=ID_SIZE)
-
-
-def by_cell(extents: Iterable[Extent]) -> Iterator[tuple[Extent, ...]]:
-    """The extents of a file, cell by cell. Raises ValueError where one reaches over the border of a cell."""
-    cell: list[Extent] = []
-    size = 0
-    for extent in extents:
-        cell.append(extent)
-        size += extent.length
-        if size > CELL:
-            raise ValueError("an extent reaches over the border of a cell")
-        if size == CELL:
-            yield tuple(cell)
-            cell, size = [], 0
-    if cell:
-        yield tuple(cell)
+    for cell, record in split_records(data):
+        yield cell, np.frombuffer(record, "<u8", offset=ID_SIZE)
 
 
 def pages_to_patch(old: OldCell, new: Digests) -> list[int] | None:
@@ -78,11 +56,10 @@ def pages_to_patch(old: OldCell, new: Digests) -> list[int] | None:
     if len(new) != len(old.digests):
         return None
     changed = [int(page) for page in changed_pages(old.digests, new)]
-    if 2 * len(changed) > len(new):
+    if len(new) - len(changed) < LEAST_KEPT * len(new):
         return None
     patched = patch(old.extents, changed, _FRESH)
-    stays = max(_used(patched).values(), default=0)
-    return changed if len(patched) <= MOST_EXTENTS and 2 * stays >= len(new) * PAGE else None
+    return changed if len(patched) <= MOST_EXTENTS and _held(patched) <= MOST_HELD * len(new) * PAGE else None
 
 
 def patch(old: Sequence[Extent], pages: Sequence[int], fresh: ChunkId, offset: int = 0) -> list[Extent]:
@@ -110,10 +87,10 @@ def _by_page(extents: Iterable[Extent]) -> Iterator[tuple[Extent, int]]:
             page += 1
 
 
-def _used(extents: Iterable[Extent]) -> dict[bytes, int]:
-    """How many bytes of each old chunk are used."""
-    used: dict[bytes, int] = {}
-    for chunk, _, length in extents:
-        if chunk is not None and chunk != _FRESH:
-            used[chunk] = used.get(chunk, 0) + length
-    return used
+def _held(extents: Iterable[Extent]) -> int:
+    """How many bytes the chunks of a cell have together, as far as its extents tell."""
+    ends: dict[bytes, int] = {}
+    for chunk, offset, length in extents:
+        if chunk is not None:
+            ends[chunk] = max(ends.get(chunk, 0), offset + length)
+    return sum(ends.values())

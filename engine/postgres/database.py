@@ -24,8 +24,8 @@ from .connection import Connection, connect
 from .errors import PostgresError
 from .facts import ServerFacts, server_facts
 from .gather import Gatherer
+from .grid import PAGE
 from .over_wire import OverWire
-from .pages_plain import PAGE
 from .taken import Taken
 
 VERSIONS = (130000, 190000)

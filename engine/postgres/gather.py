@@ -26,9 +26,10 @@ from ..teller import Teller
 from ..workers import BUFFER, Workers
 from .base_files import BaseFiles
 from .cell_store import CellStore, Piece, StoredPiece
-from .cells import CELL, RECORDS_CHUNK, OldCell
+from .cells import OldCell
+from .grid import CELL, PAGE, RECORDS_CHUNK
 from .layout import relation_file
-from .pages import PAGE, SEGMENT_BLOCKS
+from .pages import SEGMENT_BLOCKS
 
 NAMED_BLOCKS = 20  # of a damaged file that a warning lists
 

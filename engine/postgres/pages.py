@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from .pages_plain import KEY_BYTES, PAGE, Bytes, Digests, Key, Sums
+from .grid import PAGE
+from .pages_plain import KEY_BYTES, Bytes, Digests, Key, Sums
 
 try:
     from ._pages import checksums as _checksums

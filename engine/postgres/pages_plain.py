@@ -19,8 +19,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-PAGE: Final = 8192
-
 Bytes = bytes | bytearray | memoryview
 Sums = npt.NDArray[np.uint16]
 Digests = npt.NDArray[np.uint64]

@@ -1,13 +1,14 @@
-"""WAL that PostgreSQL wants archived: the file that it asks for, and those it will ask for next, in one session.
+"""WAL that PostgreSQL wants archived: the file that it asks for, and ahead of its requests those it will ask for next.
 
 Rule: the server says what is ready in `pg_wal/archive_status/*.ready`; histories go first, then segments in their
-order, AHEAD bytes at most, so that one call of archive_command never takes for ever. The file that was asked for is
-archived when this returns, or an error is raised; a fault of another is a warning now, and an error when it is asked
-for itself. Nothing in the data directory is written.
+order. The file that was asked for is archived when push() returns, or an error is raised. push_ahead() works through
+the rest, batch by batch, as long as anything is ready that it has not tried: a fault of one is said when the server
+asks for it itself. Nothing in the data directory is written.
 """
 
 import os
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,12 +16,12 @@ from typing import Final
 from siltstone.store import Store
 
 from ..errors import SourceError
-from ..events import Report, Warned
-from .archive import Outcome, archive_files
+from .archive import Outcome, archive_batches, archive_files
 from .control import PATH
 from .incoming import Identity, Incoming, incoming_file
 
-AHEAD: Final = 1 << 30
+# So much becomes durable together: the first of a backlog is archived soon, and a flush is a small part of the work.
+BATCH: Final = 96 << 20
 
 _SYSTEM = struct.Struct("=Q")
 _HINT = "give the path as PostgreSQL does (%p), from inside the data directory; or its number with --system"
@@ -36,8 +37,8 @@ class Pushed:
     known: bool
 
 
-def push(store: Store, path: Path, *, system_identifier: int | None = None, report: Report) -> list[Pushed]:
-    """Archive a WAL file and what is ready behind it: what is archived now, the file that was asked for first.
+def push(store: Store, path: Path, *, system_identifier: int | None = None) -> Pushed:
+    """Archive a WAL file.
 
     Raises SourceError when it cannot be read, Malformed or OtherBytes when it is refused, StoreError.
     """
@@ -46,14 +47,33 @@ def push(store: Store, path: Path, *, system_identifier: int | None = None, repo
         asked = incoming_file(path)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}", hint=_HINT) from None
-    files = [asked, *_ahead(path, AHEAD - asked.size)]
-    outcomes = archive_files(store, system, files)
-    if outcomes[0].error is not None:
-        raise outcomes[0].error
-    for outcome in outcomes[1:]:
-        if outcome.error is not None:
-            report(Warned("refused", outcome.name, str(outcome.error)))
-    return [_pushed(file, outcome) for file, outcome in zip(files, outcomes, strict=True) if outcome.error is None]
+    (outcome,) = archive_files(store, system, [asked])
+    if outcome.error is not None:
+        raise outcome.error
+    return _pushed(asked, outcome)
+
+
+def is_more_ready(path: Path) -> bool:
+    """Whether the server waits for more than this file."""
+    return bool(_ready(path.absolute().parent, {path.name}))
+
+
+def push_ahead(store: Store, path: Path, *, system_identifier: int | None = None) -> Iterator[list[Pushed]]:
+    """Archive what else is ready beside a file: each time what is archived now. Raises SourceError, StoreError."""
+    folder = path.absolute().parent
+    system = cluster_of(folder.parent) if system_identifier is None else system_identifier
+    batch: list[Incoming] = []
+
+    def batches() -> Iterator[list[Incoming]]:
+        tried = {path.name}
+        while names := _ready(folder, tried):
+            batch[:] = _batch(folder, names)
+            tried.update(names[: max(1, len(batch))])
+            yield batch
+
+    for outcomes in archive_batches(store, system, batches()):
+        files = {file.name: file for file in batch}
+        yield [_pushed(files[outcome.name], outcome) for outcome in outcomes if outcome.error is None]
 
 
 def cluster_of(data: Path) -> int:
@@ -69,25 +89,28 @@ def cluster_of(data: Path) -> int:
         raise SourceError(f"{control}: cannot tell which cluster this is: {error}", hint=_HINT) from None
 
 
-def _ahead(path: Path, room: int) -> list[Incoming]:
-    """What else is ready, as far as there is room for it."""
-    folder = path.absolute().parent
+def _ready(folder: Path, tried: set[str]) -> list[str]:
+    """The names of what is ready and was not tried yet, in the order in which the server asks for it."""
     try:
-        ready = [name.removesuffix(".ready") for name in os.listdir(folder / "archive_status") if name[-6:] == ".ready"]
+        names = {name.removesuffix(".ready") for name in os.listdir(folder / "archive_status") if name[-6:] == ".ready"}
     except OSError:
         return []
+    return sorted(names - tried, key=lambda name: (not name.endswith(".history"), name))
+
+
+def _batch(folder: Path, names: Sequence[str]) -> list[Incoming]:
+    """The first files, of BATCH bytes or one."""
     files: list[Incoming] = []
-    for name in sorted(ready, key=lambda name: (not name.endswith(".history"), name)):
-        if name == path.name:
-            continue
+    size = 0
+    for name in names:
         try:
             file = incoming_file(folder / name)
         except OSError:
-            continue  # archived and recycled meanwhile, or it will be said when it is asked for
-        room -= file.size
-        if room < 0:
+            break  # archived and recycled meanwhile, or it will be said when it is asked for
+        if files and size + file.size > BATCH:
             break
         files.append(file)
+        size += file.size
     return files
 
 

@@ -5,9 +5,9 @@
 
 Rule: until pg_control is there no server starts on the folder, so an interrupted restore is never taken for a cluster.
 Nothing is written before everything is known to fit: the target is empty, or holds an older copy of the same cluster
-that no server uses (then only what differs is written, and what the level does not have is removed); and each
-tablespace has a place of its own. A restored cluster starts with archive_mode = off unless the caller says otherwise:
-a copy must not write into the archive of its original.
+that no server uses, and each tablespace has a place of its own. Of such a copy only what differs is written, in large
+files where they stand, and what the level does not have is removed. A restored cluster starts with archive_mode = off
+unless the caller says otherwise: a copy must not write into the archive of its original.
 """
 
 import os
@@ -70,7 +70,7 @@ def restore_cluster(
         parts.append(
             restore_level(
                 store, level, target=new, selection=selection, base=old, verify=verify, numeric_ids=numeric_ids,
-                report=report,
+                patch=True, report=report,
             )
         )  # fmt: skip
         if not parts[-1].failures:  # a list of entries that cannot be read names nothing to keep

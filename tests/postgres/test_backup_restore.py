@@ -119,6 +119,28 @@ def test_over_an_older_copy_only_what_differs_is_written(backups: Backups, other
     assert other.sql("SELECT count(*) FROM pg_class WHERE relname = 'newer'") == [("0",)]
 
 
+def test_pages_are_changed_where_they_stand(backups: Backups, other: Server) -> None:
+    """Also from a level whose cells are patched, forward and back; a file that has another name is written anew."""
+    first = backups.level()
+    backups.server.sql("UPDATE changing SET text = 'x' WHERE n % 9000 = 7", "CHECKPOINT")
+    second, expected = backups.level(), backups.server.sql(ROWS)
+    restore(backups, first, other)
+    (path, *_), *_ = backups.server.sql("SELECT pg_relation_filepath('changing')")
+    file = other.data / str(path)
+    inode = file.stat().st_ino
+    for level in (second, first, second):
+        assert file.stat().st_size > 1 << 20
+        result = restore(backups, level, other)
+        assert result.written_bytes < 2 << 20  # a WAL segment of 1 MiB is among it
+        assert file.stat().st_ino == inode
+    (other.folder / "twin").hardlink_to(file)
+    restore(backups, first, other)
+    assert file.stat().st_ino != inode
+    restore(backups, second, other)
+    other.start()
+    assert other.sql(ROWS) == expected
+
+
 def test_damaged_pages_are_told(backups: Backups) -> None:
     (path, *_), *_ = backups.server.sql("SELECT pg_relation_filepath('changing')")
     backups.server.stop()

@@ -123,8 +123,12 @@ class TestPush:
         assert "is the right disk mounted there?" in said.stderr
         assert len(list(status.glob("*.ready"))) > 1
         away.rename(archive.store)
+        waiting = sorted(path.stem for path in status.glob("*.ready"))
         done = archive.run("wal", "push", f"pg_wal/{name}", cwd=server.data)
         assert name in done.stdout
+        for each in waiting:  # by the process that this call left behind, or by the call itself
+            archive.run("wal", "push", f"pg_wal/{each}", "--quiet", cwd=server.data)
+            assert each in archive.objects()
         all_archived(server)
         assert archive.status()["gaps"] == []
 

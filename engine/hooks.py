@@ -14,8 +14,6 @@ after the backup that fails is a warning: the level is there.
 
 import os
 import signal
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -88,6 +86,9 @@ class Around:
 
     def _run(self, command: str, more: dict[str, str]) -> str:
         """Run one; what went wrong, or nothing."""
+        import subprocess
+        import tempfile
+
         inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
         environment = {**inherited, **self._environment, **more}
         with tempfile.TemporaryFile() as said:  # no pipe: what a hook leaves running would hold it open

@@ -8,17 +8,12 @@
     webhook = "https://chat.example/x"    # POST of JSON: deployment, task, host, exit_code, begun, ended, text
 
 Rule: a way that fails is told, and keeps no other from being tried; a message that does not get through changes nothing
-about the run.
+about the run. What speaks to others is imported when it is needed: every backup reads a deployment file.
 """
 
-import json
 import os
-import smtplib
-import subprocess
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Final
 
 from .runs import Run
@@ -84,6 +79,9 @@ def notify_of(top: Table) -> Notify | None:
 
 def tell(notify: Notify, message: Message) -> Iterator[str]:
     """Tell by every way that is set; what did not work, a line each."""
+    from smtplib import SMTPException
+    from subprocess import SubprocessError
+
     ways: list[tuple[str, Callable[[Notify, Message], None]]] = [
         (notify.command, _by_command),
         (notify.mail_to, _by_mail),
@@ -93,11 +91,13 @@ def tell(notify: Notify, message: Message) -> Iterator[str]:
         if target:
             try:
                 way(notify, message)
-            except (OSError, ValueError, subprocess.SubprocessError, smtplib.SMTPException) as error:
+            except (OSError, ValueError, SubprocessError, SMTPException) as error:
                 yield f"{target} could not be told: {error}"
 
 
 def _by_command(notify: Notify, message: Message) -> None:
+    import subprocess
+
     run = message.run
     said = {"SILT_TASK": message.task, "SILT_DEPLOYMENT": message.deployment, "SILT_EXIT_CODE": str(run.exit_code)}
     subprocess.run(
@@ -111,6 +111,10 @@ def _by_command(notify: Notify, message: Message) -> None:
 
 
 def _by_mail(notify: Notify, message: Message) -> None:
+    import smtplib
+    import subprocess
+    from email.message import EmailMessage
+
     mail = EmailMessage()
     mail["Subject"], mail["To"], mail["From"] = message.subject, notify.mail_to, f"silt@{message.host}"
     mail.set_content(message.text)
@@ -124,6 +128,9 @@ def _by_mail(notify: Notify, message: Message) -> None:
 
 
 def _by_webhook(notify: Notify, message: Message) -> None:
+    import json
+    import urllib.request
+
     run = message.run
     body = {
         "deployment": message.deployment,

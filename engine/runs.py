@@ -8,7 +8,6 @@ that cannot be read is as none, since the next run writes it anew. Which folder 
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,6 +45,8 @@ def remember(folder: Path, deployment: str, task: str, run: Run) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file that others read at any moment: whole, readable for all. Raises OSError."""
+    import tempfile
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

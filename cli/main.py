@@ -38,6 +38,7 @@ COMMANDS = (
     "unpin",
     "status",
     "schedule",
+    "repair",
     "pg",
     "wal",
     "config",

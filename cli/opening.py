@@ -7,18 +7,21 @@ says that it needs a key, and a place that is no store is said before anybody ty
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .mistake import Mistake
 from .options import Options
 from .paths import shown
-from .secret import TRIES, ask_passphrase, given_secret
+from .secret import TRIES, ask_passphrase, given_opener, has_terminal
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from siltstone.store import Backend, Secret, Store
+    from siltstone.store import Backend, Opener, Secret, Store
+
+Opened = TypeVar("Opened")
 
 # malloc.h. What is kept at most at the end of each heap, and up to which size memory comes from a heap at all.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -61,7 +64,7 @@ class Opening:
         self._thread.join()
         if isinstance(self._answer, BaseException):
             raise self._answer
-        return self._answer or _ask_and_open(_backend(self._options))
+        return self._answer or ask_and_open(store_backend(self._options), _opened)
 
 
 def open_store(options: Options, *, needing: str = "") -> "Store":
@@ -76,11 +79,11 @@ def _open(options: Options) -> "Store | None":
     """The open store, or None where somebody has to be asked for the passphrase first."""
     from siltstone.store import NoKey, unlock
 
-    secret = given_secret(options.key_file, os.environ, load_settings(os.environ))
+    opener = given_opener(options.key_file, os.environ, load_settings(os.environ))
     try:
-        opened = unlock(_backend(options), secret)
+        opened = unlock(store_backend(options), opener)
     except NoKey:
-        if secret is not None:
+        if opener is not None:
             raise
         return None
     from siltstone.store import Store
@@ -88,7 +91,7 @@ def _open(options: Options) -> "Store | None":
     return Store(opened)
 
 
-def _backend(options: Options) -> "Backend":
+def store_backend(options: Options) -> "Backend":
     from siltstone.store import open_backend
 
     return open_backend(store_place(options, load_settings(os.environ)))
@@ -110,15 +113,38 @@ def _keep_freed_memory() -> None:
     mallopt(_M_MMAP_THRESHOLD, FROM_HEAP)
 
 
-def _ask_and_open(backend: "Backend") -> "Store":
-    from siltstone.store import Store, WrongKey
+def open_with(options: Options, opening: "Callable[[Backend, Opener | None], Opened]") -> "Opened":
+    """What `opening` makes of the store's backend and the key that is given; of a passphrase that is asked for, where
+    it wants a key and none is given.
+    """
+    from siltstone.store import NoKey
+
+    backend = store_backend(options)
+    opener = given_opener(options.key_file, os.environ, load_settings(os.environ))
+    try:
+        return opening(backend, opener)
+    except NoKey:
+        if opener is not None or not has_terminal():
+            raise
+    return ask_and_open(backend, opening)
+
+
+def ask_and_open(backend: "Backend", opening: "Callable[[Backend, Opener | None], Opened]") -> "Opened":
+    """The same with a passphrase from the terminal, which may be typed again where it is wrong."""
+    from siltstone.store import WrongKey
 
     for left in reversed(range(TRIES)):
         secret: Secret = ask_passphrase(f"Passphrase of {shown(backend.location)}: ")
         try:
-            return Store.open(backend, secret)
+            return opening(backend, secret)
         except WrongKey as error:
             if not left:
                 raise
             print(f"silt: {shown(str(error))}", file=sys.stderr)
     raise AssertionError("the last try returns or raises")
+
+
+def _opened(backend: "Backend", opener: "Opener | None") -> "Store":
+    from siltstone.store import Store
+
+    return Store.open(backend, opener)

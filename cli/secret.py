@@ -11,30 +11,43 @@ that says which sources there are, never a wait.
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from .mistake import Mistake
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from siltstone.store import KeyFile, Passphrase, Secret
+    from siltstone.store import KeyCopy, KeyFile, Opener, Passphrase, Secret
 
+FromFile = TypeVar("FromFile")
 SOURCES = "set SILT_PASSPHRASE, SILT_PASSPHRASE_COMMAND or SILT_KEY_FILE, or give --key-file"
 TRIES = 3
 
 
 def given_secret(key_file: str | None, environment: Mapping[str, str], settings: Settings) -> "Secret | None":
     """The secret of the first source that is there, or None: then only the terminal is left."""
+    return _first(key_file, environment, settings, read_key_file)
+
+
+def given_opener(key_file: str | None, environment: Mapping[str, str], settings: Settings) -> "Opener | None":
+    """As given_secret, of a store that is there: then a file may also be a copy of one of its keys."""
+    return _first(key_file, environment, settings, partial(read_opener, environment=environment, settings=settings))
+
+
+def _first(
+    key_file: str | None, environment: Mapping[str, str], settings: Settings, read: "Callable[[str], FromFile]"
+) -> "FromFile | Passphrase | None":
     if key_file:
-        return read_key_file(key_file)
+        return read(key_file)
     if passphrase := _from_environment(environment):
         return passphrase
     if path := environment.get("SILT_KEY_FILE"):
-        return read_key_file(path)
+        return read(path)
     if command := settings.get("passphrase_command"):
         return run_passphrase_command(command, f"'passphrase_command' in {settings.source}")
     if path := settings.get("key_file"):
-        return read_key_file(path)
+        return read(path)
     return None
 
 
@@ -57,17 +70,38 @@ def _from_environment(environment: Mapping[str, str]) -> "Passphrase | None":
 
 def read_key_file(path: str) -> "KeyFile":
     """The secret in a key file. NoKey if it cannot be read, WrongKey if it is no key file; both name it."""
-    from siltstone.store import NoKey, WrongKey, parse_key_file
+    from siltstone.store import WrongKey, parse_key_file
+
+    try:
+        return parse_key_file(_text_of(path))
+    except WrongKey as error:
+        raise WrongKey(f"{path}: {error}", hint=error.hint) from error
+
+
+def read_opener(path: str, environment: Mapping[str, str], settings: Settings) -> "KeyFile | KeyCopy":
+    """A key file, or the copy of a key that 'silt key export' made; its passphrase is looked for, or asked for."""
+    from siltstone.store import KeyCopy, WrongKey, parse_key_copy
+
+    try:
+        copy = parse_key_copy(_text_of(path))
+    except WrongKey as error:
+        raise WrongKey(f"{path}: {error}", hint=error.hint) from error
+    if copy is None:
+        return read_key_file(path)
+    payload, key_file = copy
+    if key_file is not None:
+        return KeyCopy(payload, key_file)
+    return KeyCopy(payload, given_passphrase(environment, settings) or ask_passphrase(f"Passphrase of {path}: "))
+
+
+def _text_of(path: str) -> str:
+    from siltstone.store import NoKey
 
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(4096)
+            return file.read(1 << 20)
     except OSError as error:
         raise NoKey(f"{path}: the key file cannot be read: {error.strerror}", hint=SOURCES) from error
-    try:
-        return parse_key_file(text)
-    except WrongKey as error:
-        raise WrongKey(f"{path}: {error}", hint=error.hint) from error
 
 
 def run_passphrase_command(command: str, source: str) -> "Passphrase":

@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     )
     from .frame import FRAME_SIZE, NewFrame
     from .ids import ChunkId, PackName, Place, chunk_id, pack_object
-    from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
+    from .key_copy import KeyCopy, Opener, parse_key_copy
+    from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
     from .opening import unlock
     from .pack import Footer, FrameInfo
     from .pack_list import PackList, listed_packs
     from .parallel import in_parallel
     from .reader import list_packs
+    from .recovery import Recovered, recover
+    from .remedy import Remedy
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
     from .store import Store
@@ -70,6 +73,22 @@ _FROM = {
     "store": "Store",
     "verified": "VerifiedNotes",
     "writer": "Writer",
+    "frame": ("FRAME_SIZE", "NewFrame"),
+    "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
+    "key_copy": ("KeyCopy", "Opener", "parse_key_copy"),
+    "keys": ("KeyFile", "KeyInfo", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
+    "opening": ("unlock",),
+    "pack": ("Footer", "FrameInfo"),
+    "pack_list": ("PackList", "listed_packs"),
+    "parallel": ("in_parallel",),
+    "reader": ("list_packs",),
+    "recovery": ("Recovered", "recover"),
+    "remedy": ("Remedy",),
+    "scrub": ("PackReport", "PackScrubber"),
+    "segment_scan": ("SegmentScan",),
+    "store": ("Store",),
+    "verified": ("VerifiedNotes",),
+    "writer": ("Writer",),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -86,7 +105,9 @@ __all__ = [
     "Fault",
     "Footer",
     "FrameInfo",
+    "KeyCopy",
     "KeyFile",
+    "KeyInfo",
     "NewFrame",
     "NewerFormat",
     "NoKey",
@@ -95,12 +116,15 @@ __all__ = [
     "ObjectInfo",
     "ObjectKind",
     "ObjectMissing",
+    "Opener",
     "PackList",
     "PackName",
     "PackReport",
     "PackScrubber",
     "Passphrase",
     "Place",
+    "Recovered",
+    "Remedy",
     "Secret",
     "SegmentScan",
     "SiltError",
@@ -122,8 +146,10 @@ __all__ = [
     "make_key_file",
     "open_backend",
     "pack_object",
+    "parse_key_copy",
     "parse_key_file",
     "raise_if_away",
+    "recover",
     "unlock",
 ]
 

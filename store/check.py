@@ -14,9 +14,9 @@ from .backend import Backend
 from .config import CONFIG, decode_config
 from .envelope import ObjectKind, disclose
 from .errors import BackendError, Corrupt, NewerFormat, ObjectMissing, StoreError
-from .keys import describe
+from .key_objects import KEYS, read_keys
 from .lease import SESSIONS
-from .opening import KEYS, OpenStore
+from .opening import OpenStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,12 @@ def _check_config(store: OpenStore) -> Iterator[Fault]:
 
 
 def _check_keys(store: OpenStore) -> Iterator[Fault]:
-    usable = 0
-    for info in store.backend.list(KEYS):
-        try:
-            describe(disclose(ObjectKind.KEY, info.name, store.backend.get(info.name)))
-            usable += 1
-        except NewerFormat:
-            usable += 1  # a newer silt's, and no damage
-        except StoreError as error:
-            what = fault_of(info.name, error, store.backend).error
-            yield Fault(info.name, f"{what}; what it opened is opened by the store's other keys alone")
-    if store.config.encrypted and not usable:
+    keys = read_keys(store.backend)
+    for key in keys:
+        if isinstance(key.error, Corrupt):
+            what = str(key.error).removeprefix(f"{key.name}: ")
+            yield Fault(key.name, f"{what}; what it opened is opened by the store's other keys alone")
+    if store.config.encrypted and all(isinstance(key.error, Corrupt) for key in keys):
         yield Fault(KEYS, "no usable key is left: once closed, the store cannot be opened; put keys/ back from a copy")
 
 

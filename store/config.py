@@ -1,12 +1,14 @@
-"""The config of a store: the one object that is neither sealed nor named by its content.
+"""The config of a store: the one object that is neither sealed nor named by its content; and its copy.
 
     config := envelope(msgpack {"format", "store_id", "encrypted", "id_key", "compression"})
 
 `id_key` is empty in an encrypted store (it lies in the wrapped keys), and public where encryption was declined.
-Rule: what stands here is decided at `init` and never rewritten.
+A store without encryption has the same bytes once more, under `config-copy`; in an encrypted one each key object has
+them too. Rule: what stands here is decided at `init` and never changed: a config that is lost is made again as it was.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
@@ -14,6 +16,7 @@ from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat
 
 CONFIG = "config"
+CONFIG_COPY = "config-copy"
 FORMAT = 1
 DEFAULT_COMPRESSION = "zstd"
 
@@ -30,6 +33,11 @@ class Config:
 
 def encode_config(config: Config) -> bytes:
     """The object's bytes."""
+    return enclose(ObjectKind.CONFIG, config_content(config))
+
+
+def config_content(config: Config) -> bytes:
+    """What the envelope holds: every key object carries a copy of it."""
     row = {
         "format": FORMAT,
         "store_id": config.store_id,
@@ -37,12 +45,24 @@ def encode_config(config: Config) -> bytes:
         "id_key": config.id_key,
         "compression": config.compression,
     }
-    return enclose(ObjectKind.CONFIG, msgpack.packb(row))
+    content: bytes = msgpack.packb(row)
+    return content
 
 
 def decode_config(data: bytes) -> Config:
     """Raises Corrupt and NewerFormat."""
-    row = msgpack.unpackb(disclose(ObjectKind.CONFIG, CONFIG, data))
+    return config_of(disclose(ObjectKind.CONFIG, CONFIG, data))
+
+
+def config_of(content: bytes) -> Config:
+    """What `config_content` made. Raises Corrupt and NewerFormat."""
+    try:
+        return _config(msgpack.unpackb(content))
+    except (KeyError, TypeError, ValueError):
+        raise Corrupt(CONFIG, "it does not parse") from None
+
+
+def _config(row: dict[str, Any]) -> Config:
     if row["format"] > FORMAT:
         raise NewerFormat(
             f"the store has format {row['format']}, and this silt knows up to {FORMAT}",

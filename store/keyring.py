@@ -14,19 +14,23 @@ The reader keys are a pair: X25519 and ML-KEM-768 together, so that both must be
     info of a seal  "siltstone session 1" | store id (16) | session id (16)
 
 Rule: a data key is random, belongs to one session, and leaves this module only sealed to the reader public key; a host
-without the reader private key can write, and can read back nothing of what other sessions wrote.
+without the reader private key can write, and can read back nothing that any session wrote. `role` says what a ring is
+for: "write" holds no private key, "read" holds all that reading takes and is refused everything else by `need`. The
+reader keys may be changed for what is written from then on: `generation` counts that, and the private keys of earlier
+generations stay in the ring.
 A ring without encryption (`KeyRing.public`) has the same form: its id key is no secret, its data keys are empty.
 
-It does not promise who wrote a session: any host that holds the reader public key can add one.
+It does not promise who wrote a session: any host that holds the reader public key can add one. What `need` refuses to
+a key that reads, only the rights of the storage can enforce.
 """
 
 from dataclasses import dataclass, field, replace
 from os import urandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from blake3 import blake3
 
-from .errors import NoKey, WrongKey
+from .errors import NoKey, StoreError, WrongKey
 
 # cryptography is imported where it is used: hpke and its parts cost 10 to 20 ms, and a store without encryption, or a
 # command that fails before it needs a key, should not pay them.
@@ -41,6 +45,25 @@ MLKEM_SEED_SIZE = 64
 X25519_SIZE = 32
 READER_PUBLIC_SIZE = MLKEM_PUBLIC_SIZE + X25519_SIZE
 READER_PRIVATE_SIZE = MLKEM_SEED_SIZE + X25519_SIZE
+
+Role = Literal["all", "write", "read"]
+ROLES: tuple[Role, ...] = ("all", "write", "read")
+Deed = Literal["read", "write", "manage"]
+_MAY: dict[Role, frozenset[Deed]] = {
+    "all": frozenset({"read", "write", "manage"}),
+    "write": frozenset({"write"}),
+    "read": frozenset({"read"}),
+}
+_IS_FOR: dict[Role, str] = {
+    "all": "",
+    "write": "the key of this host adds backups, and does nothing else",
+    "read": "this key lists and restores, and changes nothing",
+}
+_NEEDS: dict[Deed, str] = {
+    "read": "read with a passphrase or key file that holds the store's reader key",
+    "write": "write with a key of the store that may",
+    "manage": "use a passphrase or key file of the store that may do everything; 'silt key list' shows which may",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +81,18 @@ class SessionKey:
 @dataclass(frozen=True, slots=True)
 class KeyRing:
     """The keys of one store. `reader_private` is None on a host that only backs up; both reader keys are absent
-    (b'' and None) in a store without encryption. Secrets are kept out of the repr, and so out of logs and tracebacks.
+    (b'' and None) in a store without encryption. `older` are the private keys of earlier generations, newest first.
+    `outdated`: the store has a key of a later generation. Secrets are kept out of the repr, and so out of logs.
     """
 
     store_id: bytes
     id_key: bytes = field(repr=False)
     reader_public: bytes = field(repr=False)
     reader_private: bytes | None = field(repr=False)
+    older: tuple[bytes, ...] = field(default=(), repr=False)
+    role: Role = "all"
+    generation: int = 0
+    outdated: bool = False
 
     def __post_init__(self) -> None:
         if len(self.store_id) != STORE_ID_SIZE or len(self.id_key) != KEY_SIZE:
@@ -108,8 +136,37 @@ class KeyRing:
         return blake3(self.id_key, derive_key_context=f"siltstone store 1 {purpose}").digest()
 
     def without_private(self) -> "KeyRing":
-        """The ring of a host that only backs up: it adds, and reads nothing of other sessions."""
-        return replace(self, reader_private=None)
+        """The ring of a host that only backs up: it adds, and reads nothing of any session."""
+        return replace(self, reader_private=None, older=(), role="write")
+
+    def for_reading(self) -> "KeyRing":
+        """The ring of who restores: it holds all that reading takes, and is refused everything else."""
+        return replace(self, role="read")
+
+    def rotated(self) -> "KeyRing":
+        """The ring of the next generation: new reader keys for what is written from now on, and all earlier ones."""
+        if self.reader_private is None:
+            raise ValueError("only a ring with the reader private key is rotated")
+        private = urandom(READER_PRIVATE_SIZE)
+        return replace(
+            self,
+            reader_public=public_of(private),
+            reader_private=private,
+            older=(self.reader_private, *self.older),
+            generation=self.generation + 1,
+        )
+
+    @property
+    def may_read(self) -> bool:
+        """Whether this ring opens what is in the store."""
+        return "read" in _MAY[self.role]
+
+    def need(self, deed: Deed, doing: str) -> None:
+        """Refuse what this ring is not for: "read", "write" (add backups), "manage" (remove, change keys, repair).
+        `doing` is a clause such as 'removing levels'. NoKey.
+        """
+        if deed not in _MAY[self.role]:
+            raise NoKey(f"{doing} is refused: {_IS_FOR[self.role]}", hint=_NEEDS[deed])
 
     def new_session(self) -> SessionKey:
         """A new session with its own random data key, sealed to the reader public key."""
@@ -130,24 +187,30 @@ class KeyRing:
                 raise self._not_ours(session_id)
             return b""
         if self.reader_private is None:
-            raise NoKey(
-                "the key of this host adds backups and reads none",
-                hint="read with a passphrase or key file that holds the store's reader key",
-            )
+            raise NoKey("the key of this host adds backups and reads none", hint=_NEEDS["read"])
+        for private in (self.reader_private, *self.older):
+            data_key = self._opened(private, session_id, sealed)
+            if data_key is not None and len(data_key) == KEY_SIZE:  # whoever has the public key can seal anything to it
+                return data_key
+        raise self._not_ours(session_id)
+
+    def _opened(self, private: bytes, session_id: bytes, sealed: bytes) -> bytes | None:
         from cryptography.exceptions import InvalidTag
 
         try:
-            data_key = _suite().decrypt(sealed, _private_key(self.reader_private), info=self._info(session_id))
+            return _suite().decrypt(sealed, _private_key(private), info=self._info(session_id))
         except InvalidTag:
-            raise self._not_ours(session_id) from None
-        if len(data_key) != KEY_SIZE:  # whoever has the public key can seal anything to it
-            raise self._not_ours(session_id)
-        return data_key
+            return None
 
     def _info(self, session_id: bytes) -> bytes:
         return b"siltstone session 1" + self.store_id + session_id
 
-    def _not_ours(self, session_id: bytes) -> WrongKey:
+    def _not_ours(self, session_id: bytes) -> StoreError:
+        if self.outdated:
+            return NoKey(
+                f"session {session_id.hex()}: its data key is sealed to reader keys that are newer than this key",
+                hint="use a key that 'silt key list' does not call outdated; who has one can add this one anew",
+            )
         return WrongKey(
             f"session {session_id.hex()}: its data key is not sealed to this store's reader key",
             hint="the session was written under other keys, or belongs to another store",

@@ -3,138 +3,122 @@
 The payload of such an object (the envelope around it belongs to the store) is msgpack:
 
     payload  [version = 1, header (bin), wrapped (bin)]
-    header   {id: bin 16, store: bin 16, label: str, created_ns: int, write_only: bool, kdf: argon2id | hkdf}
-    argon2id {name: "argon2id", salt: bin 16, iterations: int, lanes: int, memory_kib: int}
-    hkdf     {name: "hkdf-sha256", salt: bin 16}
+    header   {id: bin 16, store: bin 16, label: str, created_ns: int, role: "all" | "write" | "read",
+              generation: int, config: bin, kdf: argon2id | hkdf (secrets.py)}
     wrapped  AES-256-GCM of the body under the key that the kdf makes of the secret; nonce of zeros,
              associated data "siltstone key 1" | header, byte for byte as it is stored
-    body     {id_key: bin 32, reader_public: bin 1216, reader_private: bin 96 | nil}
+    body     {id_key: bin 32, reader_public: bin 1216 | nil, reader_private: [bin 96 ...]}
 
-A key file is one line of text: `silt-key-1:` and 32 random bytes in base64.
+`config` is the content of the store's config, so that a key alone is enough to make it again. `reader_private` holds
+the private keys of every generation, the newest first; the public key is made of the first, and stands there only where
+no private key does. `generation` counts how often the reader keys were changed (see key_changes.py).
 
-Rule: every key object opens the same ring, each by its own secret, so that keys are added and removed without touching
-data. The header is believed only as far as the tag proves it: what it asks of memory and time is bounded before that.
-`wrap(ring.without_private(), ...)` is the serialised form of a ring that can only add.
+Rule: a key object opens its ring by its own secret and by nothing else, so that keys are added and removed without
+touching data. The header is believed only as far as the tag proves it: what it asks of memory and time is bounded
+before that. `wrap(ring.without_private(), ...)` is the serialised form of a ring that can only add.
 
 It does not promise that removing a key object locks out who has opened it once: that one knows the ring. It does not
 tell damage from a wrong secret: the envelope has done that before, so here a failed tag means the wrong key.
 """
 
-from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from os import urandom
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import msgpack
 
-from .errors import Corrupt, NewerFormat, NoKey, StoreError, WrongKey
-from .keyring import KEY_SIZE, READER_PRIVATE_SIZE, READER_PUBLIC_SIZE, STORE_ID_SIZE, KeyRing, SessionKey, public_of
+from .errors import NewerFormat, StoreError, WrongKey
+from .keyring import (
+    KEY_SIZE,
+    READER_PRIVATE_SIZE,
+    READER_PUBLIC_SIZE,
+    ROLES,
+    STORE_ID_SIZE,
+    KeyRing,
+    Role,
+    SessionKey,
+    public_of,
+)
+from .secrets import (
+    UPDATE,
+    KeyFile,
+    Kind,
+    Passphrase,
+    Secret,
+    Shape,
+    check_kdf,
+    has_shape,
+    is_bytes,
+    is_count,
+    kind_of,
+    make_key_file,
+    malformed,
+    new_kdf,
+    parse_key_file,
+    wrapping_key,
+)
 
 __all__ = ["KeyFile", "KeyInfo", "KeyRing", "Passphrase", "Secret", "SessionKey"]
 __all__ += ["describe", "key_id", "make_key_file", "parse_key_file", "unwrap", "wrap"]
 
 VERSION = 1
-ID_SIZE = SALT_SIZE = 16
+ID_SIZE = 16
 LABEL_LIMIT = 100
-KEY_FILE_PREFIX = "silt-key-1:"
-
-# RFC 9106's second recommended choice; 64 MiB stays far below the 300 MiB that a backup may use. 0.1 s on two cores.
-ARGON2 = {"iterations": 3, "lanes": 4, "memory_kib": 64 * 1024}
-
-# What a store may ask of us: room for 16 times our memory and 20 times our work (memory times iterations; 2 s on two
-# cores). With more a hostile store could exhaust the host before the passphrase has proved anything.
-MOST_MEMORY_KIB, MOST_WORK_KIB, MOST_LANES = 1 << 20, 4 << 20, 16
+CONFIG_LIMIT = 4096  # bytes; ours has 80
 
 _CONTEXT = b"siltstone key 1"
 _NONCE = bytes(12)  # each wrap has its own salt, and so a key that seals one body only
-Kind = Literal["passphrase", "key file"]
-_ARGON2_NAME, _HKDF_NAME = "argon2id", "hkdf-sha256"
-_UPDATE = "update this program"
-
-
-@dataclass(frozen=True, slots=True)
-class Passphrase:
-    """A secret that a person remembers. NoKey if it is empty."""
-
-    kind: ClassVar[Kind] = "passphrase"
-    text: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.text:
-            raise NoKey("the passphrase is empty", hint="give a passphrase or a key file")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """The 32 random bytes of a key file."""
-
-    kind: ClassVar[Kind] = "key file"
-    data: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if len(self.data) != KEY_SIZE:
-            raise ValueError("a key file holds 32 bytes")
-
-
-Secret = Passphrase | KeyFile
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What a key object says of itself. Nothing proves it until the key is opened."""
+    """What a key object says of itself. Nothing proves it until the key is opened. `store` is the store's id."""
 
+    id: str
     kind: Kind
     label: str
     created_ns: int
-    write_only: bool
+    role: Role
+    generation: int
+    store: bytes
+    config: bytes
 
 
-def make_key_file() -> str:
-    """The text of a new key file: one line, with its newline."""
-    return _key_line(urandom(KEY_SIZE)) + "\n"
+def wrap(
+    ring: KeyRing, secret: Secret, *, label: str, created_ns: int, config: bytes = b"", chosen_id: bytes | None = None
+) -> bytes:
+    """The payload of a new key object, by which `secret` opens `ring`. StoreError if the label cannot be kept.
 
-
-def parse_key_file(text: str) -> KeyFile:
-    """The secret in a key file's text; white space around the line is ignored. WrongKey, NewerFormat."""
-    line = text.strip()
-    try:
-        data = a2b_base64(line.removeprefix(KEY_FILE_PREFIX))
-    except ValueError:
-        data = b""
-    if len(data) == KEY_SIZE and _key_line(data) == line:  # a2b_base64 skips what is not base64, so compare
-        return KeyFile(data)
-    if line.startswith("silt-key-") and line.partition(":")[0] != KEY_FILE_PREFIX[:-1]:
-        raise NewerFormat("the key file was made by a newer Siltstone", hint=_UPDATE)
-    raise WrongKey("this is not a whole key file", hint=f"a key file is one line: {KEY_FILE_PREFIX}<base64>")
-
-
-def _key_line(data: bytes) -> str:
-    return KEY_FILE_PREFIX + b2a_base64(data, newline=False).decode()
-
-
-def wrap(ring: KeyRing, secret: Secret, *, label: str, created_ns: int) -> bytes:
-    """The payload of a new key object, by which `secret` opens `ring`. StoreError if the label cannot be kept."""
+    `config` is what encode_config puts into the envelope. `chosen_id`: 16 bytes, random ones unless they are given.
+    """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    if not ring.encrypted or not _is_count(created_ns):
+    if not ring.encrypted or not is_count(created_ns):
         raise ValueError("a key object needs a ring that encrypts and a time of creation after 1970")
     if ring.reader_private is not None and public_of(ring.reader_private) != ring.reader_public:
         raise ValueError("the reader keys are no pair: what is written under them could never be read")
     if not _is_label(label):
         raise StoreError(f"{label!r}: a key's label is printable text of at most {LABEL_LIMIT} characters")
-    kdf = _new_kdf(secret)
+    kdf = new_kdf(secret)
     header = {
-        "id": urandom(ID_SIZE),
+        "id": chosen_id or urandom(ID_SIZE),
         "store": ring.store_id,
         "label": label,
         "created_ns": created_ns,
-        "write_only": ring.reader_private is None,
+        "role": ring.role,
+        "generation": ring.generation,
+        "config": config,
         "kdf": kdf,
     }
-    body = {"id_key": ring.id_key, "reader_public": ring.reader_public, "reader_private": ring.reader_private}
+    private = [] if ring.reader_private is None else [ring.reader_private, *ring.older]
+    body = {
+        "id_key": ring.id_key,
+        "reader_public": None if private else ring.reader_public,
+        "reader_private": private,
+    }
     packed: bytes = msgpack.packb(header)
-    wrapped = AESGCM(_wrapping_key(kdf, secret)).encrypt(_NONCE, msgpack.packb(body), _CONTEXT + packed)
+    wrapped = AESGCM(wrapping_key(kdf, secret)).encrypt(_NONCE, msgpack.packb(body), _CONTEXT + packed)
     payload: bytes = msgpack.packb([VERSION, packed, wrapped])
     return payload
 
@@ -148,85 +132,51 @@ def unwrap(payload: bytes, secret: Secret) -> KeyRing:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     header, packed, wrapped = _parse(payload)
-    info = describe(payload)
-    if info.kind != secret.kind:
+    kind, label = kind_of(header["kdf"]), header["label"]
+    if kind != secret.kind:
         raise WrongKey(
-            f"the key {info.label!r} is opened by a {info.kind}, and a {secret.kind} was given",
-            hint=f"give its {info.kind}, or use another key of the store",
+            f"the key {label!r} is opened by a {kind}, and a {secret.kind} was given",
+            hint=f"give its {kind}, or use another key of the store",
         )
     try:
-        body = AESGCM(_wrapping_key(header["kdf"], secret)).decrypt(_NONCE, wrapped, _CONTEXT + packed)
+        body = AESGCM(wrapping_key(header["kdf"], secret)).decrypt(_NONCE, wrapped, _CONTEXT + packed)
     except InvalidTag:
         raise WrongKey(
-            f"the {info.kind} that was given does not open the key {info.label!r}",
-            hint=f"check that it is the {info.kind} of this store, or use another key of the store",
+            f"the {kind} that was given does not open the key {label!r}",
+            hint=f"check that it is the {kind} of this store, or use another key of the store",
         ) from None
-    ring = _unpack(body)
-    if not _has_shape(ring, _BODY) or (ring["reader_private"] is None) != info.write_only:
-        raise _malformed("what it wraps is not the key ring that its header promises")
-    return KeyRing(header["store"], ring["id_key"], ring["reader_public"], ring["reader_private"])
+    return _ring(header, _unpack(body))
+
+
+def _ring(header: Mapping[str, Any], body: Any) -> KeyRing:
+    role = header["role"]
+    if not has_shape(body, _BODY) or bool(body["reader_private"]) == (role == "write"):
+        raise malformed("what it wraps is not the key ring that its header promises")
+    first, *older = body["reader_private"] or [None]
+    public = body["reader_public"] if first is None else public_of(first)
+    if public is None:
+        raise malformed("what it wraps is not the key ring that its header promises")
+    return KeyRing(
+        header["store"],
+        body["id_key"],
+        public,
+        first,
+        older=tuple(older),
+        role=role,
+        generation=header["generation"],
+    )
 
 
 def key_id(payload: bytes) -> str:
     """The id of a key, by which its object is named: 32 hex digits. NewerFormat, Corrupt."""
-    header, _, _ = _parse(payload)
-    return bytes(header["id"]).hex()
+    return describe(payload).id
 
 
 def describe(payload: bytes) -> KeyInfo:
     """What a key object says of itself, without opening it. NewerFormat, Corrupt."""
     header, _, _ = _parse(payload)
-    kind: Kind = "passphrase" if header["kdf"]["name"] == _ARGON2_NAME else "key file"
-    return KeyInfo(kind, header["label"], header["created_ns"], header["write_only"])
-
-
-def _new_kdf(secret: Secret) -> dict[str, Any]:
-    salt = urandom(SALT_SIZE)
-    if isinstance(secret, KeyFile):
-        return {"name": _HKDF_NAME, "salt": salt}
-    return {"name": _ARGON2_NAME, "salt": salt, **ARGON2}
-
-
-def _wrapping_key(kdf: Mapping[str, Any], secret: Secret) -> bytes:
-    """The key (32 bytes) that wraps a ring. The kdf is of the secret's kind."""
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    if isinstance(secret, Passphrase):
-        return _argon2(kdf, secret.text)
-    # No slowing down here: a key file is random, and nobody guesses 32 bytes.
-    hkdf = HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=kdf["salt"], info=b"siltstone key file 1")
-    return hkdf.derive(secret.data)
-
-
-def _argon2(kdf: Mapping[str, Any], text: str) -> bytes:
-    """Argon2id, so that each guess at a passphrase costs the memory and time of the parameters."""
-    from unicodedata import normalize
-
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-    memory = kdf["memory_kib"]
-    argon2 = Argon2id(
-        salt=kdf["salt"], length=KEY_SIZE, iterations=kdf["iterations"], lanes=kdf["lanes"], memory_cost=memory
-    )
-    # NFC, because keyboards differ in how they compose accents; surrogateescape, because the bytes of an environment
-    # variable need not be UTF-8.
-    passphrase = normalize("NFC", text).encode("utf-8", "surrogateescape")
-    try:
-        return argon2.derive(passphrase)
-    except MemoryError:
-        raise StoreError(
-            f"not enough memory to try the passphrase: {memory // 1024} MiB are needed",
-            hint="free some memory, or use a key file",
-        ) from None
-
-
-def _is_bytes(size: int) -> Callable[[object], bool]:
-    return lambda value: type(value) is bytes and len(value) == size
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
+    plain = {name: header[name] for name in ("label", "created_ns", "role", "generation", "store", "config")}
+    return KeyInfo(id=header["id"].hex(), kind=kind_of(header["kdf"]), **plain)
 
 
 def _is_label(value: object) -> bool:
@@ -234,36 +184,28 @@ def _is_label(value: object) -> bool:
     return type(value) is str and len(value) <= LABEL_LIMIT and value.isprintable()
 
 
-Shape = Mapping[str, Callable[[object], bool]]
-
 _HEADER: Shape = {
-    "id": _is_bytes(ID_SIZE),
-    "store": _is_bytes(STORE_ID_SIZE),
+    "id": is_bytes(ID_SIZE),
+    "store": is_bytes(STORE_ID_SIZE),
     "label": _is_label,
-    "created_ns": _is_count,
-    "write_only": lambda value: type(value) is bool,
+    "created_ns": is_count,
+    "role": lambda value: type(value) is str and value in ROLES,
+    "generation": is_count,
+    "config": lambda value: type(value) is bytes and len(value) <= CONFIG_LIMIT,
     "kdf": lambda value: type(value) is dict,
 }
-_KDFS: Mapping[str, Shape] = {
-    _ARGON2_NAME: {"name": bool, "salt": _is_bytes(SALT_SIZE), **dict.fromkeys(ARGON2, _is_count)},
-    _HKDF_NAME: {"name": bool, "salt": _is_bytes(SALT_SIZE)},
-}
 _BODY: Shape = {
-    "id_key": _is_bytes(KEY_SIZE),
-    "reader_public": _is_bytes(READER_PUBLIC_SIZE),
-    "reader_private": lambda value: value is None or _is_bytes(READER_PRIVATE_SIZE)(value),
+    "id_key": is_bytes(KEY_SIZE),
+    "reader_public": lambda value: value is None or is_bytes(READER_PUBLIC_SIZE)(value),
+    "reader_private": lambda value: type(value) is list and all(map(is_bytes(READER_PRIVATE_SIZE), value)),
 }
-
-
-def _has_shape(value: object, shape: Shape) -> bool:
-    return isinstance(value, dict) and value.keys() == shape.keys() and all(shape[k](v) for k, v in value.items())
 
 
 def _unpack(packed: bytes) -> Any:
     try:
         return msgpack.unpackb(packed)
     except ValueError:
-        raise _malformed("it is no msgpack") from None
+        raise malformed("it is no msgpack") from None
 
 
 def _parse(payload: bytes) -> tuple[dict[str, Any], bytes, bytes]:
@@ -271,30 +213,11 @@ def _parse(payload: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     value = _unpack(payload)
     version = value[0] if isinstance(value, list) and value else None
     if type(version) is int and version > VERSION:
-        raise NewerFormat(f"a key of the store has format {version}, and this program knows {VERSION}", hint=_UPDATE)
+        raise NewerFormat(f"a key of the store has format {version}, and this program knows {VERSION}", hint=UPDATE)
     if type(version) is not int or version != VERSION or [type(part) for part in value[1:]] != [bytes, bytes]:
-        raise _malformed("it is not a version, a header and a wrapped key ring")
+        raise malformed("it is not a version, a header and a wrapped key ring")
     header = _unpack(value[1])
-    if not _has_shape(header, _HEADER):
-        raise _malformed("its header is not one of this version")
-    _check_kdf(header["kdf"])
+    if not has_shape(header, _HEADER):
+        raise malformed("its header is not one of this version")
+    check_kdf(header["kdf"])
     return header, value[1], value[2]
-
-
-def _check_kdf(kdf: Mapping[str, Any]) -> None:
-    name = kdf.get("name")
-    if type(name) is not str or name not in _KDFS:
-        raise NewerFormat("a key of the store is wrapped in a way that this program does not know", hint=_UPDATE)
-    if not _has_shape(kdf, _KDFS[name]):
-        raise _malformed("the parameters of its kdf are malformed")
-    if name == _ARGON2_NAME:
-        lanes, memory, iterations = kdf["lanes"], kdf["memory_kib"], kdf["iterations"]
-        sane = 1 <= lanes <= MOST_LANES and 8 * lanes <= memory <= MOST_MEMORY_KIB
-        if not sane or not 1 <= iterations <= MOST_WORK_KIB // memory:
-            raise _malformed(
-                f"it asks for Argon2 beyond reason ({memory} KiB of memory, {iterations} iterations, {lanes} lanes)"
-            )
-
-
-def _malformed(what: str) -> Corrupt:
-    return Corrupt("a key object", what, hint="use another key of the store; nobody knows what wrote this one")

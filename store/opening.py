@@ -1,25 +1,30 @@
 """Making a store, and opening one with a key.
 
 Rule: `init` writes keys before the config, and the config is what makes a place a store: a crash in between leaves a
-folder that `init` may use again. Opening reads the config, then tries the secret on each key.
+folder that `init` may use again. Opening reads the config, then tries the secret on each key, those of the newest
+generation first; a key that was kept apart from the store (key_copy.py) opens it without them.
 """
 
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .backend import Backend
-from .config import CONFIG, DEFAULT_COMPRESSION, Config, decode_config, encode_config
-from .envelope import ObjectKind, disclose, enclose
-from .errors import Corrupt, NewerFormat, NoKey, NotAStore, ObjectExists, ObjectMissing, StoreError, WrongKey
+from .config import (
+    CONFIG,
+    CONFIG_COPY,
+    DEFAULT_COMPRESSION,
+    Config,
+    config_content,
+    decode_config,
+    encode_config,
+)
+from .errors import Corrupt, NoKey, NotAStore, ObjectExists, ObjectMissing, StoreError, WrongKey
 from .frame import Compressor
-from .keys import KeyRing, Secret, key_id, unwrap, wrap
-
-KEYS = "keys/"
-
-# Not to verify, as of other objects: that needs a key that opens the store.
-_DAMAGED_KEY = "put keys/ back from a copy of the store, or use another key"
+from .key_copy import KeyCopy, Opener
+from .key_objects import KEYS, KeyObject, damaged_key, put_key, read_keys
+from .keys import KeyRing, Secret, unwrap, wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,13 @@ def init_store(
         ring = KeyRing.public(store_id, id_key)
         config = Config(store_id, False, id_key, compression)
     for secret, label in secrets:
-        payload = wrap(ring, secret, label=label, created_ns=time.time_ns())
-        backend.put(KEYS + key_id(payload), [enclose(ObjectKind.KEY, payload)])
+        put_key(backend, wrap(ring, secret, label=label, created_ns=time.time_ns(), config=config_content(config)))
     try:
         backend.put(CONFIG, [encode_config(config)])
     except ObjectExists:
         raise StoreError(f"{backend.location}: a store was made there at the same moment") from None
+    if not config.encrypted:
+        backend.put(CONFIG_COPY, [encode_config(config)])
     return OpenStore(backend, config, ring)
 
 
@@ -68,7 +74,7 @@ def _refuse_occupied(backend: Backend) -> None:
             )
 
 
-def unlock(backend: Backend, secret: Secret | None) -> OpenStore:
+def unlock(backend: Backend, secret: Opener | None) -> OpenStore:
     """Open the store with a secret. Raises NotAStore, NewerFormat, NoKey, WrongKey, Corrupt."""
     config = read_config(backend)
     if not config.encrypted:
@@ -97,30 +103,46 @@ def read_config(backend: Backend) -> Config:
         ) from None
 
 
-def _unlock(backend: Backend, config: Config, secret: Secret) -> KeyRing:
-    """The ring that the secret opens. A key object that is damaged or too new hides no other."""
-    unusable: StoreError | None = None
+def _unlock(backend: Backend, config: Config, secret: Opener) -> KeyRing:
+    """The ring that the secret opens, with what the store's keys say of its generation."""
+    found = read_keys(backend)
+    if isinstance(secret, KeyCopy):
+        ring: KeyRing | None = unwrap(secret.payload, secret.secret)
+    else:
+        ring = _try_keys(backend, config, found, secret)
+    if ring is None or ring.store_id != config.store_id:
+        raise WrongKey(
+            f"{backend.location}: the key is one of another store",
+            hint="check that this is the store you mean",
+        )
+    known = [key.info for key in found if key.info is not None and key.info.store == config.store_id]
+    return replace(ring, outdated=any(info.generation > ring.generation for info in known))
+
+
+def _try_keys(backend: Backend, config: Config, found: Sequence[KeyObject], secret: Secret) -> KeyRing:
+    """The ring of the newest generation that the secret opens. A key object that is damaged or too new hides no other.
+
+    Kinds are compared first, since each passphrase that is tried costs a tenth of a second.
+    """
     tried = 0
-    for info in backend.list(KEYS):
-        try:
-            payload = disclose(ObjectKind.KEY, info.name, backend.get(info.name))
-            ring = unwrap(payload, secret)
-        except WrongKey:
-            tried += 1
-            continue
-        except (Corrupt, NewerFormat) as error:
-            unusable = error
-            if isinstance(error, Corrupt):
-                said = str(error).removeprefix(f"{info.name}: ")
-                unusable = Corrupt(info.name, said, hint=_DAMAGED_KEY)
+    for key in sorted(found, key=lambda key: -key.info.generation if key.info else 0):
+        if key.info is None:
             continue
         tried += 1
+        try:
+            ring = unwrap(key.payload, secret)
+        except WrongKey:
+            continue
+        except Corrupt as error:
+            key.error = damaged_key(key.name, error)
+            continue
         if ring.store_id == config.store_id:  # a key of an init that was cut off, or put there by somebody, is none
             return ring
-    if unusable is not None:
-        raise unusable
+    for key in found:
+        if key.error is not None:
+            raise key.error
     if not tried:
-        raise Corrupt(KEYS, "the store has no key object left", hint="restore keys/ from a copy of the store")
+        raise Corrupt(KEYS, "the store has no key object left", hint="restore keys/ from a copy, or see 'silt repair'")
     raise WrongKey(
         f"{backend.location}: the passphrase or key file opens none of its {f'{tried} keys' if tried > 1 else 'keys'}",
         hint="check the passphrase (SILT_PASSPHRASE) and that this is the store you mean",

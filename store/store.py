@@ -15,6 +15,7 @@ from .dry import DryWriter
 from .errors import Corrupt, ObjectMissing
 from .ids import ChunkId, PackName, Place, pack_object
 from .index import Index
+from .key_copy import Opener
 from .keys import KeyRing, Secret
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
@@ -46,7 +47,7 @@ class Store:
         return cls(init_store(backend, secrets, compression=compression))
 
     @classmethod
-    def open(cls, backend: Backend, secret: Secret | None) -> "Store":
+    def open(cls, backend: Backend, secret: Opener | None) -> "Store":
         """Open a store: see opening.unlock."""
         return cls(unlock(backend, secret))
 
@@ -63,7 +64,8 @@ class Store:
         return self.opened.ring
 
     def writer(self, compression: str | None = None) -> Writer:
-        """A writing session, to be used as a context manager."""
+        """A writing session, to be used as a context manager. NoKey where the key that opened the store only reads."""
+        self.ring.need("write", "backing up")
         return Writer(self.opened, self.reader, self.index, compression)
 
     def dry_writer(self) -> DryWriter:

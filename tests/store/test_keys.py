@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siltstone.store import keys
+from siltstone.store import keys, secrets
+from siltstone.store.config import Config, config_content
 from siltstone.store.errors import Corrupt, NewerFormat, NoKey, StoreError, WrongKey
 from siltstone.store.keyring import KeyRing, public_of
 from siltstone.store.keys import KeyFile, Passphrase, describe, key_id, make_key_file, parse_key_file, unwrap, wrap
@@ -24,44 +25,25 @@ NOW = 1_700_000_000_123_456_789
 STORE = bytes(range(16))
 PRIVATE = bytes(range(96))
 RING = KeyRing(STORE, bytes(range(100, 132)), public_of(PRIVATE), PRIVATE)
+CONFIG = config_content(Config(STORE, encrypted=True, id_key=b""))
 PHRASE = Passphrase("grains laid down in layers")
 FILE = KeyFile(bytes(range(50, 82)))
 
 # Written once by the first version of the format, with RING, FILE and NOW: what is read and written must not drift.
 WRAPPED = bytes.fromhex(
     """
-    9301c48886a26964c410c8c9cacbcccdcecfd0d1d2d3d4d5d6d7a573746f7265c410000102030405060708090a0b0c0d0e0fa56c6162656c
-    a6676f6c64656eaa637265617465645f6e73cf17979cfe3d85cd15aa77726974655f6f6e6c79c2a36b646682a46e616d65ab686b64662d73
-    6861323536a473616c74c410c8c9cacbcccdcecfd0d1d2d3d4d5d6d7c5057c9b2969b49fb552eb5fd527e656f7c59be66e2682a465960e4e
-    d5f7e85ee2f0f00d88f8a68fe51c30503857042df4cc5109652ade37ae031f7ddaa073b06d55967ae04fd9ff97d4c315e754057cf7899b96
-    b326841c7a40d1e87eed498f48696dd1931f23a8fefae8d3c4291ca881734f1f820af3db4c8a7887c3b4fb7c7883bd6de66a2580c12bfe31
-    30a1d8d97644c4813c47ec0792805ec0c0bc55df9ea1db2ed9c97ad77cae002fba930b2572ec1a11f6e12556aef870f44228f257c60f1218
-    e6774cdfe147e0102a398fd4b68a3e52d5401bdbfda646db3423f7056602f81353ffb1132e78a6d1aeeea20dfb6c4205aac8351f750c8c63
-    605de2cf79b11cb9e111a8f05ce0687f1a19e5ea7bf3dab2aae2f5c57d5f5aa0680dc78559b842519d646f1a7e709b2a334a1f9f7a3c73cd
-    a44adb12bed6f6718dc3d1e6308cb1835934d4e7eac3548aa760477332e6421451de3cad6de0ef85f510208fe595df04cd8196107c82cf07
-    a453eeb532caf4f464c4ecaff629a31d8518da3cc10b26282a68f229cc98ccf3d8be1c3c15992783677857dca63a344067ddf8d8ee06cce2
-    ffd78dff501da3cdda8f71414d7b15d5637477ca4f23eed83d136cf5ff7edff5b3df9c61f6cbe8d563aafd150610a9388178311d0eb510ef
-    1c0f4b8ffb1c3fdcfc5ad4ec3228689d7293162bffa80bdf67752b0e9c64d2357f85162f791446cdf63cc2e57553ca51cf985d0130858ad4
-    b539fe40a69c6e6d9629aa3e8e53d2741f006b0db5f3cd741005c871fd39c5a1d9e558ad5550ed809ffb78c28c1ab38529db8f0be1366d22
-    cb80eb0536cb9972474b1388c5b54c3e12794771bfe31a1b8004a175ea30867f61526fe88c8d90d1fbffa21011d0e67107936820db1315ac
-    7aca1ba7b45baa00848b58eb44258dea34b79b9ddc89693d33cc0588ba278c1187922ce6ca7155ede3e0e6d10a1a78ce791374fa3fb8faee
-    1bef6871432ce5a8be984ce351adcd55c983e3cbe841aa63b233bf964210910fa61f0f6ea39f87b58b585a65a63bf75ef6b7c035f452b750
-    dab1c2fa711ff573e2e02cf22050db68cd2cacb799f33d11c52c343a865b6f062d5a2ecca1ed5f80e105e194bc9b834b5d9a1d1870566552
-    059a02488f8426b47f3d097eed15b339658c45bb99f76aadd96f0262df4a6b04f33cb5aa0796831ca575844564cf43803354b4a5fabbe9b6
-    8e94595b7f2b813a2815ad9e48b7eb7a5f5cacc00ddfe60981404439a642b1d8fdf0eff21cc4512caa53961834535ec5ece0ee39895ae30c
-    e3d1c80048fa602d3c4f2a4cffeb5e6c8e49f6dbe9740203aa3f270c5a1cc9453673a81b821b5dc7b9d2a76c57bc0702631665bc9f5d3392
-    927e049c09596d33d201213680ad4720467255d5e66f4c18f3f6b26eed3cdd0866cc7437e97a1147e696241e4ac68f52fc164e484b9108a5
-    3b799d30bac6494c98f6792f61868a7b67d4301db8a62712fd5d513330fe9ff49eb5d4815bb0c01f263ecb646c9a0aa339a0028549e87fbc
-    2552ffd166fa700e2b6c30fb9e87e709cff7f103bb069ac4bf5d3725912dee9507f812f38c365e5d88c5c686080e278e21f0d29c0e7520a2
-    073417bf02dbebc41490de437381cac61d9ea4efc511ccd291864a71f5ba08cdc09eedf76d5471dba53bbd0f1cddf98699ce0fb3ec5c8e76
-    2c3c89f9d17a7979d12e10608d39f578e8afdba7d6996dcb8d9be87d47f5721ffac29c81e0d2c4b9543065b5d4314990232a0bcde9fb6905
-    4758e0a4416fe3b1ca1c8b08f46f4751e63f155eb265068d1a9d97813a8cd5d640e49d0053d321165b857ac950e0162c24a7a1565d9f88a3
-    837c12ed1cae5fb9a846c8d34ac498a74600a36ccf4b1ecd106a93cbcc38e1b1a5f81f0bbef8d95d541346dc04bd3d6faa5f86ab4ed638eb
-    b3c885dc53ab5b6fa4d4ea2211abc88dc3f7d6c304492807ebcdf5b05c5bc35ce6c4cb
+    9301c4e388a26964c410c8c9cacbcccdcecfd0d1d2d3d4d5d6d7a573746f7265c410000102030405060708090a0b0c0d0e0fa56c6162656c
+    a6676f6c64656eaa637265617465645f6e73cf17979cfe3d85cd15a4726f6c65a3616c6caa67656e65726174696f6e00a6636f6e666967c4
+    4985a6666f726d617401a873746f72655f6964c410000102030405060708090a0b0c0d0e0fa9656e63727970746564c3a669645f6b6579c4
+    00ab636f6d7072657373696f6ea47a737464a36b646682a46e616d65ab686b64662d736861323536a473616c74c410c8c9cacbcccdcecfd0
+    d1d2d3d4d5d6d7c4bb9b2969b49fb552eb5fd527e656f7c59be66e2682a465960e4ed5f7e85ee2f0f00d88f8a68fe51c30503857042df4cc
+    5109652ade37ae031f7870123f5ba83da6191de7b614f41cff62eec43f749e01a2377f983419d4ea94e217ce976fb635d6e7cf03fe060d35
+    873c692507b285f1ba4f6f4a7c723fb83d36ef6cae7cf32cd6d1c85a1902b7b491505517eaffa8618ac3bfe5b0f6a8c2daef657c54d9a5ac
+    74444b94bf614d749dbee66e04e31ae8379eeece3f745597d12969dc
     """
 )
 WRAPPED_BY_PHRASE = (
-    "acb5426cbb410b95bf7c38535c015ae07e7053858e0771b208647a0fe56952ea"  # its BLAKE3, of a write-only ring
+    "7f180c3cbfcb96dab421cbeb5a1e9907abbdda88ff250ba0c27bd414a342b102"  # its BLAKE3, of a write-only ring
 )
 
 
@@ -92,12 +74,14 @@ class TestFormat:
     def test_golden_key_object_opens(self) -> None:
         assert unwrap(WRAPPED, FILE) == RING
         assert key_id(WRAPPED) == counting(200)(16).hex()
-        assert describe(WRAPPED) == keys.KeyInfo("key file", "golden", NOW, write_only=False)
+        made = counting(200)(16).hex()
+        assert describe(WRAPPED) == keys.KeyInfo(made, "key file", "golden", NOW, "all", 0, STORE, CONFIG)
 
     def test_same_chance_writes_the_same_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(keys, "urandom", counting(200))
-        assert wrap(RING, FILE, label="golden", created_ns=NOW) == WRAPPED
-        by_phrase = wrap(RING.without_private(), PHRASE, label="golden", created_ns=NOW)
+        monkeypatch.setattr(secrets, "urandom", counting(200))
+        assert wrap(RING, FILE, label="golden", created_ns=NOW, config=CONFIG) == WRAPPED
+        by_phrase = wrap(RING.without_private(), PHRASE, label="golden", created_ns=NOW, config=CONFIG)
         assert blake3(by_phrase).hexdigest() == WRAPPED_BY_PHRASE
         assert unwrap(by_phrase, PHRASE) == RING.without_private()
 
@@ -118,7 +102,7 @@ class TestWrapping:
         assert [unwrap(payload, file) for payload, file in zip(payloads, files, strict=True)] == [ring] * 3
         assert len({key_id(payload) for payload in payloads}) == 3
         assert unwrap(by_phrase, PHRASE) == RING
-        assert describe(by_phrase) == keys.KeyInfo("passphrase", "admin", NOW, write_only=False)
+        assert (describe(by_phrase).kind, describe(by_phrase).label) == ("passphrase", "admin")
 
     @pytest.mark.parametrize(
         "secret",
@@ -144,11 +128,11 @@ class TestWrapping:
 
     def test_write_only_ring(self) -> None:
         payload = wrap(RING.without_private(), FILE, label="db1", created_ns=NOW)
-        assert describe(payload).write_only
+        assert describe(payload).role == "write"
         assert unwrap(payload, FILE) == RING.without_private()
         assert PRIVATE[64:] not in payload
         with pytest.raises(StoreError):
-            unwrap(with_header(payload, write_only=False), FILE)
+            unwrap(with_header(payload, role="all"), FILE)
 
     def test_nothing_is_wrapped_that_could_not_be_used(self) -> None:
         with pytest.raises(ValueError, match="no pair"):
@@ -181,17 +165,36 @@ class TestTampering:
 
     @pytest.mark.parametrize(
         "change",
-        [{"id": bytes(16)}, {"store": bytes(16)}, {"label": "x"}, {"created_ns": 1}, {"write_only": True}],
+        [
+            {"id": bytes(16)},
+            {"store": bytes(16)},
+            {"label": "x"},
+            {"created_ns": 1},
+            {"role": "read"},
+            {"generation": 1},
+            {"config": b"x"},
+        ],
         ids=lambda change: next(iter(change)),
     )
     def test_the_header_is_bound(self, change: dict[str, Any]) -> None:
         with pytest.raises(WrongKey):
             unwrap(with_header(WRAPPED, **change), FILE)
 
-    @pytest.mark.parametrize("body", [{}, {"id_key": bytes(31)}, {"reader_private": None}, {"more": 1}], ids=str)
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"id_key": bytes(31)},
+            {"reader_private": None},
+            {"reader_private": []},
+            {"reader_private": [bytes(95)]},
+            {"more": 1},
+        ],
+        ids=str,
+    )
     def test_whoever_has_the_secret_cannot_wrap_nonsense_either(self, body: dict[str, Any]) -> None:
         version, packed, _ = msgpack.unpackb(WRAPPED)
-        ring = {"id_key": RING.id_key, "reader_public": RING.reader_public, "reader_private": PRIVATE}
+        ring = {"id_key": RING.id_key, "reader_public": None, "reader_private": [PRIVATE]}
         key = HKDF(SHA256(), 32, salt=msgpack.unpackb(packed)["kdf"]["salt"], info=b"siltstone key file 1")
         whole = msgpack.packb(ring | body if body else [])
         wrapped = AESGCM(key.derive(FILE.data)).encrypt(bytes(12), whole, b"siltstone key 1" + packed)
@@ -225,7 +228,7 @@ class TestTampering:
     def test_absurd_argon2_parameters_are_refused_before_they_are_paid(
         self, by_phrase: bytes, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delattr(keys, "_argon2")
+        monkeypatch.delattr(secrets, "_argon2")
         with pytest.raises(Corrupt):
             unwrap(with_header(by_phrase, **change), PHRASE)
 

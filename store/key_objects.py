@@ -1,0 +1,57 @@
+"""The objects of `keys/`: read as far as no secret is needed, and written.
+
+Rule: one that is damaged or from the future hides no other. What an object says of itself is not proved before its
+secret opens it.
+"""
+
+from dataclasses import dataclass
+
+from .backend import Backend
+from .envelope import ObjectKind, disclose, enclose
+from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
+from .keys import KeyInfo, describe, key_id
+
+KEYS = "keys/"
+
+# Not to verify, as of other objects: that needs a key that opens the store.
+_DAMAGED_KEY = "use another key, or put keys/ back from a copy of the store"
+
+
+@dataclass(slots=True)
+class KeyObject:
+    """An object of `keys/`: what it says of itself, or the error that reading it gave."""
+
+    name: str
+    payload: bytes = b""
+    info: KeyInfo | None = None
+    error: StoreError | None = None
+
+
+def read_keys(backend: Backend) -> list[KeyObject]:
+    """Every key object of the store, sorted by name. Raises what the storage raises."""
+    found = []
+    for listed in backend.list(KEYS):
+        key = KeyObject(listed.name)
+        try:
+            key.payload = disclose(ObjectKind.KEY, listed.name, backend.get(listed.name))
+            key.info = describe(key.payload)
+        except ObjectMissing:
+            continue  # removed meanwhile
+        except Corrupt as error:
+            key.error = damaged_key(listed.name, error)
+        except NewerFormat as error:
+            key.error = error
+        found.append(key)
+    return found
+
+
+def damaged_key(name: str, error: Corrupt) -> Corrupt:
+    """The error about a key object, by its name and with what helps there."""
+    return Corrupt(name, str(error).removeprefix(f"{error.name}: "), hint=_DAMAGED_KEY)
+
+
+def put_key(backend: Backend, payload: bytes) -> str:
+    """Keep a key object's payload in the store; the id of the key. Raises ObjectExists when the id is taken."""
+    made = key_id(payload)
+    backend.put(KEYS + made, [enclose(ObjectKind.KEY, payload)])
+    return made

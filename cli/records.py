@@ -18,6 +18,7 @@ A level, wherever one is told, is
     database (null, or: system_identifier, version_num, timeline, start_lsn, stop_lsn, data_checksums, from_standby,
     data_directory: {path}, tablespaces: [{oid, path}])
     damage (why its root cannot be read; then there is nothing else beside its name)
+    sealed (true: the key that was given does not open its root; likewise)
 
 and where it may be pinned, or was forgotten, also
 
@@ -68,6 +69,8 @@ def level_record(level: Level) -> Record:
     """A level as it stands in `list --json`, and in the results of other commands."""
     if level.damage:
         return {**name_record(level), "damage": shown(level.damage)}
+    if level.sealed:
+        return {**name_record(level), "sealed": True}
     return {
         **name_record(level),
         "kind": level.kind,

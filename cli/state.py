@@ -1,4 +1,4 @@
-"""Where this host keeps what its scheduled runs came to.
+"""Where this host keeps what its scheduled runs came to, and what one that reads nothing back keeps of its levels.
 
 Rule: outside of the store, and of what a user may delete to save room: it is state and no cache. The folder need not be
 there before something is kept.

@@ -9,28 +9,27 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from siltstone.store import (
-    Corrupt,
     DryWriter,
-    NewerFormat,
     ObjectExists,
-    ObjectMissing,
     SiltError,
     Store,
     StoreError,
     Writer,
 )
 
+from .base_level import Base, expected_size, find_base, trusted
 from .database_info import SET_NAME, DatabaseInfo
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .events import Event, Noted, Report, Warned
 from .forgetting import keep_to
 from .hooks import Around
-from .levels import ABSENT, Level, LevelRef, Plan, SetInfo, level_refs, next_ref, plan_level, read_level, to_root
-from .manifest import ManifestReader
+from .kept_levels import KeptLevels
+from .levels import ABSENT, Level, LevelRef, Plan, SetInfo, level_refs, next_ref, plan_level, to_root
 from .owners import SeenOwners
 from .sources import check_sources
 from .teller import Teller
@@ -68,14 +67,19 @@ def back_up(
     dry_run: bool = False,
     compression: str | None = None,
     report: Report,
+    keep_in: str | None = None,
 ) -> BackupResult:
     """Back the deployment up as a new level, between its hooks, and then forget what it does not keep. After an error
     nothing was committed: StoreError, ConfigError, SourceError, HookFailed.
+
+    `keep_in`: a folder of this host, where one that reads nothing back keeps what it needs of its own levels.
     """
-    if dry_run:
-        return _back_up(store, deployment, kind, compression, report, dry_run=True)
-    with Around(deployment.hooks, deployment.name, report) as hooks:
-        result = _back_up(store, deployment, kind, compression, report, dry_run=False)
+    with ExitStack() as around:
+        kept = around.enter_context(KeptLevels(store, keep_in, deployment.name, report))
+        if dry_run:
+            return _back_up(store, deployment, kind, compression, report, kept, dry_run=True)
+        hooks = around.enter_context(Around(deployment.hooks, deployment.name, report))
+        result = _back_up(store, deployment, kind, compression, report, kept, dry_run=False)
         hooks.level = str(result.ref)
     warned = _Warnings(report)
     forgotten = keep_to(deployment.retention, store, deployment.name, warned)
@@ -88,29 +92,34 @@ def _back_up(
     kind: Literal["auto", "full", "incr", "diff"],
     compression: str | None,
     report: Report,
+    kept: KeptLevels,
     *,
     dry_run: bool,
 ) -> BackupResult:
     started = time.time_ns()
     sets = resolve_deployment(deployment)
     warned = _Warnings(report)
+    _check_key(store, warned)
     check_sources(store, sets, deployment, warned)
     plan = plan_level(deployment.name, kind, level_refs(store), level_refs(store, ABSENT))
-    base = _read_base(store, plan, warned)
-    expected = _expected(store, plan, base)
+    base = find_base(store, plan, kept, warned)
+    if base is not None:
+        plan = replace(plan, base=base.level.ref)
+    expected = expected_size(store, plan, base)
     if kind in ("incr", "diff") and plan.kind == "full":
         report(Noted(f"{deployment.name} has no full backup in this store to go on from: this becomes one"))
     if dry_run:
         sink = store.dry_writer()
-        run = _Run(store, sink, _trusted(store, base, warned), expected, warned)
+        run = _Run(store, sink, trusted(store, base, warned), expected, warned)
         run.walk(sets, deployment)
         return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
     with store.writer(compression) as writer:
-        run = _Run(store, writer, _trusted(store, base, warned), expected, warned)
+        run = _Run(store, writer, trusted(store, base, warned), expected, warned, kept)
         run.walk(sets, deployment)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
         level = _commit(store, writer, level)
+    kept.keep(level)
     if level.kind == "full":
         _tidy_up(store, warned)
     return BackupResult(level.ref, level, level.stats, warned.count, False)
@@ -142,39 +151,10 @@ class _Warnings:
         self._report(event)
 
 
-def _read_base(store: Store, plan: Plan, report: Report) -> Level | None:
-    if plan.base is None:
-        return None
-    try:
-        return read_level(store, plan.base)
-    except (Corrupt, ObjectMissing) as error:
-        report(Warned("damaged", plan.base.name, f"{error}; every file is read"))
-        return None
-
-
-def _trusted(store: Store, base: Level | None, report: Report) -> Level | None:
-    """The base level, unless packs are lost: then every file is read, and what was lost is stored again."""
-    if base is None or not store.index.lost:
-        return base
-    lost = (
-        f"{len(store.index.lost)} packs are missing from the store; every file is read, to store again what they held"
-    )
-    report(Warned("damaged", base.name, lost))
-    return None
-
-
-def _expected(store: Store, plan: Plan, base: Level | None) -> tuple[int | None, int | None]:
-    """About how many files and bytes will be read, for the time left: nobody knows what of a known tree changed."""
-    if base is not None:
-        return sum(files.files for files in base.sets), None
-    last = [ref for ref in level_refs(store) if ref.deployment == plan.ref.deployment]
-    if not last:
-        return None, None
-    try:
-        newest = read_level(store, max(last))
-    except (Corrupt, NewerFormat, ObjectMissing):
-        return None, None
-    return sum(files.files for files in newest.sets), sum(files.bytes for files in newest.sets)
+def _check_key(store: Store, report: Report) -> None:
+    if store.ring.outdated:
+        said = "the key is outdated: whoever kept the reader keys of before the rotation can read this backup"
+        report(Warned("key", store.backend.location, said))
 
 
 class _Run:
@@ -184,11 +164,12 @@ class _Run:
         self,
         store: Store,
         sink: Writer | DryWriter,
-        base: Level | None,
+        base: Base | None,
         expected: tuple[int | None, int | None],
         report: Report,
+        kept: KeptLevels | None = None,
     ) -> None:
-        self._store, self._sink, self.base, self._report = store, sink, base, report
+        self._store, self._sink, self._base, self._report, self._kept = store, sink, base, report, kept
         self.stats: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.owners = SeenOwners()
         self.sets: list[SetInfo] = []
@@ -198,9 +179,10 @@ class _Run:
     def walk(self, sets: Iterable[ResolvedSet], deployment: Deployment) -> None:
         """Scan and store every file set, and the database or the configuration in it."""
         for each in sets:
-            walk = SetWalk(
-                self._store, self._sink, each, self._base_reader(each.file_set.name), self._report, self._teller
-            )
+            name = each.file_set.name
+            base = self._base.reader(self._store, name) if self._base else None
+            copy = self._kept.copier(name) if self._kept else None
+            walk = SetWalk(self._store, self._sink, each, base, self._report, self._teller, copy)
             self.sets.append(walk.run(self.stats, self.owners))
         if deployment.tables is not None:
             from .config_tables import back_up_tables
@@ -210,17 +192,23 @@ class _Run:
         if deployment.database is not None:
             from .postgres.database import back_up_database
 
-            base = self._base_reader(SET_NAME)
+            manifest = self._base.manifest(self._store, SET_NAME) if self._base else None
             files, self.database = back_up_database(
-                self._store, self._sink, deployment.database, base, self._report, self._teller, self.stats, self.owners
+                self._store,
+                self._sink,
+                deployment.database,
+                manifest,
+                self._report,
+                self._teller,
+                self.stats,
+                self.owners,
             )
             self.sets.append(files)
 
-    def _base_reader(self, name: str) -> ManifestReader | None:
-        for files in self.base.sets if self.base else ():
-            if files.name == name and self.base:
-                return ManifestReader(self._store, self.base, files)
-        return None
+    @property
+    def base(self) -> Level | None:
+        """The level that this one was compared with."""
+        return self._base.level if self._base else None
 
     def finished_stats(self, started_ns: int, stored: int) -> dict[str, int]:
         """All counts, by the names that `silt show --json` uses."""

@@ -54,12 +54,15 @@ def find(
     store: Store, patterns: Sequence[bytes], *, levels: Sequence[Level] | None = None, report: Report
 ) -> Iterator[Found]:
     """The paths that match one of the patterns, in path order, of these levels or of all."""
+    store.ring.need("read", "finding files")
     searched = sorted(list_levels(store) if levels is None else levels, key=lambda level: level.ref)
     search = _Search(store, patterns, report)
     for level in searched:
         if level.damage:
             report(Warned("damaged", level.name, level.damage))
-    walks = [search.walk(level) for level in searched if not level.damage]
+        elif level.sealed:
+            report(Warned("sealed", level.name, "it is sealed to newer reader keys than the key that was given"))
+    walks = [search.walk(level) for level in searched if not level.damage and not level.sealed]
     hits = heapq.merge(*walks, key=lambda hit: (order_key(hit.path), hit.ref))
     for (path, deployment), those in groupby(hits, key=lambda hit: (hit.path, hit.ref.deployment)):
         yield Found(deployment, path, tuple(_versions(those)))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from siltstone.store import ChunkId, Corrupt, NewerFormat, ObjectMissing, Store
+from siltstone.store import ChunkId, Corrupt, NewerFormat, NoKey, ObjectMissing, Store
 
 from .database_info import DatabaseInfo, database_from_root, database_to_root
 from .errors import LevelNotFound
@@ -79,6 +79,7 @@ class Level:
     database: DatabaseInfo | None = None
     archive: SetInfo | None = None  # the tar archive from which it was imported: one entry, its content
     damage: str = ""  # why the root could not be read; everything else is empty then
+    sealed: bool = False  # the key that opened the store does not open the root; everything else is empty then
 
     @property
     def deployment(self) -> str:
@@ -119,8 +120,8 @@ def level_refs(store: Store, folder: str = LEVELS) -> list[LevelRef]:
 
 
 def list_levels(store: Store, deployment: str | None = None) -> list[Level]:
-    """Every level (of a deployment), sorted. One whose root is damaged is there with `damage` saying how; one that is
-    forgotten meanwhile is not.
+    """Every level (of a deployment), sorted. One whose root is damaged is there with `damage` saying how; one that the
+    key does not open is there by its name alone; one that is forgotten meanwhile is not.
     """
     found = []
     for ref in level_refs(store):
@@ -133,26 +134,33 @@ def list_levels(store: Store, deployment: str | None = None) -> list[Level]:
 
 
 def read_level_or_damage(store: Store, ref: LevelRef, name: str) -> Level:
-    """What the root under that name says of a level, or how it is damaged. Raises ObjectMissing."""
+    """What the root under that name says of a level; or how it is damaged, or that it is sealed. ObjectMissing."""
     try:
         return read_level(store, ref, name)
     except (Corrupt, NewerFormat) as error:
-        return Level(ref, "full", None, 0, 0, "", "", "", (), {}, (), {}, {}, damage=str(error))
+        return _unread(ref, damage=str(error))
+    except NoKey:
+        return _unread(ref, sealed=True)
+
+
+def _unread(ref: LevelRef, *, damage: str = "", sealed: bool = False) -> Level:
+    return Level(ref, "full", None, 0, 0, "", "", "", (), {}, (), {}, {}, damage=damage, sealed=sealed)
 
 
 def read_level(store: Store, ref: LevelRef, name: str = "") -> Level:
-    """What a root says, which may lie under another name by now. Raises ObjectMissing, Corrupt, NewerFormat."""
+    """What a root says, which may lie under another name by now. Raises ObjectMissing, Corrupt, NewerFormat, NoKey."""
     name = name or ref.name
     root = store.read_root(name, written_as=ref.name)
     if root.get("format", 0) > ROOT_FORMAT:
         raise NewerFormat(f"{name}: a level of format {root['format']}", hint="upgrade silt on this host")
     try:
-        return _from_root(ref, root)
+        return from_root(ref, root)
     except (KeyError, TypeError, ValueError):
         raise Corrupt(name, "the root lacks what a level needs") from None
 
 
-def _from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
+def from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
+    """The level that a root tells of. Raises KeyError, TypeError, ValueError where it lacks what a level needs."""
     sets = tuple(map(_set_from_root, root["sets"]))
     archive = _set_from_root(root["archive"]) if "archive" in root else None
     plain = {key: root[key] for key in _PLAIN}

@@ -10,7 +10,7 @@ index lets a reader go straight to a path. A level's manifest is always the full
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -32,8 +32,9 @@ RUN = 2 << 20
 class ManifestWriter:
     """Takes rows in path order and stores them. Memory: RUN bytes of rows, and an index item a manifest chunk."""
 
-    def __init__(self, writer: Writer | DryWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer | DryWriter, copy: Callable[[bytearray], None] | None = None) -> None:
+        """`copy` gets the rows too, RUN bytes or so at a time."""
+        self._writer, self._copy = writer, copy
         self._run = bytearray()
         self._ends: list[int] = []
         self._items: list[tuple[int, int, bytes]] = []  # length, rows, first path; of the run
@@ -69,6 +70,8 @@ class ManifestWriter:
         if not self._ends:
             return
         ids = self._writer.store_run(memoryview(self._run), self._ends)
+        if self._copy is not None:
+            self._copy(self._run)
         self._index += [(chunk, *item) for chunk, item in zip(ids, self._items, strict=True)]
         self._run, self._ends, self._items, self._start = bytearray(), [], [], 0
 

@@ -35,6 +35,7 @@ def verify_store(store: Store, *, budget: Budget = NO_DATA, report: Report, days
 
     Raises BackendError when the storage goes away, NoKey when this host's keys cannot read, NewerFormat.
     """
+    store.ring.need("read", "verifying")
     run = _Verification(store, report)
     run.check_structure()
     run.read_packs(budget)

@@ -6,7 +6,7 @@ what is not known yet waits in a queue, of at most WAITING entries. Files of one
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
@@ -28,6 +28,7 @@ from .entry import (
 )
 from .events import Report, Warned, show_path
 from .files import probe_directory, short_path, stat_path
+from .kept_levels import KeptRows
 from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError
@@ -51,14 +52,16 @@ class SetWalk:
         store: Store,
         sink: Writer | DryWriter,
         each: ResolvedSet,
-        base: ManifestReader | None,
+        base: ManifestReader | KeptRows | None,
         report: Report,
         teller: Teller,
+        copy: Callable[[bytearray], None] | None = None,
     ) -> None:
+        """`copy` gets the rows of the manifest too."""
         self._set, self._base, self._report, self._teller = each, base, report, teller
         self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
         self._contents = Contents(sink, store.ring.cut_seed, teller, report)
-        self._manifest = ManifestWriter(sink)
+        self._manifest = ManifestWriter(sink, copy)
         self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
         self._batch = Batch()
         self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
@@ -122,7 +125,7 @@ class SetWalk:
                 yield found, None
         self.stats["gone"] += (old is not None) + sum(1 for _ in base)
 
-    def _base_rows(self, base: ManifestReader) -> Iterator[tuple[bytes, bytes]]:
+    def _base_rows(self, base: ManifestReader | KeptRows) -> Iterator[tuple[bytes, bytes]]:
         """The rows of the base level as far as they can be read. What has none is new, and is read."""
         try:
             yield from base.rows()

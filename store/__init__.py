@@ -33,12 +33,25 @@ if TYPE_CHECKING:
     )
     from .frame import FRAME_SIZE, NewFrame
     from .ids import ChunkId, PackName, Place, chunk_id, pack_object
-    from .key_copy import KeyCopy, Opener, parse_key_copy
+    from .key_changes import (
+        Rotated,
+        add_key,
+        exchange_key,
+        export_key,
+        need_to_manage,
+        removable,
+        remove_key,
+        rotate_keys,
+    )
+    from .key_copy import KeyCopy, Opener, key_copy_text, parse_key_copy
+    from .key_objects import KeyObject, newest_generation, read_keys
+    from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
-    from .opening import unlock
+    from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import PackList, listed_packs
     from .parallel import in_parallel
+    from .private_file import PrivateWriter, read_private
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .remedy import Remedy
@@ -75,12 +88,25 @@ _FROM = {
     "writer": "Writer",
     "frame": ("FRAME_SIZE", "NewFrame"),
     "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
-    "key_copy": ("KeyCopy", "Opener", "parse_key_copy"),
+    "key_changes": (
+        "Rotated",
+        "add_key",
+        "exchange_key",
+        "export_key",
+        "need_to_manage",
+        "removable",
+        "remove_key",
+        "rotate_keys",
+    ),
+    "key_copy": ("KeyCopy", "Opener", "key_copy_text", "parse_key_copy"),
+    "key_objects": ("KeyObject", "newest_generation", "read_keys"),
+    "keyring": ("Role",),
     "keys": ("KeyFile", "KeyInfo", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
-    "opening": ("unlock",),
+    "opening": ("OpenStore", "read_config", "unlock"),
     "pack": ("Footer", "FrameInfo"),
     "pack_list": ("PackList", "listed_packs"),
     "parallel": ("in_parallel",),
+    "private_file": ("PrivateWriter", "read_private"),
     "reader": ("list_packs",),
     "recovery": ("Recovered", "recover"),
     "remedy": ("Remedy",),
@@ -108,6 +134,7 @@ __all__ = [
     "KeyCopy",
     "KeyFile",
     "KeyInfo",
+    "KeyObject",
     "NewFrame",
     "NewerFormat",
     "NoKey",
@@ -116,6 +143,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectKind",
     "ObjectMissing",
+    "OpenStore",
     "Opener",
     "PackList",
     "PackName",
@@ -123,8 +151,11 @@ __all__ = [
     "PackScrubber",
     "Passphrase",
     "Place",
+    "PrivateWriter",
     "Recovered",
     "Remedy",
+    "Role",
+    "Rotated",
     "Secret",
     "SegmentScan",
     "SiltError",
@@ -134,22 +165,34 @@ __all__ = [
     "VerifiedNotes",
     "Writer",
     "WrongKey",
+    "add_key",
     "check_small_objects",
     "chunk_id",
     "disclose",
     "enclose",
+    "exchange_key",
+    "export_key",
     "fault_of",
     "footer_keys",
     "in_parallel",
+    "key_copy_text",
     "list_packs",
     "listed_packs",
     "make_key_file",
+    "need_to_manage",
+    "newest_generation",
     "open_backend",
     "pack_object",
     "parse_key_copy",
     "parse_key_file",
     "raise_if_away",
+    "read_config",
+    "read_keys",
+    "read_private",
     "recover",
+    "removable",
+    "remove_key",
+    "rotate_keys",
     "unlock",
 ]
 

@@ -4,6 +4,7 @@ Rule: one that is damaged or from the future hides no other. What an object says
 secret opens it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .backend import Backend
@@ -26,6 +27,16 @@ class KeyObject:
     info: KeyInfo | None = None
     error: StoreError | None = None
 
+    @property
+    def id(self) -> str:
+        """The id by which it is named."""
+        return self.name.removeprefix(KEYS)
+
+    @property
+    def label(self) -> str:
+        """What it is called, or '' where it does not say."""
+        return self.info.label if self.info else ""
+
 
 def read_keys(backend: Backend) -> list[KeyObject]:
     """Every key object of the store, sorted by name. Raises what the storage raises."""
@@ -43,6 +54,11 @@ def read_keys(backend: Backend) -> list[KeyObject]:
             key.error = error
         found.append(key)
     return found
+
+
+def newest_generation(keys: Collection[KeyObject], store_id: bytes) -> int:
+    """The latest generation that a key of the store names; 0 without any."""
+    return max((key.info.generation for key in keys if key.info and key.info.store == store_id), default=0)
 
 
 def damaged_key(name: str, error: Corrupt) -> Corrupt:

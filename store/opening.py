@@ -23,17 +23,20 @@ from .config import (
 from .errors import Corrupt, NoKey, NotAStore, ObjectExists, ObjectMissing, StoreError, WrongKey
 from .frame import Compressor
 from .key_copy import KeyCopy, Opener
-from .key_objects import KEYS, KeyObject, damaged_key, put_key, read_keys
+from .key_objects import KEYS, KeyObject, damaged_key, newest_generation, put_key, read_keys
 from .keys import KeyRing, Secret, unwrap, wrap
 
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """A store with its key ring: what every part of this layer works on."""
+    """A store with its key ring: what every part of this layer works on. `key` names the object of the key that opened
+    it, where it was one of `keys/`.
+    """
 
     backend: Backend
     config: Config
     ring: KeyRing
+    key: str = ""
 
 
 def init_store(
@@ -89,7 +92,7 @@ def unlock(backend: Backend, secret: Opener | None) -> OpenStore:
             f"{backend.location}: the store is encrypted and no key was given",
             hint="set SILT_PASSPHRASE or SILT_PASSPHRASE_COMMAND, or use --key-file",
         )
-    return OpenStore(backend, config, _unlock(backend, config, secret))
+    return _unlock(backend, config, secret)
 
 
 def read_config(backend: Backend) -> Config:
@@ -103,24 +106,24 @@ def read_config(backend: Backend) -> Config:
         ) from None
 
 
-def _unlock(backend: Backend, config: Config, secret: Opener) -> KeyRing:
-    """The ring that the secret opens, with what the store's keys say of its generation."""
-    found = read_keys(backend)
+def _unlock(backend: Backend, config: Config, secret: Opener) -> OpenStore:
+    """The store with the ring that the secret opens, and what the store's keys say of its generation."""
+    keys = read_keys(backend)
+    name = ""
     if isinstance(secret, KeyCopy):
-        ring: KeyRing | None = unwrap(secret.payload, secret.secret)
+        ring = unwrap(secret.payload, secret.secret)
+        if ring.store_id != config.store_id:
+            raise WrongKey(
+                f"{backend.location}: the key is one of another store", hint="check that this is the store you mean"
+            )
     else:
-        ring = _try_keys(backend, config, found, secret)
-    if ring is None or ring.store_id != config.store_id:
-        raise WrongKey(
-            f"{backend.location}: the key is one of another store",
-            hint="check that this is the store you mean",
-        )
-    known = [key.info for key in found if key.info is not None and key.info.store == config.store_id]
-    return replace(ring, outdated=any(info.generation > ring.generation for info in known))
+        name, ring = _try_keys(backend, config, keys, secret)
+    outdated = newest_generation(keys, config.store_id) > ring.generation
+    return OpenStore(backend, config, replace(ring, outdated=outdated), name)
 
 
-def _try_keys(backend: Backend, config: Config, found: Sequence[KeyObject], secret: Secret) -> KeyRing:
-    """The ring of the newest generation that the secret opens. A key object that is damaged or too new hides no other.
+def _try_keys(backend: Backend, config: Config, found: Sequence[KeyObject], secret: Secret) -> tuple[str, KeyRing]:
+    """Name and ring of the newest key that the secret opens. A key object that is damaged or too new hides no other.
 
     Kinds are compared first, since each passphrase that is tried costs a tenth of a second.
     """
@@ -137,7 +140,7 @@ def _try_keys(backend: Backend, config: Config, found: Sequence[KeyObject], secr
             key.error = damaged_key(key.name, error)
             continue
         if ring.store_id == config.store_id:  # a key of an init that was cut off, or put there by somebody, is none
-            return ring
+            return key.name, ring
     for key in found:
         if key.error is not None:
             raise key.error

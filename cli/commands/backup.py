@@ -105,10 +105,19 @@ def _back_up(
     from siltstone.engine import back_up
 
     from ..reporter import make_reporter
+    from ..state import state_folder
 
     store = opening.store()
     with make_reporter(options) as reporter:
-        result = back_up(store, deployment, kind=kind, dry_run=dry_run, compression=compression, report=reporter.report)
+        result = back_up(
+            store,
+            deployment,
+            kind=kind,
+            dry_run=dry_run,
+            compression=compression,
+            report=reporter.report,
+            keep_in=str(state_folder(os.environ) / "levels"),
+        )
     answer(options, _record(result), _lines(result))
     return int(Exit.WARNINGS if result.warnings else Exit.DONE)
 

@@ -11,6 +11,7 @@ import click
 
 from ..answer import answer
 from ..compression import IN_WORDS, check_compression
+from ..key_options import label_of
 from ..mistake import Mistake
 from ..opening import store_place
 from ..options import Options, make_command
@@ -20,8 +21,6 @@ from ..settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from siltstone.store import Secret
-
-LABEL_LIMIT = 100  # as the store keeps them
 
 
 @make_command(
@@ -72,16 +71,11 @@ def command(
 
 def _secrets(files: list[str], passphrase: bool, settings: Settings) -> "list[tuple[Secret, str]]":
     """The secrets of a new store with their labels, at least one."""
-    secrets: list[tuple[Secret, str]] = [(read_key_file(file), _label(file)) for file in files]
+    secrets: list[tuple[Secret, str]] = [(read_key_file(file), label_of(file)) for file in files]
     if secrets and not passphrase:
         return secrets
     given = given_passphrase(os.environ, settings) if passphrase else given_secret(None, os.environ, settings)
-    return [*secrets, (given or ask_new_passphrase(), _label(f"made on {os.uname().nodename}"))]
-
-
-def _label(text: str) -> str:
-    """A key's label is short and printable; only a person reads it."""
-    return shown(os.path.basename(text))[:LABEL_LIMIT]
+    return [*secrets, (given or ask_new_passphrase(), label_of(None))]
 
 
 def _say(options: Options, location: str, *, keys: int) -> None:

@@ -1,7 +1,8 @@
 """`silt list`: the groups and levels of a store.
 
-Rule: every level that is there is listed, a damaged one too, with what is wrong about it; those that were forgotten and
-can be undeleted only where they are asked for. The order is by deployment, group and level.
+Rule: every level that is there is listed, a damaged one too, with what is wrong about it, and one that the key does not
+open by its name; those that were forgotten and can be undeleted only where they are asked for. The order is by
+deployment, group and level.
 """
 
 import json
@@ -97,8 +98,8 @@ def _pinned(pin: "Pin | None") -> str:
 
 def _row(level: "Level", with_deployment: bool) -> tuple[str, ...]:
     spec = f"{level.deployment}:{level.ref}" if with_deployment else str(level.ref)
-    if level.damage:
-        return (spec, "damaged", "", "", "", "", "", level.tar_name)
+    if level.damage or level.sealed:
+        return (spec, "damaged" if level.damage else "sealed", "", "", "", "", "", level.tar_name)
     files = sum(files.files for files in level.sets)
     held = sum(files.bytes for files in level.sets)
     took = (level.finished_ns - level.started_ns) / 1e9

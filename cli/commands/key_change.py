@@ -1,0 +1,40 @@
+"""`silt key change`: another passphrase or key file in the place of the one that opened the store.
+
+Rule: the new key is there before the old one goes.
+"""
+
+from ..answer import answer
+from ..key_options import new_secret, new_secret_option
+from ..opening import open_with
+from ..options import Options, make_command
+
+
+@make_command(
+    "change",
+    examples="""
+    silt key change                          # asks for the old passphrase, then for the new one, twice
+    silt key change --key-file old.key --new-key-file new.key
+    """,
+)
+@new_secret_option
+def command(options: Options, new_key_file: str | None) -> int:
+    """Exchange the passphrase or key file that opens the store for another one.
+
+    Who knows the old one and kept a copy of the store's key object opens the store as before; see 'silt key rotate'.
+    With --json: {"keys"}.
+    """
+    from siltstone.store import Backend, KeyCopy, Opener, OpenStore, StoreError, exchange_key, need_to_manage, unlock
+
+    def opened(backend: Backend, opener: Opener | None) -> tuple[OpenStore, Opener | None]:
+        return unlock(backend, opener), opener
+
+    store, old = open_with(options, opened)
+    need_to_manage(store, "changing a key")
+    if old is None or isinstance(old, KeyCopy):
+        raise StoreError(
+            "there is no key in the store to exchange",
+            hint="open the store with a passphrase or key file of its own",
+        )
+    made = exchange_key(store, old, new_secret(new_key_file))
+    answer(options, {"keys": made}, [f"exchanged; new key {', '.join(made)}" if made else "exchanged"])
+    return 0

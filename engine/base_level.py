@@ -1,0 +1,79 @@
+"""The level that a backup is compared with, as far as this host can read one.
+
+Rule: what cannot be read, or cannot be relied on, is no base: then every file is read, which is always right. A host
+that reads nothing back takes what it kept of its own levels (kept_levels.py), which may be an older level than the one
+that a reading host would take.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store
+
+from .events import Noted, Report, Warned
+from .kept_levels import KeptLevels, KeptRows
+from .levels import Level, Plan, level_refs, read_level
+from .manifest import ManifestReader
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A level, and where its manifests are read from: what this host `kept` of them, or the store."""
+
+    level: Level
+    kept: Mapping[str, KeptRows] | None = field(default=None)
+
+    def reader(self, store: Store, name: str) -> ManifestReader | KeptRows | None:
+        """What reads the manifest of a file set; None where the level has no such set."""
+        if self.kept is not None:
+            return self.kept.get(name)
+        return self.manifest(store, name)
+
+    def manifest(self, store: Store, name: str) -> ManifestReader | None:
+        """The manifest in the store, for who needs more than rows; None where this host cannot read it."""
+        sets = self.level.sets if self.kept is None else ()
+        return next((ManifestReader(store, self.level, files) for files in sets if files.name == name), None)
+
+
+def find_base(store: Store, plan: Plan, kept: KeptLevels, report: Report) -> Base | None:
+    """The level to compare with, or None: then every file is read, and it is said why."""
+    if plan.base is None:
+        return None
+    if store.ring.may_read:
+        try:
+            return Base(read_level(store, plan.base))
+        except (Corrupt, ObjectMissing) as error:
+            report(Warned("damaged", plan.base.name, f"{error}; every file is read"))
+        except NoKey as error:
+            report(Noted(f"{plan.base.name}: {error}; every file is read"))
+        return None
+    found = kept.find(level_refs(store), plan.base)
+    if found is None:
+        report(Noted("no level of this group is kept on this host: every file is read, and nothing is stored twice"))
+        return None
+    return Base(found.level, found.sets)
+
+
+def trusted(store: Store, base: Base | None, report: Report) -> Base | None:
+    """The base, unless packs are lost: then every file is read, and what was lost is stored again."""
+    if base is None or not store.index.lost:
+        return base
+    lost = (
+        f"{len(store.index.lost)} packs are missing from the store; every file is read, to store again what they held"
+    )
+    report(Warned("damaged", base.level.name, lost))
+    return None
+
+
+def expected_size(store: Store, plan: Plan, base: Base | None) -> tuple[int | None, int | None]:
+    """About how many files and bytes will be read, for the time left: nobody knows what of a known tree changed."""
+    if base is not None:
+        return sum(files.files for files in base.level.sets), None
+    last = [ref for ref in level_refs(store) if ref.deployment == plan.ref.deployment]
+    if not last:
+        return None, None
+    try:
+        newest = read_level(store, max(last))
+    except (Corrupt, NewerFormat, NoKey, ObjectMissing):
+        return None, None
+    return sum(files.files for files in newest.sets), sum(files.bytes for files in newest.sets)

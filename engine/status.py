@@ -71,8 +71,9 @@ def read_status(
 ) -> Status:
     """Look at a store. With a deployment file its schedule is asked, too, and the last `runs` of it on this host.
 
-    Raises StoreError.
+    Raises StoreError; NoKey where the key does not read.
     """
+    store.ring.need("read", "telling the status of a store")
     levels = list_levels(store)
     names = sorted({level.deployment for level in levels} | ({deployment.name} if deployment else set()))
     own = runs or {}
@@ -91,7 +92,7 @@ def _deployment(
     name: str, levels: list[Level], now: datetime, deployment: Deployment | None, runs: Mapping[str, Run]
 ) -> DeploymentStatus:
     mine = [level for level in levels if level.deployment == name]
-    good = [level for level in mine if not level.damage]
+    good = [level for level in mine if not level.damage and not level.sealed]
     newest = max(good, key=lambda level: (level.started_ns, level.ref), default=None)
     late: tuple[tuple[str, datetime], ...] = ()
     if deployment is not None and deployment.schedule is not None:

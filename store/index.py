@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from blake3 import blake3
 
 from .backend import Backend
-from .errors import Corrupt, ObjectMissing
+from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import ChunkId, PackName, Place
 from .segment import KEY_SIZE, Segment, encode_segment, entry, find_in_block, join_segment
 
@@ -181,8 +181,8 @@ class Index:
     def _delete(self, name: str) -> None:
         try:
             self._backend.delete(name)
-        except ObjectMissing:
-            pass  # another writer did
+        except (ObjectMissing, BackendError):
+            pass  # another writer did; or this host may not, and then a segment that says nothing more stays
 
     def chunk_count(self) -> int:
         """Entries in all, a chunk that two segments hold counted twice."""

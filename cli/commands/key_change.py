@@ -18,10 +18,10 @@ from ..options import Options, make_command
 )
 @new_secret_option
 def command(options: Options, new_key_file: str | None) -> int:
-    """Exchange the passphrase or key file that opens the store for another one.
+    """Exchange the passphrase or key file in use.
 
-    Who knows the old one and kept a copy of the store's key object opens the store as before; see 'silt key rotate'.
-    With --json: {"keys"}.
+    The one that opens the store gives way to another. Who knows the old one and kept a copy of the store's key object
+    opens the store as before; see 'silt key rotate'. With --json: {"keys"}.
     """
     from siltstone.store import Backend, KeyCopy, Opener, OpenStore, StoreError, exchange_key, need_to_manage, unlock
 

@@ -29,11 +29,11 @@ from ..paths import path_record, shown
 @write_only_option
 @read_only_option
 def command(options: Options, file: str, passphrase: bool, write_only: bool, read_only: bool) -> int:
-    """Write a key of the store, whole, into a new FILE that is given as --key-file.
+    """Write a key of the store into a new FILE.
 
-    It opens the store by itself, without what lies in keys/, and 'silt repair' can bring back config and keys from it.
-    Without --passphrase whoever has the file has the keys. It cannot be removed from afar, and is outdated after 'silt
-    key rotate'. With --json: {"key_file", "role"}.
+    Given as --key-file, it opens the store by itself, without what lies in keys/, and 'silt repair' can bring back
+    config and keys from it. Without --passphrase whoever has the file has the keys. It cannot be removed from afar, and
+    is outdated after 'silt key rotate'. With --json: {"key_file", "role"}.
     """
     from siltstone.store import Secret, export_key, key_copy_text, make_key_file, need_to_manage, parse_key_file, unlock
 

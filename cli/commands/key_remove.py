@@ -32,10 +32,10 @@ _KEPT = {
 @click.argument("key_id", metavar="ID")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be removed, and do nothing.")
 def command(options: Options, key_id: str, dry_run: bool) -> int:
-    """Remove a key of the store: its passphrase or key file opens it no more.
+    """Remove a key of the store.
 
-    The key with which the store is opened for this stays, and so does the last one that reads. With --json:
-    {"key", "label", "dry_run"}.
+    Its passphrase or key file opens the store no more. The key with which the store is opened for this stays, and so
+    does the last one that reads. With --json: {"key", "label", "dry_run"}.
     """
     from siltstone.store import need_to_manage, removable, remove_key, unlock
 

@@ -68,9 +68,10 @@ class VerifiedNotes:
                 self._take(at, _numbers(self._packs, damaged), damaged=True)
 
     def remember(self, at_ns: int, intact: Collection[int], damaged: Collection[int]) -> None:
-        """Note what was read whole at that time. Raises StoreError when the note cannot be kept."""
+        """Note what was read whole at that time. Raises StoreError when the note cannot be kept, or may not."""
         if not intact and not damaged:
             return
+        self._store.ring.need("write", "remembering what was verified")
         replaced: list[str] = []
         self._take(at_ns, intact, damaged=False)
         self._take(at_ns, damaged, damaged=True)

@@ -20,6 +20,7 @@ from siltstone.store import ObjectExists, ObjectMissing, SiltError, Store, Store
 
 from ..entry import EXTENT
 from .archive_errors import OtherBytes
+from .archive_marks import Marks, NotProved
 from .archive_names import object_name, other_name, parse_stored_name
 from .archive_record import ArchivedFile, read_record, to_root
 from .commit_index import encode_index, make_index
@@ -72,7 +73,9 @@ def archive_batches(
             else:
                 prepared = list(pool.map(session.prepare, files))
             writer.flush()
-            yield list(pool.map(session.commit, prepared))
+            outcomes = list(pool.map(session.commit, prepared))
+            session.mark(prepared, outcomes)
+            yield outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class _Session:
 
     def __init__(self, store: Store, writer: Writer, system_identifier: int) -> None:
         self._store, self._writer, self._system = store, writer, system_identifier
+        self._marks = Marks(store, writer)
 
     def prepare(self, file: Incoming) -> _Prepared:
         """Check a file and store its bytes. A fault of the file is the outcome's; one of the storage is raised."""
@@ -95,6 +99,8 @@ class _Session:
         try:
             with file.opened() as data:
                 record = self._record(file, data)
+                if self._marks.needed and self._is_marked(name, record):
+                    return _Prepared(Outcome(file.name, name, known=True))
                 known = self._known(record)
                 if known is not None and known.digest == record.digest:
                     return _Prepared(Outcome(file.name, name, known=True))
@@ -118,6 +124,8 @@ class _Session:
         except ObjectExists:
             if aside != outcome.object:
                 return self._refused(outcome, aside)  # these very bytes are kept aside already
+            if self._marks.needed:
+                return replace(outcome, error=NotProved(outcome.name))  # another session was quicker
             known = read_record(self._store, self._system, record.name)
             if known.digest == record.digest:
                 return Outcome(outcome.name, outcome.object, known=True)  # another session was quicker
@@ -135,7 +143,28 @@ class _Session:
     def _refused(self, outcome: Outcome, kept: str) -> Outcome:
         return Outcome(outcome.name, outcome.object, error=OtherBytes(outcome.name, kept))
 
+    def mark(self, prepared: Sequence[_Prepared], outcomes: Sequence[Outcome]) -> None:
+        """Remember what was committed here, where the host cannot read it back."""
+        new = [
+            (outcome.object, each.record.digest)
+            for each, outcome in zip(prepared, outcomes, strict=True)
+            if each.record is not None and outcome.error is None and not outcome.known
+        ]
+        self._marks.keep(new)
+
+    def _is_marked(self, name: str, record: ArchivedFile) -> bool:
+        """Whether the file is archived, for a host that cannot read the root. Raises NotProved."""
+        try:
+            self._store.backend.size(name)
+        except ObjectMissing:
+            return False
+        if self._marks.has(name, record.digest):
+            return True
+        raise NotProved(record.name)
+
     def _known(self, record: ArchivedFile) -> ArchivedFile | None:
+        if self._marks.needed:
+            return None  # the name is free, or what has it is marked
         try:
             return read_record(self._store, self._system, record.name)
         except ObjectMissing:

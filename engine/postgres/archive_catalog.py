@@ -197,7 +197,10 @@ class Catalog:
 
 
 def read_catalog(store: Store, system_identifier: int) -> Catalog:
-    """What the store has of a cluster. Raises StoreError, and Malformed for names that no archive writes."""
+    """What the store has of a cluster. Raises StoreError, and Malformed for names that no archive writes; NoKey where
+    the key does not read: histories, and the size of segments, are in roots.
+    """
+    store.ring.need("read", "looking into the WAL archive")
     folder = cluster_folder(system_identifier)
     names = [name.rpartition("/")[2] for name in store.root_names(folder)]
     catalog = Catalog(system_identifier, _segment_size(store, system_identifier, names))

@@ -68,7 +68,8 @@ class WalStream:
             self._receiver.stop()
 
     def run(self) -> None:
-        """Stream until stop(). Raises what does not pass by itself: OtherCluster, Malformed, PostgresError."""
+        """Stream until stop(). Raises what does not pass by itself: OtherCluster, Malformed, PostgresError, NoKey."""
+        self._store.ring.need("read", "streaming WAL")  # where to go on is in the archive; said before a slot is made
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             self._moved = False

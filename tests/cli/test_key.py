@@ -151,9 +151,11 @@ class TestKinds:
         for command in ("backup .", "repair", "key add", "key rotate", "key export out"):
             assert "changes nothing" in reader(*command.split(), code=5).err, command
 
-    def test_one_that_reads_reads(self, reader: Silt, tmp_path: Path) -> None:
+    def test_one_that_reads_reads(self, reader: Silt, store: Path, tmp_path: Path) -> None:
         assert reader("cat", "latest", tmp_path / "tree" / "file").stdout == b"content"
-        reader("verify")
+        before = {path for path in store.rglob("*") if path.is_file()}
+        assert "is not remembered" in reader("verify", "--read-data", "all").err
+        assert {path for path in store.rglob("*") if path.is_file()} == before
         reader("restore", "latest", "--to", tmp_path / "out")
 
 

@@ -19,7 +19,7 @@ from .secret import TRIES, ask_passphrase, given_opener, has_terminal
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from siltstone.store import Backend, Opener, Secret, Store
+    from siltstone.store import Backend, Opener, OpenStore, Secret, Store
 
 Opened = TypeVar("Opened")
 
@@ -127,6 +127,16 @@ def open_with(options: Options, opening: "Callable[[Backend, Opener | None], Ope
         if opener is not None or not has_terminal():
             raise
     return ask_and_open(backend, opening)
+
+
+def unlocked(options: Options) -> "tuple[OpenStore, Opener | None]":
+    """The store with its keys and nothing read of it yet, and what opened it."""
+    from siltstone.store import unlock
+
+    def opened(backend: "Backend", opener: "Opener | None") -> "tuple[OpenStore, Opener | None]":
+        return unlock(backend, opener), opener
+
+    return open_with(options, opened)
 
 
 def ask_and_open(backend: "Backend", opening: "Callable[[Backend, Opener | None], Opened]") -> "Opened":

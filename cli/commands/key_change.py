@@ -5,7 +5,7 @@ Rule: the new key is there before the old one goes.
 
 from ..answer import answer
 from ..key_options import new_secret, new_secret_option
-from ..opening import open_with
+from ..opening import unlocked
 from ..options import Options, make_command
 
 
@@ -23,12 +23,9 @@ def command(options: Options, new_key_file: str | None) -> int:
     The one that opens the store gives way to another. Who knows the old one and kept a copy of the store's key object
     opens the store as before; see 'silt key rotate'. With --json: {"keys"}.
     """
-    from siltstone.store import Backend, KeyCopy, Opener, OpenStore, StoreError, exchange_key, need_to_manage, unlock
+    from siltstone.store import KeyCopy, StoreError, exchange_key, need_to_manage
 
-    def opened(backend: Backend, opener: Opener | None) -> tuple[OpenStore, Opener | None]:
-        return unlock(backend, opener), opener
-
-    store, old = open_with(options, opened)
+    store, old = unlocked(options)
     need_to_manage(store, "changing a key")
     if old is None or isinstance(old, KeyCopy):
         raise StoreError(

@@ -10,7 +10,7 @@ import click
 
 from ..answer import answer
 from ..figures import counted
-from ..opening import open_with
+from ..opening import unlocked
 from ..options import Options, make_command
 from ..paths import shown
 from ..secret import read_key_file
@@ -37,12 +37,9 @@ def command(options: Options, others: tuple[str, ...], dry_run: bool) -> int:
     So are copies made by 'silt key export'. With --json: {"generation", "renewed", "outdated" (arrays of ids),
     "dry_run"}.
     """
-    from siltstone.store import Backend, KeyCopy, Opener, OpenStore, rotate_keys, unlock
+    from siltstone.store import KeyCopy, rotate_keys
 
-    def opened(backend: Backend, opener: Opener | None) -> tuple[OpenStore, Opener | None]:
-        return unlock(backend, opener), opener
-
-    store, opener = open_with(options, opened)
+    store, opener = unlocked(options)
     first = [] if opener is None or isinstance(opener, KeyCopy) else [opener]
     result = rotate_keys(store, [*first, *map(read_key_file, others)], dry_run=dry_run)
     record = {

@@ -36,18 +36,9 @@ class Judgement:
         return self.decision.stays
 
 
-def refuse_write_only(store: Store) -> None:
-    """Raises NoKey where this host's key can only add to the store."""
-    if store.ring.encrypted and store.ring.reader_private is None:
-        raise NoKey(
-            f"{store.backend.location}: this host can only add to the store, and not forget",
-            hint="forget from a host whose key can read it; the rules of a deployment file apply there with -c",
-        )
-
-
 def judge_by_rules(store: Store, rules: KeepRules, deployment: str | None = None) -> list[Judgement]:
     """What the rules make of every level, deployment by deployment; of one, if named. Raises LevelNotFound, NoKey."""
-    refuse_write_only(store)
+    store.ring.need("manage", "forgetting levels")
     levels = list_levels(store, deployment)
     if deployment is not None and not levels:
         raise LevelNotFound(f"deployment '{deployment}' has no backup in this store", hint="see 'silt list'")
@@ -56,7 +47,10 @@ def judge_by_rules(store: Store, rules: KeepRules, deployment: str | None = None
     judged: list[Judgement] = []
     for _, mine in groupby(levels, key=lambda level: level.deployment):
         of_one = list(mine)
-        seen = [Candidate(each.ref, each.started_ns, not each.damage, each.ref in pinned) for each in of_one]
+        seen = [
+            Candidate(each.ref, each.started_ns, not (each.damage or each.sealed), each.ref in pinned)
+            for each in of_one
+        ]
         decisions = decide(seen, rules, now_ns=now)
         judged += [Judgement(*both) for both in zip(of_one, decisions, strict=True)]
     return judged
@@ -66,7 +60,7 @@ def judge_by_name(store: Store, words: Sequence[str]) -> list[Judgement]:
     """Every level of the deployments concerned, of which the named ones go. `words`: '0' is a group, '0/3' a level,
     with 'name:' before it where the store holds several deployments. Raises LevelNotFound, EngineError for pins, NoKey.
     """
-    refuse_write_only(store)
+    store.ring.need("manage", "forgetting levels")
     named = named_levels(level_refs(store), words)
     if pinned := named & set(pinned_refs(store)):
         one = min(pinned)
@@ -108,7 +102,7 @@ def named_levels(refs: Sequence[LevelRef], words: Sequence[str]) -> set[LevelRef
 
 def carry_out(store: Store, judged: Sequence[Judgement], window_ns: int, report: Report) -> list[Judgement]:
     """Forget what does not stay, the oldest first; what was forgotten. Raises StoreError; the same again goes on."""
-    refuse_write_only(store)
+    store.ring.need("manage", "forgetting levels")
     done = []
     for each in judged:
         if each.stays or each.ref in pinned_refs(store):
@@ -149,6 +143,6 @@ def undelete(store: Store, words: Sequence[str]) -> list[tuple[LevelRef, bool]]:
 
     Raises LevelNotFound, EngineError, NoKey, StoreError.
     """
-    refuse_write_only(store)
+    store.ring.need("manage", "undeleting levels")
     known = {*level_refs(store), *level_refs(store, ABSENT), *(copy.ref for copy in copies(store))}
     return [(ref, undelete_level(store, ref)) for ref in sorted(named_levels(sorted(known), words))]

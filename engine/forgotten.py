@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from siltstone.store import Corrupt, NewerFormat, ObjectExists, ObjectMissing, Store
+from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
 
 from .errors import EngineError, LevelNotFound
 from .levels import ABSENT, Level, LevelRef, level_refs, read_level_or_damage
@@ -66,7 +66,7 @@ def read_absence(store: Store, ref: LevelRef) -> Absence | None:
     try:
         root = store.read_root(ref.below(ABSENT))
         return Absence(ref, int(root["forgotten_ns"]), int(root["until_ns"]), str(root["host"]), str(root["reason"]))
-    except (ObjectMissing, Corrupt, NewerFormat, KeyError, TypeError, ValueError):
+    except (ObjectMissing, Corrupt, NewerFormat, NoKey, KeyError, TypeError, ValueError):
         return None
 
 

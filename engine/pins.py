@@ -11,7 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from siltstone.store import Corrupt, NewerFormat, ObjectExists, ObjectMissing, Store
+from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
 
 from .errors import EngineError
 from .levels import LevelRef, level_refs
@@ -32,6 +32,7 @@ class Pin:
 
 def pin_level(store: Store, ref: LevelRef, note: str = "") -> Pin:
     """Pin a level that is there. Raises EngineError when it is pinned already."""
+    store.ring.need("manage", "pinning a level")
     made = Pin(ref, note, time.time_ns(), os.uname().nodename)
     content = {"format": _FORMAT, "pinned_ns": made.pinned_ns, "host": made.host, "note": note}
     try:
@@ -44,7 +45,8 @@ def pin_level(store: Store, ref: LevelRef, note: str = "") -> Pin:
 
 
 def unpin_level(store: Store, ref: LevelRef) -> None:
-    """Remove a level's pin. Raises EngineError when there is none."""
+    """Remove a level's pin. Raises EngineError when there is none, NoKey."""
+    store.ring.need("manage", "unpinning a level")
     try:
         store.backend.delete(ref.below(PINS))
     except ObjectMissing:
@@ -65,6 +67,8 @@ def read_pins(store: Store) -> dict[LevelRef, Pin]:
             found[ref] = Pin(ref, str(root["note"]), int(root["pinned_ns"]), str(root["host"]))
         except (Corrupt, NewerFormat, KeyError, TypeError, ValueError) as error:
             found[ref] = Pin(ref, f"(the pin cannot be read: {error})", 0, "")
+        except NoKey:
+            found[ref] = Pin(ref, "(sealed)", 0, "")
         except ObjectMissing:
             continue  # unpinned meanwhile
     return found

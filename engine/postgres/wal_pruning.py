@@ -81,9 +81,10 @@ def prune_wal(store: Store, report: Report) -> int:
     undeleted = set(level_refs(store)) - {level.ref for level in levels}  # while the others were looked for
     levels += [read_level_or_damage(store, ref, ref.name) for ref in sorted(undeleted)]
     for level in levels:
-        if level.damage:
-            said = "its root is damaged, and so nobody knows which WAL it needs: none was removed"
-            report(Warned("damaged", level.name, said))
+        if level.damage or level.sealed:
+            how = "damaged" if level.damage else "sealed"
+            said = f"its root is {how}, and so nobody knows here which WAL it needs: none was removed"
+            report(Warned(how, level.name, said))
             return 0
     return sum(_prune(store, cluster, levels, report) for cluster in clusters)
 

@@ -129,6 +129,10 @@ class TestKinds:
             "verify",
             "verify --read-data all",
             "repair",
+            "status",
+            "forget 0",
+            "undelete 0/0",
+            "unpin 0/0",
             "key add",
             "key remove 0",
             "key change",
@@ -148,7 +152,7 @@ class TestKinds:
         assert (level["deployment"], level["group"], level["level"], level["sealed"]) == ("t", 0, 0, True)
 
     def test_one_that_reads_changes_nothing(self, reader: Silt) -> None:
-        for command in ("backup .", "repair", "key add", "key rotate", "key export out"):
+        for command in ("backup .", "repair", "forget 0", "pin 0/0", "key add", "key rotate", "key export out"):
             assert "changes nothing" in reader(*command.split(), code=5).err, command
 
     def test_one_that_reads_reads(self, reader: Silt, store: Path, tmp_path: Path) -> None:

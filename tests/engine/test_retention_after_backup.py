@@ -122,7 +122,7 @@ def test_a_host_that_only_writes_notes_that_it_cannot(daily: Daily) -> None:
     add_only = Store(OpenStore(store.backend, store.config, store.ring.without_private()))
     result = daily.back_up(add_only)
     assert (result.warnings, result.forgotten) == (0, ())
-    assert any(isinstance(event, Noted) and "not forget" in event.message for event in daily.events)
+    assert any(isinstance(event, Noted) and "forgetting levels is refused" in event.message for event in daily.events)
 
 
 def test_the_table_of_a_deployment_file() -> None:

@@ -84,7 +84,7 @@ class TestForgetting:
             lambda: judge_by_rules(writer, KeepRules(last=1)),
             lambda: undelete(writer, ["0/0"]),
         ):
-            with pytest.raises(NoKey, match="not forget"):
+            with pytest.raises(NoKey, match="is refused"):
                 attempt()
         assert len(there(store)) == 5
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
     from .postgres.config_read import SETTINGS, table_path
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
+    from .postgres.brought import wal_brought
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
     from .postgres.mending import mend_cluster
@@ -175,6 +176,7 @@ _FROM = {
     "postgres.reach": ("Unreachable", "level_before", "reachable"),
     "postgres.recovery": ("Recovery",),
     "postgres.restore_cluster": ("restore_cluster",),
+    "postgres.brought": ("wal_brought",),
     "postgres.finding": ("Finding",),
     "postgres.readiness": ("check_cluster",),
     "postgres.archive_errors": (
@@ -368,6 +370,7 @@ __all__ = [
     "wal_outlook",
     "write_settings",
     "write_tables",
+    "wal_brought",
     "write_tar",
 ]
 

@@ -25,6 +25,7 @@ from .errors import PostgresError
 from .facts import ServerFacts, server_facts
 from .gather import Gatherer
 from .grid import PAGE
+from .onward import check_onward
 from .over_wire import OverWire
 from .taken import Taken
 
@@ -60,6 +61,8 @@ def back_up_database(
                     ) from error
             else:
                 taken = _over_wire(connection, facts, gatherer, cells, database)
+            for event in check_onward(store, connection, facts, taken):
+                report(event)
             manifest = ManifestWriter(sink)
             entries = gatherer.write(manifest, owners)
             index = manifest.finish()

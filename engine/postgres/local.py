@@ -26,8 +26,8 @@ from .facts import ServerFacts
 from .gather import Gatherer
 from .layout import CONTROL, SUMMARIES_SINCE, TABLESPACES, WAL, WAL_FOLDERS, is_emptied, is_left_out
 from .lsn import parse_lsn
+from .onward import wal_of
 from .taken import Taken
-from .wal_names import segment_at
 
 _LABEL = "siltstone"
 _SLOT = "siltstone_backup"
@@ -208,7 +208,7 @@ class LocalBackup:
     def _wal_names(self, start: int, stop: int) -> Iterator[bytes]:
         size, timeline = self._facts.wal_segment_size, self._facts.timeline
         yield from sorted(name for name in os.listdir(self._data + b"/pg_wal") if _HISTORY.fullmatch(name))
-        segment, last = segment_at(timeline, start, size), segment_at(timeline, max(start, stop - 1), size)
+        segment, last = wal_of(timeline, start, stop, size)
         while segment <= last:
             yield segment.name(size).encode("ascii")
             segment = segment.next()

@@ -17,7 +17,8 @@ from .control import Control, parse_control
 from .errors import Malformed
 from .facts import ServerFacts
 from .gather import Gatherer
-from .layout import CONTROL, TABLESPACES
+from .layout import CONTROL, TABLESPACES, WAL
+from .onward import missing_wal
 from .server_manifest import read_manifest
 from .taken import Taken
 from .tar_stream import EntryEnd, Kind, TarEntry, TarStream
@@ -74,6 +75,7 @@ class OverWire:
         if self._ended is None or self._control is None:
             raise Malformed(_WHOLE, "it ended without pg_control")
         self._check_manifest()
+        self._check_wal(self._ended.lsn)
         for root, came in self._roots.items():
             if not came:
                 self._gatherer.add_other(root, _head(stat.S_IFDIR | 0o700, 0, 0, 0, 0))
@@ -122,6 +124,14 @@ class OverWire:
         if name == CONTROL:
             self._control = parse_control(bytes(self._small))
         self._gatherer.end()
+
+    def _check_wal(self, stop: int) -> None:
+        """The WAL that makes the backup consistent must have come with it. Raises Malformed."""
+        here = {name.removeprefix(WAL + b"/") for name in self._checked if name.startswith(WAL + b"/")}
+        start = self._started
+        missing = missing_wal(here, start.timeline, start.lsn, stop, self._facts.wal_segment_size)
+        if missing:
+            raise Malformed(_WHOLE, f"WAL that it needs did not come with it: {', '.join(missing)}")
 
     def _check_manifest(self) -> None:
         """What was stored against what the server says that it sent. Raises Malformed."""

@@ -25,7 +25,7 @@ from ..owners import SeenOwners
 from ..teller import Teller
 from ..workers import BUFFER, Workers
 from .base_files import BaseFiles
-from .cell_store import CellStore, Piece, StoredPiece
+from .cell_store import Again, CellStore, Piece, StoredPiece
 from .cells import OldCell
 from .grid import CELL, PAGE, RECORDS_CHUNK
 from .layout import relation_file
@@ -45,6 +45,7 @@ class _File:
     extents: ExtentList
     old: Iterator[OldCell | None]
     size: int
+    again: Again | None = None
     read: int = 0
     pieces: int = 0
     records: bytearray = field(default_factory=bytearray)
@@ -75,15 +76,15 @@ class Gatherer:
     def __exit__(self, *exception: object) -> None:
         self._workers.__exit__(*exception)
 
-    def begin(self, path: bytes, name: bytes, head: bytes) -> None:
-        """A regular file begins; `name` is its path in the data directory."""
+    def begin(self, path: bytes, name: bytes, head: bytes, again: Again | None = None) -> None:
+        """A regular file begins; `name` is its path in the data directory. `again` reads a page of it once more."""
         self._teller.tell(path)
         self._teller.files += 1
         size = size_of(head)
         relation = relation_file(name)
         block = None if relation is None or size % PAGE else relation.segment * SEGMENT_BLOCKS
         old = self._base.cells(path) if block is not None and size > CELL else iter(())
-        self._file = _File(path, name, head, block, ExtentList(self._sink), old, size)
+        self._file = _File(path, name, head, block, ExtentList(self._sink), old, size, again)
 
     def space(self) -> memoryview:
         """Where the next bytes of the file go: as many as fit may be put there, at least one is wanted."""
@@ -158,7 +159,7 @@ class Gatherer:
                 cells = -(-fits // CELL)
                 old = [next(file.old, None) for _ in range(cells)] if file.first_block is not None else []
                 block = None if file.first_block is None else file.first_block + file.read // PAGE
-                self._pieces.append((file, Piece(self._filled, self._filled + fits, block, old)))
+                self._pieces.append((file, Piece(self._filled, self._filled + fits, block, old, file.again)))
                 file.pieces += 1
                 return fits
             self._submit()

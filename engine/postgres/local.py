@@ -18,6 +18,7 @@ from functools import partial
 
 from ..entry import HEAD
 from ..files import open_to_read, stat_of, stat_path
+from ..owners import group_names, user_names
 from ..proof import Proof
 from .base_files import BaseFiles
 from .cell_store import CellStore
@@ -85,7 +86,12 @@ class LocalBackup:
         self._wal(start, stop)
         self._gatherer.finish()
         roots = (*(place for place in spaces.values() if place.startswith(b"/")), self._data)
-        return Taken(start, self._facts.timeline, stop, control, self._data, spaces, roots)
+        return Taken(start, self._facts.timeline, stop, control, self._data, spaces, roots, self._account())
+
+    def _account(self) -> tuple[str, str]:
+        found = os.stat(self._data)
+        user, group = user_names([found.st_uid]), group_names([found.st_gid])
+        return user.get(found.st_uid, ""), group.get(found.st_gid, "")
 
     def _tablespaces(self) -> dict[int, bytes]:
         return {space.oid: os.fsencode(space.location) for space in self._facts.tablespaces}

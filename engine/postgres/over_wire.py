@@ -1,7 +1,8 @@
 """A base backup over the wire: the server's tars are taken apart while they come; their files go to the gatherer.
 
 Rule: each file's CRC-32C is compared with the server's manifest at the end, so that what is stored is what the server
-sent. Nothing here decides what is stored.
+sent. The manifest is kept as backup_manifest, beside the files as pg_basebackup has it: pg_verifybackup wants it of a
+restored directory, and a server of the incremental backup that follows. Nothing here decides what is stored.
 """
 
 import stat
@@ -19,11 +20,12 @@ from .facts import ServerFacts
 from .gather import Gatherer
 from .layout import CONTROL, TABLESPACES, WAL
 from .onward import missing_wal
-from .server_manifest import read_manifest
+from .server_manifest import NAME, read_manifest
 from .taken import Taken
 from .tar_stream import EntryEnd, Kind, TarEntry, TarStream
 
 UNKNOWN = b"/postgres"  # the data directory of a server that does not tell its path
+MANIFEST = NAME.encode()
 _WHOLE = "the server's base backup"
 
 
@@ -41,6 +43,7 @@ class OverWire:
         self._control: Control | None = None
         self._ended: Ended | None = None
         self._roots: dict[bytes, bool] = {}  # whether its own row came
+        self._owner, self._mtime = (0, 0), 0
 
     def take(self, events: Iterator[BackupEvent]) -> Taken:
         """Store all that comes. Raises PostgresError, Malformed, and what the store raises."""
@@ -68,8 +71,17 @@ class OverWire:
                 self._manifest.append(bytes(event.data))
             elif isinstance(event, Ended):
                 self._ended = event
+        if self._manifest:
+            self._keep_manifest()
         self._gatherer.finish()
         return self._taken()
+
+    def _keep_manifest(self) -> None:
+        content = b"".join(self._manifest)
+        head = _head(stat.S_IFREG | 0o600, *self._owner, len(content), self._mtime)
+        self._gatherer.begin(self._data + b"/" + MANIFEST, MANIFEST, head)
+        self._gatherer.put(memoryview(content))
+        self._gatherer.end()
 
     def _taken(self) -> Taken:
         if self._ended is None or self._control is None:
@@ -103,6 +115,7 @@ class OverWire:
         if entry.kind is Kind.FILE:
             head = _head(stat.S_IFREG | entry.mode, entry.uid, entry.gid, entry.size, entry.mtime)
             self._file, self._crc = (prefix + entry.name, entry.size), 0
+            self._owner, self._mtime = (entry.uid, entry.gid), entry.mtime  # at last pg_control's
             self._small.clear()
             self._gatherer.begin(path, prefix + entry.name, head)
             return

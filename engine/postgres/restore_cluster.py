@@ -85,6 +85,7 @@ def restore_cluster(
         report(Noted(f"{removed} files and folders that the level does not have {verb} removed"))
     if dry_run:
         return combined(parts)
+    _link_tablespaces(target, {oid: places[old] for oid, old in info.tablespaces if old in places})
     write_recovery(target, recovery, keep_archiving=keep_archiving)
     if any(part.failures for part in parts):
         return combined(parts)  # without pg_control: not to be started
@@ -221,6 +222,19 @@ def _remove_others(store: Store, level: Level, old: bytes, new: bytes, *, dry_ru
             else:
                 os.unlink(path)
     return removed
+
+
+def _link_tablespaces(target: bytes, places: Mapping[int, bytes]) -> None:
+    """The links that a server makes of tablespace_map when it starts: PostgreSQL's other programs want them before."""
+    for oid, place in places.items():
+        link = b"%b/%b/%d" % (target, TABLESPACES, oid)
+        with suppress(FileNotFoundError):
+            os.unlink(link)
+        with suppress(FileNotFoundError):  # the folder could not be restored, which is told
+            os.symlink(place, link)
+            if os.geteuid() == 0:
+                owner = os.stat(target)
+                os.chown(link, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _below(folder: bytes) -> Iterator[tuple[bytes, bool]]:

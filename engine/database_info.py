@@ -17,6 +17,7 @@ NOT_IN_PLACE = frozenset({SET_NAME, CONFIG_SET_NAME})
 class DatabaseInfo:
     """What a level's root says of its database. LSNs are ints; `tablespaces` is (oid, location) of each; `account` is
     the user and the group to whom the data directory belongs, by their names on its host: empty where nobody knows.
+    `read_ns`: when everything was last read; before this level where the server said what had changed since its parent.
     """
 
     system_identifier: int
@@ -31,6 +32,7 @@ class DatabaseInfo:
     data_directory: bytes
     tablespaces: tuple[tuple[int, bytes], ...]
     account: tuple[str, str] = ("", "")
+    read_ns: int = 0
 
 
 def database_to_root(info: DatabaseInfo) -> dict[str, Any]:

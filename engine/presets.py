@@ -93,6 +93,7 @@ _DATABASE = """\
 # mode = "auto"                         # "wire"; "local": read on this host; "auto": that where it is possible
 # checkpoint = "fast"                   # "spread": over minutes, and not at once
 # max-rate = 51200                      # kB/s over the wire
+# full-read-days = 7                    # a server of 17 and later may say itself what changed, for so long; 0: never
 """
 
 _PLAIN = f"""\

@@ -16,6 +16,7 @@ from siltstone.store import ChunkId, chunk_id
 from ..entry import Extent, pack_extents
 from ..workers import ChunkSink
 from .cells import OldCell, make_record, pages_to_patch, patch
+from .cross_check import missed_pages
 from .grid import CELL, PAGE
 from .pages import Digester, judge
 
@@ -29,7 +30,9 @@ Again: TypeAlias = Callable[[int], bytes | None]
 class Piece:
     """Some cells of one file that lie in a buffer from `start` to `end`. `old`: those of the base level, as far as it
     has them. `first_block`: of a relation file, the number of its first page; None for any other file. `again` reads a
-    page of that number once more: None where it is gone; without it nothing can be read twice.
+    page of that number once more: None where it is gone; without it nothing can be read twice. `kept`: cells of the
+    base level that are taken over, in the place of bytes. `since`: changes before that LSN are in the base level; 0:
+    this is not known, or not of such a file.
     """
 
     start: int
@@ -37,15 +40,20 @@ class Piece:
     first_block: int | None
     old: Sequence[OldCell | None]
     again: Again | None = None
+    kept: list[OldCell] = field(default_factory=list)
+    since: int = 0
 
 
 @dataclass(slots=True)
 class StoredPiece:
-    """Packed extents and records of a piece, and the numbers of the blocks that are damaged."""
+    """Packed extents and records of a piece, and the numbers of the blocks that are damaged; `missed`: of those that
+    differ from the base level though they did not change since.
+    """
 
     extents: bytes = b""
     records: bytes = b""
     bad: list[int] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
 
 
 class CellStore:
@@ -53,7 +61,7 @@ class CellStore:
 
     def __init__(self, sink: ChunkSink, id_key: bytes, *, checksummed: bool) -> None:
         self._sink, self._id_key = sink, id_key
-        self._digester = Digester(id_key)
+        self.digester = Digester(id_key)
         self.start_lsn, self._checksummed = 0, checksummed
 
     def store(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
@@ -61,13 +69,20 @@ class CellStore:
         bad = [self._judged(piece, buffer) for piece in pieces]
         changes = any(any(piece.old) for piece in pieces)
         stored = self._store_changes(buffer, pieces) if changes else self._store_whole(buffer, pieces)
-        for each, blocks in zip(stored, bad, strict=True):
+        for piece, each, blocks in zip(pieces, stored, bad, strict=True):
             each.bad = blocks
+            if piece.since and piece.first_block is not None:
+                data = buffer[piece.start : piece.end]
+                missed = missed_pages(data, list(piece.old), each.records, piece.since)
+                each.missed = [piece.first_block + page for page in missed]
+            if piece.kept:
+                each.extents = b"".join(pack_extents(cell.extents) for cell in piece.kept)
+                each.records = b"".join(make_record(cell.id, cell.digests) for cell in piece.kept)
         return stored
 
     def _store_whole(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
         ends = [end for piece in pieces for _, end in _cells(piece)]
-        ids = iter(self._sink.store_run(buffer, ends))
+        ids = iter(self._sink.store_run(buffer, ends) if ends else ())
         stored = []
         for piece in pieces:
             chunks = [(next(ids), start, end) for start, end in _cells(piece)]
@@ -99,7 +114,7 @@ class CellStore:
             return _Cell(make_record(cell, old.digests) if _has_pages(piece, data) else b"", len(data), old)
         if not _has_pages(piece, data):
             return _Cell(b"", len(data), None, fresh.add(data))
-        digests = self._digester.digests(data)
+        digests = self.digester.digests(data)
         record = make_record(cell, digests)
         pages = pages_to_patch(old, digests) if old is not None else None
         if pages is None:
@@ -108,7 +123,7 @@ class CellStore:
         return _Cell(record, len(data), old, place, pages)
 
     def _record(self, piece: Piece, data: memoryview, cell: ChunkId) -> bytes:
-        return make_record(cell, self._digester.digests(data)) if _has_pages(piece, data) else b""
+        return make_record(cell, self.digester.digests(data)) if _has_pages(piece, data) else b""
 
     def _judged(self, piece: Piece, buffer: memoryview) -> list[int]:
         """The blocks that are damaged; those that were torn are in the buffer as they are now."""

@@ -65,7 +65,7 @@ CHANGES = [
 
 
 def test_each_level_is_what_is_on_the_disk(summarized: Backups, servers: Templates, version: int) -> None:
-    summarized.level()
+    level = summarized.level()
     sizes = []
     for commands in CHANGES:
         summarized.server.sql(*commands, "CHECKPOINT")

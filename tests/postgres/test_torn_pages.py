@@ -9,28 +9,16 @@ from collections.abc import Sequence
 import pytest
 
 from siltstone.engine import entries, extents_of
-from siltstone.engine.postgres import local
+from siltstone.engine.entry import unpack_extents
 from siltstone.engine.postgres.cell_store import CellStore, Piece
 from siltstone.engine.postgres.cells import CELL
 from siltstone.engine.postgres.pages import PAGE, checksums
-from siltstone.store import ChunkId
+from tests.backed_up import new_store
 
 from .clusters import Backups
 from .servers import Templates
 
 START = 1 << 32
-
-
-class Kept:
-    """A sink that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-
-    def store_run(self, data: memoryview, ends: Sequence[int]) -> list[ChunkId]:
-        starts = [0, *ends]
-        self.chunks += [bytes(data[start:end]) for start, end in zip(starts, ends, strict=False)]
-        return [ChunkId(bytes(32))] * len(ends)
 
 
 def relation(count: int, *, lsn: int) -> bytearray:
@@ -54,15 +42,18 @@ def torn(pages: bytearray, number: int) -> bytearray:
 
 def stored(read: bytearray, now: bytearray | None) -> tuple[list[int], bytes]:
     """Which blocks are damaged when `read` came first and `now` is there, and what was stored."""
-    sink = Kept()
-    cells = CellStore(sink, bytes(32), checksummed=True)
-    cells.start_lsn = START
+    store = new_store()
 
     def again(block: int) -> bytes | None:
         return None if now is None else bytes(now[block * PAGE : (block + 1) * PAGE])
 
-    (piece,) = cells.store(memoryview(read), [Piece(0, len(read), 0, [None] * (len(read) // CELL), again)])
-    return piece.bad, b"".join(sink.chunks)
+    with store.writer() as writer:
+        cells = CellStore(writer, store.ring.id_key, checksummed=True)
+        cells.start_lsn = START
+        (piece,) = cells.store(memoryview(read), [Piece(0, len(read), 0, [None] * (len(read) // CELL), again)])
+        writer.flush()
+    chunks = [extent.id for extent in unpack_extents(piece.extents) if extent.id is not None]
+    return piece.bad, b"".join(map(store.read_chunk, chunks))
 
 
 class TestReadAgain:
@@ -101,7 +92,7 @@ def test_a_page_torn_while_a_real_cluster_is_read(
             tearing.set()
         return count
 
-    monkeypatch.setattr(local.os, "preadv", tear)
+    monkeypatch.setattr(os, "preadv", tear)
     level = backups.level()
     assert tearing.is_set()
     assert backups.warned == []

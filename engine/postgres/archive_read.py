@@ -12,11 +12,10 @@ from typing import Final
 from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
 
 from ..entry import EXTENT
-from .archive import digest_of
 from .archive_catalog import Catalog, archived_clusters, read_catalog
 from .archive_errors import WalGap
 from .archive_names import object_name
-from .archive_record import ArchivedFile, read_record
+from .archive_record import ArchivedFile, digest_of, read_record
 from .commit_index import CommitIndex, decode_index
 from .lsn import format_lsn
 from .wal_names import WalKind, WalSegment, parse_segment, parse_wal_file

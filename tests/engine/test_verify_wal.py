@@ -12,9 +12,8 @@ from siltstone.engine import Level, LevelRef, Shortened, VerifyResult, verify_st
 from siltstone.engine.database_info import DatabaseInfo
 from siltstone.engine.entry import EXTENT
 from siltstone.engine.levels import to_root
-from siltstone.engine.postgres.archive import digest_of
 from siltstone.engine.postgres.archive_names import object_name
-from siltstone.engine.postgres.archive_record import ArchivedFile, read_object
+from siltstone.engine.postgres.archive_record import ArchivedFile, digest_of, read_object
 from siltstone.engine.postgres.archive_record import to_root as wal_root
 from siltstone.engine.postgres.history import Ancestor, History, format_history
 from siltstone.engine.postgres.wal_names import WalSegment, history_name

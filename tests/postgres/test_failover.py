@@ -4,6 +4,7 @@ Rule: nothing is set up anew. The stream finds the new primary by its dsn and ma
 pushes into the same archive; the deployment goes on with its groups and levels.
 """
 
+import json
 import shutil
 import signal
 import subprocess
@@ -85,3 +86,29 @@ def test_stream_and_push_go_on_together(servers: Templates, version: int, archiv
             assert content(promoted(copy)) == whole, level
             copy.stop()
             shutil.rmtree(copy.data)
+
+
+@pytest.mark.parametrize("version", [15])
+def test_an_upgrade_needs_no_new_setup(servers: Templates, version: int, archive: Archive) -> None:
+    """A new version is a new cluster under the old address: it goes on with the levels, and loses no history."""
+    conf = archive.folder / "deployment.toml"
+    rows = {}
+    for number, major in enumerate((version, 18)):
+        with servers.server(major) as server:
+            server.start(**archive.settings)
+            conf.write_text(f'name = "x"\n[postgres]\ndsn = "{server.dsn()}"\n')
+            prepare(server)
+            load(server, number, 12)
+            archive.run("backup", "-c", conf, "-q")
+            load(server, 10, 3)
+            all_archived(server)
+            rows[major] = content(server)
+    clusters = json.loads(archive.run("wal", "status", "--json").stdout)["clusters"]
+    assert len(clusters) == 2
+    assert [each["gaps"] for each in clusters] == [[], []]
+    for number, major in enumerate(rows):
+        with servers.empty(major) as copy:
+            archive.run("restore", f"0/{number}", "--to", copy.data, "--until", "latest")
+            hand_over(copy.data)
+            copy.start(restore_command=archive.restore_command)
+            assert content(promoted(copy)) == rows[major]

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
+    from .postgres.brought import wal_brought
     from .postgres.config_read import SETTINGS, table_path
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
-    from .postgres.brought import wal_brought
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
     from .postgres.mending import mend_cluster
@@ -367,10 +367,10 @@ __all__ = [
     "units",
     "unpin_level",
     "verify_store",
+    "wal_brought",
     "wal_outlook",
     "write_settings",
     "write_tables",
-    "wal_brought",
     "write_tar",
 ]
 

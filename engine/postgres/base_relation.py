@@ -10,9 +10,10 @@ from siltstone.store import StoreError, chunk_id
 
 from ..manifest import extents_of
 from .base_files import BaseFiles
-from .cells import CELL, OldCell
+from .cells import OldCell
+from .grid import CELL, PAGE
 from .overlay import OverlayLost
-from .pages import PAGE, Digester
+from .pages import Digester
 
 
 class BaseRelation:

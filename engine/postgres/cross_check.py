@@ -11,7 +11,8 @@ an index is built) tell nothing. What was missed is stored as it is now, whateve
 import numpy as np
 
 from .cells import OldCell, parse_records
-from .pages import PAGE, changed_pages, page_lsns
+from .grid import PAGE
+from .pages import changed_pages, page_lsns
 
 _FIRST_REAL_LSN = 2
 

@@ -27,10 +27,11 @@ from .control import Control, parse_control
 from .errors import Malformed, PostgresError
 from .facts import ServerFacts
 from .gather import Gatherer
+from .grid import PAGE
 from .layout import CONTROL, SUMMARIES_SINCE, TABLESPACES, WAL, WAL_FOLDERS, is_emptied, is_left_out
 from .lsn import parse_lsn
 from .onward import wal_of
-from .pages import PAGE, SEGMENT_BLOCKS
+from .pages import SEGMENT_BLOCKS
 from .taken import Taken
 
 _LABEL = "siltstone"

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Protocol
 
-from .cells import CELL, PAGES, OldCell
+from .cells import OldCell
 from .errors import Malformed
+from .grid import CELL, PAGE, PAGES
 from .layout import relation_file
-from .pages import PAGE
 
 PREFIX = b"INCREMENTAL."
 MAGIC = 0xD3AE1F0D

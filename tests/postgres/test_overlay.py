@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from siltstone.engine.postgres.cells import CELL, PAGES, OldCell
+from siltstone.engine.postgres.cells import OldCell
 from siltstone.engine.postgres.errors import Malformed
+from siltstone.engine.postgres.grid import CELL, PAGE, PAGES
 from siltstone.engine.postgres.overlay import Overlay, OverlayLost, whole_name
-from siltstone.engine.postgres.pages import PAGE
 from siltstone.store import ChunkId
 
 

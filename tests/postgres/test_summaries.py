@@ -12,7 +12,7 @@ from siltstone.engine.postgres.backup_label import whole_label
 from siltstone.engine.postgres.cells import OldCell, make_record
 from siltstone.engine.postgres.cross_check import missed_pages
 from siltstone.engine.postgres.facts import ServerFacts
-from siltstone.engine.postgres.pages import PAGE
+from siltstone.engine.postgres.grid import PAGE
 from siltstone.engine.postgres.summaries import checked_since, why_everything
 from siltstone.store import ChunkId
 

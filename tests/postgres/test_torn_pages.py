@@ -11,8 +11,8 @@ import pytest
 from siltstone.engine import entries, extents_of
 from siltstone.engine.entry import unpack_extents
 from siltstone.engine.postgres.cell_store import CellStore, Piece
-from siltstone.engine.postgres.cells import CELL
-from siltstone.engine.postgres.pages import PAGE, checksums
+from siltstone.engine.postgres.grid import CELL, PAGE
+from siltstone.engine.postgres.pages import checksums
 from tests.backed_up import new_store
 
 from .clusters import Backups

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
     from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
+    from .postgres.brought import wal_brought
     from .postgres.config_read import SETTINGS, table_path
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
     from .postgres.finding import Finding
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
     from .verify import verify_store
-    from .verify_result import Budget, Coverage, Damage, Stretch, VerifyResult
+    from .verify_result import Budget, Coverage, Damage, Shortened, Stretch, VerifyResult
 
 # Module -> names.
 _FROM = {
@@ -104,6 +105,7 @@ _FROM = {
     "postgres.archive_errors": "NotArchived OtherBytes WalGap",
     "postgres.archive_read": "fetch_wal",
     "postgres.archive_status": "ArchiveStatus SlotStatus TimelineStatus archive_status slot_status",
+    "postgres.brought": "wal_brought",
     "postgres.config_read": "SETTINGS table_path",
     "postgres.config_write": "SettingChange compare_settings write_settings write_tables",
     "postgres.finding": "Finding",
@@ -133,7 +135,7 @@ _FROM = {
     "tar_name": "parse_tar_name",
     "timers": "Caller cron_lines unit_name units",
     "verify": "verify_store",
-    "verify_result": "Budget Coverage Damage Stretch VerifyResult",
+    "verify_result": "Budget Coverage Damage Shortened Stretch VerifyResult",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -195,6 +197,7 @@ __all__ = [
     "Selection",
     "SetInfo",
     "SettingChange",
+    "Shortened",
     "SlotStatus",
     "Source",
     "SourceError",
@@ -276,6 +279,7 @@ __all__ = [
     "units",
     "unpin_level",
     "verify_store",
+    "wal_brought",
     "wal_outlook",
     "write_settings",
     "write_tables",

@@ -15,7 +15,10 @@ NOT_IN_PLACE = frozenset({SET_NAME, CONFIG_SET_NAME})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseInfo:
-    """What a level's root says of its database. LSNs are ints; `tablespaces` is (oid, location) of each."""
+    """What a level's root says of its database. LSNs are ints; `tablespaces` is (oid, location) of each; `account` is
+    the user and the group to whom the data directory belongs, by their names on its host: empty where nobody knows.
+    `read_ns`: when everything was last read; before this level where the server said what had changed since its parent.
+    """
 
     system_identifier: int
     version_num: int
@@ -28,6 +31,8 @@ class DatabaseInfo:
     from_standby: bool
     data_directory: bytes
     tablespaces: tuple[tuple[int, bytes], ...]
+    account: tuple[str, str] = ("", "")
+    read_ns: int = 0
 
 
 def database_to_root(info: DatabaseInfo) -> dict[str, Any]:
@@ -39,4 +44,5 @@ def database_from_root(row: dict[str, Any]) -> DatabaseInfo:
     """The inverse. Raises KeyError, TypeError, ValueError."""
     values = {field.name: row[field.name] for field in fields(DatabaseInfo)}
     spaces = tuple((int(oid), bytes(location)) for oid, location in values.pop("tablespaces"))
-    return DatabaseInfo(**values, tablespaces=spaces)
+    user, group = values.pop("account")
+    return DatabaseInfo(**values, tablespaces=spaces, account=(user, group))

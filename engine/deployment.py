@@ -101,7 +101,8 @@ class FileSet:
 @dataclass(frozen=True, slots=True)
 class Database:
     """A PostgreSQL cluster, reached by libpq's own words. `max_rate` is in kB/s; `spread`: a checkpoint over minutes
-    and not at once. `mode`: over the wire, read on this host, or the latter where it is possible.
+    and not at once. `mode`: over the wire, read on this host, or the latter where it is possible. `full_read_days`: how
+    long a server of 17 and later may say itself what changed; 0: everything is read each time.
     """
 
     dsn: str
@@ -109,6 +110,7 @@ class Database:
     spread: bool = False
     mode: Literal["auto", "wire", "local"] = "auto"
     config_tables: tuple[TableName, ...] = ()
+    full_read_days: int = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@
     [file-sets.NAME]  paths, configuration, and   exclude, one-file-system, skip-sockets, skip-caches,
                       the options                 skip-changed-within (seconds), skip-patterns
     [postgres]        dsn, max-rate, checkpoint,  a cluster that is backed up with them: libpq's own words, kB/s,
-                      mode, config-tables         "fast" or "spread", and "auto", "wire" or "local"
+                      mode, full-read-days,       "fast" or "spread", "auto", "wire" or "local", and a number
+                      config-tables
     [hooks]           see hooks.py                what is run before and after a backup
     [schedule]        see schedule.py             when what is run
     [notify]          see notify.py               whom to tell what it came to
@@ -136,7 +137,7 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     from .postgres.backup_command import MAX_RATE
 
     table = top.table("postgres")
-    table.refuse_unknown(("dsn", "max-rate", "checkpoint", "mode", "config-tables"))
+    table.refuse_unknown(("dsn", "max-rate", "checkpoint", "mode", "full-read-days", "config-tables"))
     try:
         dsn = expand(table.string("dsn"), values)
     except ExpansionError as error:
@@ -150,7 +151,11 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     mode = table.string("mode") or "auto"
     if mode not in _MODES:
         raise table.error(f"'{mode}' is no way to read a cluster", "mode", hint="write 'auto', 'wire' or 'local'")
-    return Database(dsn, rate, checkpoint == "spread", _MODES[mode], _config_tables(table))
+    days = table.number("full-read-days")
+    if days is not None and days < 0:
+        raise table.error("must not be negative", "full-read-days", hint="0: everything is read each time")
+    full_read = 7 if days is None else days
+    return Database(dsn, rate, checkpoint == "spread", _MODES[mode], _config_tables(table), full_read)
 
 
 def _config_tables(table: Table) -> tuple[TableName, ...]:

@@ -55,6 +55,20 @@ class OwnerMap:
         return bytes(mapped)
 
 
+class OneOwner(OwnerMap):
+    """All belongs to one user and group of this host, whoever it was of: a server's data directory, say."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        super().__init__(by_name=False)
+        self._uid, self._gid = uid, gid
+
+    def uid(self, number: int) -> int:
+        return self._uid
+
+    def gid(self, number: int) -> int:
+        return self._gid
+
+
 def acl_owners(raw: bytes) -> tuple[set[int], set[int]]:
     """The user and group numbers that an ACL names, for a backup that records the names of all owners."""
     uids: set[int] = set()

@@ -84,6 +84,18 @@ _RETENTION = """\
 # undelete-window = "7d"
 """
 
+_DATABASE = """\
+# A PostgreSQL cluster (13 to 18) that is backed up with the file sets, over its own protocol: 'silt pg check' says
+# whether it is ready. Passwords belong into ~/.pgpass.
+#
+# [postgres]
+# dsn = "host=db.example user=backup"   # in libpq's words
+# mode = "auto"                         # "wire"; "local": read on this host; "auto": that where it is possible
+# checkpoint = "fast"                   # "spread": over minutes, and not at once
+# max-rate = 51200                      # kB/s over the wire
+# full-read-days = 7                    # a server of 17 and later may say itself what changed, for so long; 0: never
+"""
+
 _PLAIN = f"""\
 # A deployment: what Siltstone backs up together. `silt config check` checks this file, `silt config show` shows what it
 # resolves to.
@@ -98,6 +110,7 @@ name = "my-deployment"      # letters, digits, '.', '_' and '-'; levels are list
 DATA = "/srv/data"
 
 {_OPTIONS}
+{_DATABASE}
 # A file set: a name, and the paths that it holds with all that lies below them. They may overlap: what lies in two file
 # sets is listed in both and stored once. Paths are absolute, begin at a home folder (~) or at the folder of this file,
 # and may be globs (* ? [...]). Rules are those of gitignore, from each of the paths; a path itself is always taken.
@@ -126,6 +139,7 @@ PHANTOM_ETC = "/etc"
 PHANTOM_VAR = "/var"
 
 {_OPTIONS}
+{_DATABASE}
 # A key given here replaces that of the preset's file set; other names add file sets.
 #
 # [file-sets.vault]

@@ -23,7 +23,7 @@ from .database_info import NOT_IN_PLACE
 from .errors import NothingSelected
 from .events import Noted, Report, Warned, show_path
 from .levels import Level
-from .owners import OwnerMap
+from .owners import OneOwner, OwnerMap
 from .restore_assembly import Site
 from .restore_check import WORKERS, Pace, Way, preview, read_back
 from .restore_inplace import Comparer
@@ -53,14 +53,16 @@ def restore_level(
     dry_run: bool = False,
     verify: bool = False,
     numeric_ids: bool = False,
+    owner: tuple[int, int] | None = None,
     patch: bool = False,
     report: Report,
 ) -> RestoreResult:
     """Restore what is selected of a level below `target` (None: in place, where it came from).
 
     With `base`, a folder of the level, what lies below it comes directly below `target`, and nothing else is restored.
-    `verify` reads every file back. `numeric_ids` keeps owners' numbers, whatever their names are here. `patch`: see
-    restore_assembly.Site; an interrupted restore leaves half-changed files then.
+    `verify` reads every file back. `numeric_ids` keeps owners' numbers, whatever their names are here. `owner`: a user
+    and group to whom all of it shall belong. `patch`: see restore_assembly.Site; an interrupted restore leaves
+    half-changed files then.
     Raises NothingSelected, TargetFull, TargetError or OSError for a target that cannot be used, StoreError.
     """
     assert target is not None or base is None, "a base has no meaning in place"
@@ -78,7 +80,7 @@ def restore_level(
         way = Way(target or b"/", _roots(rows, base or b"", in_place=target is None), replace=target is None)
         preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), way, base or b"", tally, pace)
     else:
-        owners = OwnerMap(not numeric_ids, level.owners, level.groups)
+        owners = OneOwner(*owner) if owner else OwnerMap(not numeric_ids, level.owners, level.groups)
         _Run(store, rows, owners, tally, pace, verify=verify, patch=patch).restore(target, base or b"")
     _tell_of_level(level, rows, tally, report)
     return tally.finished(report, skipped=rows.left_out, dry_run=dry_run)

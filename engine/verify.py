@@ -25,6 +25,7 @@ from .verify_damage import DamageLog
 from .verify_packs import PacksRead, read_packs
 from .verify_result import NO_DATA, Budget, Coverage, Stretch, VerifyResult
 from .verify_tell import Teller
+from .verify_wal import WalBlame, wal_gaps
 
 COVERAGE_DAYS = 30
 _DAY = 24 * 3600 * 10**9
@@ -77,6 +78,8 @@ class _Verification:
         losses = Losses({**self._log.gone(), **own}, self._census.short)
         if losses:
             Blame(self._store, self._manifests, losses, self.damages).run()
+        if losses or self._live.wal.lost:
+            WalBlame(self._store, self._live, losses).assign(self.damages)
         for ref in self._live.lost_roots:
             self.damages[ref.name].levels[label(ref)] = []
             self.damages[ref.name].unlisted[label(ref)] = [Stretch()]
@@ -119,6 +122,8 @@ class _Verification:
         return VerifyResult(
             levels=len(self._live.levels),
             entries=self._manifests.entries,
+            wal_files=len(self._live.wal.names),
+            wal_gaps=wal_gaps(self._store),
             chunks=census.chunks,
             packs=len(census.packs) - len(census.packs.missing()),
             bytes=census.packs.bytes,

@@ -61,13 +61,26 @@ class Stretch:
     entries: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """Recovery from a level that gets less far: on the way to the end of a timeline up to LSN `end`, and no more to
+    `was`. `moment`: of the last commit before that (microseconds since 1970 UTC); None where none was found.
+    """
+
+    timeline: int
+    end: int
+    was: int
+    moment: int | None = None
+
+
 @dataclass(slots=True)
 class Damage:
     """One damaged or missing object; a name that ends in '/' is of a folder in which something is missing.
 
     `chunks` are lost with it; of `copies` more there is another copy that was read and is intact. `levels` has every
     level concerned, with the paths whose content or attributes need a lost chunk; `unlisted` has, for some of these
-    levels, what cannot be listed any more.
+    levels, what cannot be listed any more. `wal` has every WAL file concerned, as system identifier/name, and `reach`
+    the levels from which recovery gets less far without them.
     """
 
     object: str
@@ -76,6 +89,8 @@ class Damage:
     copies: int = 0
     levels: dict[str, list[bytes]] = field(default_factory=dict)
     unlisted: dict[str, list[Stretch]] = field(default_factory=dict)
+    wal: list[str] = field(default_factory=list)
+    reach: dict[str, list[Shortened]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +109,15 @@ class Coverage:
 class VerifyResult:
     """What was looked at, and what was found. `entries` counts an entry that levels share once.
 
-    `unreferenced` packs are in no index: of a backup that is under way or was cut off, whose next one uses them.
+    `wal_files` are the archived ones; `wal_gaps` what is missing between them, which no verification can tell from WAL
+    that never came. `unreferenced` packs are in no index: of a backup that is under way or was cut off, whose next one
+    uses them.
     """
 
     levels: int
     entries: int
+    wal_files: int
+    wal_gaps: list[str]
     chunks: int
     packs: int
     bytes: int

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     silt restore 0/1 /srv/app --to /srv/app2 --base /srv/app
     silt restore latest --in-place --verify
     silt restore latest --database --to /srv/pg --tablespace /mnt/fast=/srv/fast
-    silt restore latest --to /srv/pg --until '2026-11-20 14:03:07+00'
+    silt restore latest --to /srv/pg --until '2026-11-20 14:03:07+00' --dry-run
     """,
 )
 @click.argument("level")
@@ -95,10 +95,10 @@ def command(
     targets = {"time": until, "lsn": until_lsn, "xid": until_xid, "name": until_name}
     recovery = recovery_of(targets, timeline, exclusive=exclusive)
     database = database or recovery is not None
-    others = {"PATH": paths, "--set": set_name, "--base": base, "--in-place": in_place, "--dry-run": dry_run}
+    others = {"PATH": paths, "--set": set_name, "--base": base, "--in-place": in_place}
     _refuse_mixed(database, {"--tablespace": tablespaces, "--keep-archiving": keep_archiving}, others)
     target = absolute_path(to) if to else None
-    same: dict[str, Any] = {"verify": read_back, "numeric_ids": numeric_ids}
+    same: dict[str, Any] = {"verify": read_back, "numeric_ids": numeric_ids, "dry_run": dry_run}
     restore: Callable[..., RestoreResult]
     if database and target:
         from siltstone.engine import restore_cluster
@@ -109,7 +109,7 @@ def command(
     from siltstone.engine import restore_level
 
     chosen, below = selection_of(paths, set_name), absolute_path(base) if base else None
-    restore = partial(restore_level, target=target, selection=chosen, base=below, dry_run=dry_run, **same)
+    restore = partial(restore_level, target=target, selection=chosen, base=below, **same)
     return _restore(options, level, restore, to)
 
 

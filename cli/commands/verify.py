@@ -12,13 +12,13 @@ import click
 from ..answer import answer
 from ..columns import facts
 from ..exits import Exit
-from ..figures import count, counted, local_time, share, size, utc_time
+from ..figures import count, counted, local_time, lsn_text, share, size, utc_time
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import about, path_record, shown
 
 if TYPE_CHECKING:
-    from siltstone.engine import Damage, Stretch, VerifyResult
+    from siltstone.engine import Damage, Shortened, Stretch, VerifyResult
 
 KEPT_PATHS = 10  # of each level and damaged object
 
@@ -43,10 +43,11 @@ KEPT_PATHS = 10  # of each level and damaged object
 def command(options: Options, amount: str) -> int:
     """Verify the store. Which packs were read is remembered in it, so that small amounts go round.
 
-    With --json the result has "levels", "entries", "chunks", "packs", "bytes", "packs_read", "bytes_read" (numbers),
-    "unreferenced", "unreferenced_bytes" (packs of no level), "coverage": {"days", "share", "oldest"}, and "damaged":
-    [{"object", "error", "chunks" (lost), "copies", "levels": {LEVEL: [{path}]}, "unlisted": {LEVEL: [{"set", "first",
-    "after", "entries"}]}}].
+    With --json the result has "levels", "entries", "wal_files", "chunks", "packs", "bytes", "packs_read", "bytes_read"
+    (numbers), "wal_gaps", "unreferenced", "unreferenced_bytes" (packs of no level), "coverage": {"days", "share",
+    "oldest"}, and "damaged": [{"object", "error", "chunks" (lost), "copies", "levels": {LEVEL: [{path}]}, "unlisted":
+    {LEVEL: [{"set", "first", "after", "entries"}]}, "wal": [CLUSTER/FILE], "reach": {LEVEL: [{"timeline", "lsn" (that
+    recovery gets to), "was", "moment"}]}}].
     """
     from siltstone.engine import Budget, verify_store
 
@@ -64,10 +65,11 @@ def command(options: Options, amount: str) -> int:
 
 
 def _record(result: "VerifyResult") -> dict[str, Any]:
-    numbers = ("levels", "entries", "chunks", "packs", "bytes", "packs_read", "bytes_read")
+    numbers = ("levels", "entries", "wal_files", "chunks", "packs", "bytes", "packs_read", "bytes_read")
     coverage = result.coverage
     return {
         **{name: getattr(result, name) for name in numbers},
+        "wal_gaps": result.wal_gaps,
         "unreferenced": result.unreferenced,
         "unreferenced_bytes": result.unreferenced_bytes,
         "coverage": {
@@ -87,7 +89,14 @@ def _damage_record(damage: "Damage") -> dict[str, Any]:
         "copies": damage.copies,
         "levels": {level: [path_record(path) for path in paths] for level, paths in damage.levels.items()},
         "unlisted": {level: [_stretch_record(each) for each in some] for level, some in damage.unlisted.items()},
+        "wal": damage.wal,
+        "reach": {level: [_reach_record(each) for each in some] for level, some in damage.reach.items()},
     }
+
+
+def _reach_record(reach: "Shortened") -> dict[str, Any]:
+    moment = None if reach.moment is None else utc_time(reach.moment * 1000)
+    return {"timeline": reach.timeline, "lsn": lsn_text(reach.end), "was": lsn_text(reach.was), "moment": moment}
 
 
 def _stretch_record(stretch: "Stretch") -> dict[str, Any]:
@@ -107,6 +116,8 @@ def _lines(result: "VerifyResult") -> Iterator[str]:
     yield from facts(
         [
             ("levels", f"{count(result.levels)} with {counted(result.entries, 'entry', 'entries')}"),
+            ("WAL", counted(result.wal_files, "file") if result.wal_files else ""),
+            ("gaps", "; ".join(result.wal_gaps)),
             ("packs", f"{count(result.packs)}, {size(result.bytes)}, {counted(result.chunks, 'chunk')}"),
             ("read", read if result.packs_read else "none"),
             ("coverage", f"{share(coverage.share, 1)} of the packs read within {coverage.days} days{since}"),
@@ -125,6 +136,20 @@ def _damage_lines(result: "VerifyResult") -> Iterator[str]:
         yield from _level_lines(damage.levels)
         for level, stretches in damage.unlisted.items():
             yield from (f"  {level}: {_stretch_words(each)}" for each in stretches)
+        yield from _wal_lines(damage)
+
+
+def _wal_lines(damage: "Damage") -> Iterator[str]:
+    if damage.wal:
+        yield f"  WAL: {counted(len(damage.wal), 'file')}"
+        yield from (f"    {shown(name)}" for name in damage.wal[:KEPT_PATHS])
+        if len(damage.wal) > KEPT_PATHS:
+            yield f"    and {count(len(damage.wal) - KEPT_PATHS)} more (--json tells all)"
+    for level, reaches in damage.reach.items():
+        for each in reaches:
+            commit = f", its last commit of {local_time(each.moment * 1000)}" if each.moment is not None else ""
+            to = f"to {lsn_text(each.end)}{commit}; it was {lsn_text(each.was)}"
+            yield f"  {level}: recovery on timeline {each.timeline} gets {to}"
 
 
 def _level_lines(levels: Mapping[str, list[bytes]]) -> Iterator[str]:

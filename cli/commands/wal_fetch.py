@@ -42,10 +42,12 @@ def fetch(options: Options, name: str, path: str, system: int | None, only_ahead
     restore_command = 'silt wal fetch %f %p || exit $(($? == 44 ? 1 : 255))'
 
     44 is said only where it is proved that the archive ends before this file; a gap, a damaged object, a wrong key or a
-    store that is away are 200 and more. Segments that follow are laid ready in the background.
+    store that is away are 200 and more. What the archive lacks and a restored level brought along whole in its pg_wal
+    is taken from there. Segments that follow are laid ready in the background.
     """
     store = open_store(options, needing="postgres.spool")
-    from siltstone.engine import NotArchived, cluster_of, fetch_wal
+    from siltstone.engine import NotArchived, WalGap, cluster_of, fetch_wal, wal_brought
+    from siltstone.store import Corrupt, ObjectMissing
 
     cluster = cluster_of(Path.cwd()) if system is None else system
     if only_ahead:
@@ -56,6 +58,12 @@ def fetch(options: Options, name: str, path: str, system: int | None, only_ahead
     except NotArchived as error:
         print(f"silt: {shown(str(error))}", file=sys.stderr)
         return int(Exit.NOT_ARCHIVED)
+    except (WalGap, Corrupt, ObjectMissing):
+        brought = wal_brought(Path.cwd(), cluster, name)
+        if brought is None:
+            raise
+        _write(brought, path)
+        return 0
     _write(data, path)
     if record.name == name and len(name) == 24:
         _fill_in_background(store, cluster, name)

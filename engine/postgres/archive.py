@@ -1,13 +1,15 @@
 """WAL into the store: many files in one session, each checked, stored as chunks and committed by a root of its own.
 
 Rule: nothing is called archived before its pack, its index segment and its root are durable. A file whose name is taken
-by the same bytes is archived already; other bytes are kept aside under a name that says so, and refused. What is no WAL
-of this cluster, or not the segment that its name says, is refused and not stored.
+by the same bytes is archived already (of a `.partial` those up to where its timeline was left: partial.py); other bytes
+are kept aside under a name that says so, and refused. What is no WAL of this cluster, or not the segment that its name
+says, is refused and not stored.
 
 A segment is cut on a grid of CHUNK bytes, so that what was stored of an open one before is not stored again. One file's
 fault does not hold up the others; the storage's fault ends all, and what was committed by then stays.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +24,12 @@ from ..entry import EXTENT
 from .archive_errors import OtherBytes
 from .archive_marks import Marks, NotProved
 from .archive_names import object_name, other_name, parse_stored_name
-from .archive_record import ArchivedFile, read_record, to_root
+from .archive_record import ArchivedFile, digest_of, read_record, to_root
 from .commit_index import encode_index, make_index
 from .errors import Malformed
 from .history import parse_history
 from .incoming import Incoming
+from .partial import same_partial
 from .wal_names import MAX_SEGMENT, MIN_SEGMENT, WalFile, WalKind, parse_wal_file
 from .wal_records import read_records
 from .wal_segment import check_segment, identify_segment
@@ -36,7 +39,6 @@ CHUNK: Final = 1 << 20
 # As many segments are in memory at once, 16 MiB each by default; large segments are taken one by one.
 THREADS: Final = 3
 _LARGE: Final = 64 << 20
-_ZEROS: Final = bytes(1 << 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class _Session:
     def __init__(self, store: Store, writer: Writer, system_identifier: int) -> None:
         self._store, self._writer, self._system = store, writer, system_identifier
         self._marks = Marks(store, writer)
+        self._reading = threading.Lock()  # a store's chunks are read by one thread at a time
 
     def prepare(self, file: Incoming) -> _Prepared:
         """Check a file and store its bytes. A fault of the file is the outcome's; one of the storage is raised."""
@@ -102,7 +105,7 @@ class _Session:
                 if self._marks.needed and self._is_marked(name, record):
                     return _Prepared(Outcome(file.name, name, known=True))
                 known = self._known(record)
-                if known is not None and known.digest == record.digest:
+                if known is not None and self._is_same(known, record, data):
                     return _Prepared(Outcome(file.name, name, known=True))
                 return _Prepared(Outcome(file.name, name), self._stored(record, data, aside=known is not None))
         except StoreError:
@@ -161,6 +164,14 @@ class _Session:
         if self._marks.has(name, record.digest):
             return True
         raise NotProved(record.name)
+
+    def _is_same(self, known: ArchivedFile, record: ArchivedFile, data: memoryview) -> bool:
+        if known.digest == record.digest:
+            return True
+        if not record.name.endswith(".partial"):
+            return False
+        with self._reading:
+            return same_partial(self._store, known, data[: record.used])
 
     def _known(self, record: ArchivedFile) -> ArchivedFile | None:
         if self._marks.needed:
@@ -241,13 +252,3 @@ def _parse_text_name(name: str) -> WalFile:
 
 def _renamed(record: ArchivedFile) -> ArchivedFile:
     return replace(record, name=other_name(record.name, record.digest))
-
-
-def digest_of(data: memoryview, size: int) -> bytes:
-    """The BLAKE3 of the bytes and of zeros behind them, up to `size` bytes in all."""
-    hasher = blake3(data)
-    left = size - len(data)
-    while left > 0:
-        hasher.update(_ZEROS[: min(left, len(_ZEROS))])
-        left -= len(_ZEROS)
-    return hasher.digest()

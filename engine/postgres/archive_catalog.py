@@ -20,7 +20,7 @@ from .errors import Malformed
 from .history import History, Timelines, parse_history
 from .wal_names import WalFile, WalKind, WalSegment, history_name
 
-_DEFAULT_SIZE = 16 << 20
+DEFAULT_SIZE = 16 << 20
 _BACKUP = "take a full backup now: no moment between the gap and that backup can be reached"
 _LATER = "WAL was lost on its way, is still to come, or went with the levels that needed it: see 'silt wal status'"
 
@@ -225,7 +225,7 @@ def _segment_size(store: Store, system_identifier: int, names: list[str]) -> int
     for name in names:
         if not name.endswith((".history", ".backup")) and ".other-" not in name:
             return read_record(store, system_identifier, name).size
-    return _DEFAULT_SIZE
+    return DEFAULT_SIZE
 
 
 def lost_histories(catalog: Catalog) -> list[str]:

@@ -5,20 +5,24 @@ filled up with zeros, which is where recovery then finds its end. NotArchived is
 that the file is beyond the end; a cluster of which the store has nothing at all is an error, never an end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
 
 from ..entry import EXTENT
-from .archive import digest_of
 from .archive_catalog import Catalog, archived_clusters, read_catalog
 from .archive_errors import WalGap
 from .archive_names import object_name
-from .archive_record import ArchivedFile, read_record
+from .archive_record import ArchivedFile, digest_of, read_record
 from .commit_index import CommitIndex, decode_index
 from .lsn import format_lsn
 from .wal_names import WalKind, WalSegment, parse_segment, parse_wal_file
 from .wal_pages import LONG_HEADER
+
+# Roots that are read for the last commit: segments without any are of a server that only checkpoints.
+LOOK_BACK: Final = 16
 
 
 def fetch_wal(store: Store, system_identifier: int, name: str) -> tuple[ArchivedFile, bytearray]:
@@ -79,6 +83,21 @@ def read_commit_index(store: Store, record: ArchivedFile) -> CommitIndex | None:
     if record.index is None:
         return None
     return decode_index(record.name, store.read_chunk(ChunkId(record.index[0])))
+
+
+def last_commit(store: Store, catalog: Catalog, segments: Iterable[WalSegment]) -> int | None:
+    """The time (microseconds since 1970 UTC) of the last commit in these segments, given the newest first.
+
+    None where one of them is not there, or the first LOOK_BACK hold no commit. Raises Corrupt, ObjectMissing.
+    """
+    for segment in islice(segments, LOOK_BACK):
+        name = catalog.source_of(segment)
+        if name is None:
+            return None
+        record = read_record(store, catalog.system_identifier, name)
+        if record.times is not None:
+            return record.times[1]
+    return None
 
 
 def whole_after(store: Store, record: ArchivedFile, count: int) -> Iterator[ArchivedFile]:

@@ -15,12 +15,15 @@ then no longer be what makes a segment's name taken, and each lookup would be a 
 from dataclasses import dataclass
 from typing import Any, Final
 
+from blake3 import blake3
+
 from siltstone.store import Corrupt, NewerFormat, Store
 
 from ..entry import EXTENT
 from .archive_names import object_name
 
 FORMAT: Final = 1
+_ZEROS: Final = bytes(1 << 16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +86,13 @@ def read_record(store: Store, system_identifier: int, name: str) -> ArchivedFile
 def read_object(store: Store, name: str) -> ArchivedFile:
     """The same, by the name of the object."""
     return from_root(name, store.read_root(name))
+
+
+def digest_of(data: memoryview, size: int) -> bytes:
+    """The BLAKE3 of the bytes and of zeros behind them, up to `size` bytes in all."""
+    hasher = blake3(data)
+    left = size - len(data)
+    while left > 0:
+        hasher.update(_ZEROS[: min(left, len(_ZEROS))])
+        left -= len(_ZEROS)
+    return hasher.digest()

@@ -5,19 +5,16 @@ time of their last commit. Nothing is changed, here or on the server.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from siltstone.store import Store
 
 from .archive_catalog import Catalog, Run, archived_clusters, lost_histories, read_catalog
+from .archive_read import last_commit
 from .archive_record import read_record
 from .connection import connect
 from .identity import identify
 from .slots import Slot, read_slot
 from .wal_names import WalSegment
-
-# Roots read for a timeline's newest commit: segments without any are a server that only checkpoints.
-LOOK_BACK: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +93,11 @@ def _status(store: Store, catalog: Catalog) -> ArchiveStatus:
 
 def _end(store: Store, catalog: Catalog, timeline: int) -> tuple[int, int | None]:
     """The LSN behind what is archived of a timeline, and its newest commit."""
-    last = catalog.timelines[timeline].last
-    end, newest = 0, None
-    for number in range(last, max(-1, last - LOOK_BACK), -1):
-        name = catalog.source_of(WalSegment(timeline, number))
-        if name is None:
-            break
-        record = read_record(store, catalog.system_identifier, name)
-        whole = number in catalog.timelines[timeline].whole
-        end = end or (record.start + record.size if whole else record.end)
-        if record.times is not None:
-            newest = record.times[1]
-            break
-    return end, newest
+    segment = WalSegment(timeline, catalog.timelines[timeline].last)
+    name = catalog.source_of(segment)
+    if name is None:
+        return 0, None
+    record = read_record(store, catalog.system_identifier, name)
+    whole = segment.number in catalog.whole_of(timeline)
+    before = (WalSegment(timeline, number) for number in range(segment.number, -1, -1))
+    return record.start + record.size if whole else record.end, last_commit(store, catalog, before)

@@ -15,6 +15,7 @@ from .lsn import format_lsn, parse_lsn
 LABEL_PATH = b"backup_label"
 MAP_PATH = b"tablespace_map"
 
+_INCREMENTAL = b"INCREMENTAL FROM "  # LSN and TLI: a server refuses to start where they stand
 _START = re.compile(r"([0-9A-F]+/[0-9A-F]+) \(file ([0-9A-F]{24})\)")
 _LINE_ENDS = frozenset(b"\n\r")
 # Before 14 a backslash stands for itself in tablespace_map unless a line break follows, to its writer and its reader.
@@ -133,3 +134,8 @@ def _line(data: bytes, at: int, escaped: frozenset[int]) -> tuple[bytes, int]:
             at += 1
         line.append(byte)
     raise Malformed(MAP_PATH.decode(), "it breaks off in a line")
+
+
+def whole_label(content: bytes) -> bytes:
+    """The backup_label of an incremental backup as one of a whole, as pg_combinebackup writes it."""
+    return b"".join(line for line in content.splitlines(keepends=True) if not line.startswith(_INCREMENTAL))

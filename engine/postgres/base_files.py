@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from siltstone.store import Store, StoreError
 
-from ..entry import Entry, parse_row, unpack_extents
+from ..entry import Entry, Extent, parse_row, unpack_extents
 from ..levels import Level
 from ..manifest import ManifestReader, extents_of
 from .cells import OldCell, parse_records
@@ -20,7 +20,7 @@ class BaseFiles:
     """One file set of the base level; without one it has no files."""
 
     def __init__(self, store: Store, base: ManifestReader | None) -> None:
-        self._store = store
+        self.store = store
         self._rows: dict[bytes, bytes] = {}
         self._level = base.level if base else None
         if base is not None:
@@ -47,18 +47,34 @@ class BaseFiles:
 
     def cells(self, path: bytes) -> Iterator[OldCell | None]:
         """The cells of a relation file, in order; None, and no more, where one cannot be told."""
-        row = self._rows.get(path)
-        entry = parse_row(row) if row is not None else None
+        entry = self.entry(path)
         if entry is not None and entry.cells:
             try:
                 yield from self._cells(entry)
             except (StoreError, ValueError):
                 pass
 
+    def entry(self, path: bytes) -> Entry | None:
+        """The entry of a path, if the base level has it."""
+        row = self._rows.get(path)
+        return None if row is None else parse_row(row)
+
+    def content(self, path: bytes) -> Iterator[bytes]:
+        """A file's bytes, piece by piece. Raises StoreError."""
+        entry = self.entry(path)
+        for extent in extents_of(self.store, entry) if entry is not None else ():
+            yield self.read(extent)
+
+    def read(self, extent: Extent) -> bytes:
+        """The bytes of one extent. Raises StoreError."""
+        if extent.id is None:
+            return bytes(extent.length)
+        return self.store.read_chunk(extent.id)[extent.offset : extent.offset + extent.length]
+
     def _cells(self, entry: Entry) -> Iterator[OldCell]:
-        extents = by_cell(extents_of(self._store, entry))
+        extents = by_cell(extents_of(self.store, entry))
         for part in unpack_extents(entry.cells):
             if part.id is None:
                 return
-            for cell, digests in parse_records(self._store.read_chunk(part.id)):
+            for cell, digests in parse_records(self.store.read_chunk(part.id)):
                 yield OldCell(cell, digests, next(extents, ()))

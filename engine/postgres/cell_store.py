@@ -2,40 +2,58 @@
 
 Rule: a cell whose id is that of the base level keeps its extents and costs nothing. Of a changed one the pages that
 changed are stored, where cells.pages_to_patch says that this pays. What a stretch stores goes into one run of chunks,
-so that it shares frames. Pages are judged on the way (pages.judge); the judgement stops nothing.
+so that it shares frames. Pages are judged before (pages.judge): one that is wrong is read again where that is possible,
+since a server may have been writing it; the judgement stops nothing.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from siltstone.store import ChunkId, chunk_id
 
 from ..entry import Extent, pack_extents
 from ..workers import ChunkSink
 from .cells import OldCell, make_record, pages_to_patch, patch
+from .cross_check import missed_pages
 from .grid import CELL, PAGE
 from .pages import Digester, judge
+
+# Seconds before each time that wrong pages are read again: a server writes one in microseconds, on a busy disk in more.
+PATIENCE = (0.0, 0.05)
+
+Again: TypeAlias = Callable[[int], bytes | None]
 
 
 @dataclass(slots=True)
 class Piece:
     """Some cells of one file that lie in a buffer from `start` to `end`. `old`: those of the base level, as far as it
-    has them. `first_block`: of a relation file, the number of its first page; None for any other file.
+    has them. `first_block`: of a relation file, the number of its first page; None for any other file. `again` reads a
+    page of that number once more: None where it is gone; without it nothing can be read twice. `kept`: cells of the
+    base level that are taken over, in the place of bytes. `since`: changes before that LSN are in the base level; 0:
+    this is not known, or not of such a file.
     """
 
     start: int
     end: int
     first_block: int | None
     old: Sequence[OldCell | None]
+    again: Again | None = None
+    kept: list[OldCell] = field(default_factory=list)
+    since: int = 0
 
 
 @dataclass(slots=True)
 class StoredPiece:
-    """Packed extents and records of a piece, and the numbers of the blocks that are damaged."""
+    """Packed extents and records of a piece, and the numbers of the blocks that are damaged; `missed`: of those that
+    differ from the base level though they did not change since.
+    """
 
     extents: bytes = b""
     records: bytes = b""
     bad: list[int] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
 
 
 class CellStore:
@@ -43,38 +61,51 @@ class CellStore:
 
     def __init__(self, sink: ChunkSink, id_key: bytes, *, checksummed: bool) -> None:
         self._sink, self._id_key = sink, id_key
-        self._digester = Digester(id_key)
+        self.digester = Digester(id_key)
         self.start_lsn, self._checksummed = 0, checksummed
 
     def store(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
         """Store the pieces, which lie in the buffer one behind the other. Raises what the sink raises."""
-        if any(any(piece.old) for piece in pieces):
-            return self._store_changes(buffer, pieces)
+        bad = [self._judged(piece, buffer) for piece in pieces]
+        changes = any(any(piece.old) for piece in pieces)
+        stored = self._store_changes(buffer, pieces) if changes else self._store_whole(buffer, pieces)
+        for piece, each, blocks in zip(pieces, stored, bad, strict=True):
+            each.bad = blocks
+            if piece.since and piece.first_block is not None:
+                data = buffer[piece.start : piece.end]
+                missed = missed_pages(data, list(piece.old), each.records, piece.since)
+                each.missed = [piece.first_block + page for page in missed]
+            if piece.kept:
+                each.extents = b"".join(pack_extents(cell.extents) for cell in piece.kept)
+                each.records = b"".join(make_record(cell.id, cell.digests) for cell in piece.kept)
+        return stored
+
+    def _store_whole(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
         ends = [end for piece in pieces for _, end in _cells(piece)]
-        ids = iter(self._sink.store_run(buffer, ends))
+        ids = iter(self._sink.store_run(buffer, ends) if ends else ())
         stored = []
         for piece in pieces:
             chunks = [(next(ids), start, end) for start, end in _cells(piece)]
             extents = pack_extents(Extent(chunk, 0, end - start) for chunk, start, end in chunks)
             records = [self._record(piece, buffer[start:end], chunk) for chunk, start, end in chunks]
-            stored.append(StoredPiece(extents, b"".join(records), self._judged(piece, buffer)))
+            stored.append(StoredPiece(extents, b"".join(records)))
         return stored
 
     def _store_changes(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
         fresh = _Fresh()
-        planned: list[tuple[Piece, list[_Cell]]] = []
+        planned: list[list[_Cell]] = []
         for piece in pieces:
             cells = []
             for number, (start, end) in enumerate(_cells(piece)):
                 old = piece.old[number] if number < len(piece.old) else None
                 cells.append(self._plan(piece, buffer[start:end], old, fresh))
-            planned.append((piece, cells))
+            planned.append(cells)
         ids = self._sink.store_run(memoryview(fresh.bytes), fresh.ends)
         stored = []
-        for piece, cells in planned:
+        for cells in planned:
             extents = pack_extents(extent for cell in cells for extent in cell.extents(ids))
             records = b"".join(cell.record for cell in cells)
-            stored.append(StoredPiece(extents, records, self._judged(piece, buffer)))
+            stored.append(StoredPiece(extents, records))
         return stored
 
     def _plan(self, piece: Piece, data: memoryview, old: OldCell | None, fresh: "_Fresh") -> "_Cell":
@@ -83,7 +114,7 @@ class CellStore:
             return _Cell(make_record(cell, old.digests) if _has_pages(piece, data) else b"", len(data), old)
         if not _has_pages(piece, data):
             return _Cell(b"", len(data), None, fresh.add(data))
-        digests = self._digester.digests(data)
+        digests = self.digester.digests(data)
         record = make_record(cell, digests)
         pages = pages_to_patch(old, digests) if old is not None else None
         if pages is None:
@@ -92,14 +123,33 @@ class CellStore:
         return _Cell(record, len(data), old, place, pages)
 
     def _record(self, piece: Piece, data: memoryview, cell: ChunkId) -> bytes:
-        return make_record(cell, self._digester.digests(data)) if _has_pages(piece, data) else b""
+        return make_record(cell, self.digester.digests(data)) if _has_pages(piece, data) else b""
 
     def _judged(self, piece: Piece, buffer: memoryview) -> list[int]:
+        """The blocks that are damaged; those that were torn are in the buffer as they are now."""
         pages = buffer[piece.start : piece.end]
         if piece.first_block is None or len(pages) % PAGE:
             return []
-        found = judge(pages, piece.first_block, self.start_lsn, checksummed=self._checksummed)
-        return [piece.first_block + int(page) for page in found.bad]
+        bad = self._bad(pages, piece.first_block)
+        for pause in PATIENCE if piece.again is not None else ():
+            if bad:
+                time.sleep(pause)
+                bad = [block for block in bad if self._stays_bad(pages, piece, block)]
+        return bad
+
+    def _bad(self, pages: memoryview, first_block: int) -> list[int]:
+        found = judge(pages, first_block, self.start_lsn, checksummed=self._checksummed)
+        return [first_block + int(page) for page in found.bad]
+
+    def _stays_bad(self, pages: memoryview, piece: Piece, block: int) -> bool:
+        assert piece.first_block is not None, "a relation's pages"
+        assert piece.again is not None, "somebody who reads it"
+        page = piece.again(block)
+        if page is None:  # cut off or dropped meanwhile: the WAL says so, too
+            return False
+        at = (block - piece.first_block) * PAGE
+        pages[at : at + PAGE] = page
+        return bool(self._bad(pages[at : at + PAGE], block))
 
 
 class _Fresh:

@@ -25,10 +25,10 @@ from ..owners import SeenOwners
 from ..teller import Teller
 from ..workers import BUFFER, Workers
 from .base_files import BaseFiles
-from .cell_store import CellStore, Piece, StoredPiece
+from .cell_store import Again, CellStore, Piece, StoredPiece
 from .cells import OldCell
 from .grid import CELL, PAGE, RECORDS_CHUNK
-from .layout import relation_file
+from .layout import Fork, relation_file
 from .pages import SEGMENT_BLOCKS
 
 NAMED_BLOCKS = 20  # of a damaged file that a warning lists
@@ -45,10 +45,14 @@ class _File:
     extents: ExtentList
     old: Iterator[OldCell | None]
     size: int
+    again: Again | None = None
+    since: int = 0
     read: int = 0
+    until: int = 0  # how far the bytes go that come now; to the end unless cells of the base level follow
     pieces: int = 0
     records: bytearray = field(default_factory=bytearray)
     bad: list[int] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
     ended: bool = False
 
 
@@ -67,6 +71,7 @@ class Gatherer:
         self._file: _File | None = None
         self._rows: list[tuple[bytes, bytes, bytes]] = []
         self.stats: Counter[str] = Counter()
+        self.checked_since = 0  # the LSN for a cross-check of main forks (cross_check.py), 0 for none
 
     def __enter__(self) -> Self:
         self._workers.__enter__()
@@ -75,15 +80,17 @@ class Gatherer:
     def __exit__(self, *exception: object) -> None:
         self._workers.__exit__(*exception)
 
-    def begin(self, path: bytes, name: bytes, head: bytes) -> None:
-        """A regular file begins; `name` is its path in the data directory."""
+    def begin(self, path: bytes, name: bytes, head: bytes, again: Again | None = None) -> None:
+        """A regular file begins; `name` is its path in the data directory. `again` reads a page of it once more."""
         self._teller.tell(path)
         self._teller.files += 1
         size = size_of(head)
         relation = relation_file(name)
         block = None if relation is None or size % PAGE else relation.segment * SEGMENT_BLOCKS
         old = self._base.cells(path) if block is not None and size > CELL else iter(())
-        self._file = _File(path, name, head, block, ExtentList(self._sink), old, size)
+        since = self.checked_since if relation is not None and relation.fork is Fork.MAIN else 0
+        self._file = _File(path, name, head, block, ExtentList(self._sink), old, size, again, since)
+        self._file.until = size
 
     def space(self) -> memoryview:
         """Where the next bytes of the file go: as many as fit may be put there, at least one is wanted."""
@@ -106,6 +113,25 @@ class Gatherer:
             space[: len(part)] = part
             self.filled(len(part))
             data = data[len(part) :]
+
+    def put_cell(self, data: memoryview, old: OldCell | None) -> None:
+        """The next cell of the file; `old` is what the base level has there."""
+        assert self._file is not None, "no file has begun"
+        self._file.old, self._file.until = iter((old,)), self._file.read + len(data)
+        self.put(data)
+
+    def keep_cell(self, old: OldCell) -> None:
+        """The next cell of the file is as the base level has it."""
+        file = self._file
+        assert file is not None, "no file has begun"
+        if self._buffer is None:
+            self._buffer, self._filled, self._pieces = self._workers.take_buffer(), 0, []
+        last = self._pieces[-1] if self._pieces else None
+        if last is None or last[0] is not file or not last[1].kept:
+            self._pieces.append((file, Piece(self._filled, self._filled, None, ())))
+            file.pieces += 1
+        self._pieces[-1][1].kept.append(old)
+        file.read += len(old.digests) * PAGE
 
     def end(self) -> None:
         """All bytes of the file are there."""
@@ -152,13 +178,14 @@ class Gatherer:
             last = self._pieces[-1] if self._pieces else None
             if last is not None and last[0] is file and last[1].end > self._filled:
                 return last[1].end - self._filled
-            left, room = file.size - file.read, BUFFER - self._filled
+            left, room = file.until - file.read, BUFFER - self._filled
             fits = left if left <= room else room // CELL * CELL
             if fits:
                 cells = -(-fits // CELL)
                 old = [next(file.old, None) for _ in range(cells)] if file.first_block is not None else []
                 block = None if file.first_block is None else file.first_block + file.read // PAGE
-                self._pieces.append((file, Piece(self._filled, self._filled + fits, block, old)))
+                self._pieces.append((file, Piece(self._filled, self._filled + fits, block, old, file.again)))
+                self._pieces[-1][1].since = file.since
                 file.pieces += 1
                 return fits
             self._submit()
@@ -187,6 +214,7 @@ class Gatherer:
                 file.extents.add(stored.extents)
                 file.records += stored.records
                 file.bad += stored.bad
+                file.missed += stored.missed
                 file.pieces -= 1
                 self._finish_if_whole(file)
 
@@ -199,9 +227,14 @@ class Gatherer:
         self.stats["files"] += 1
         self.stats["bytes"] += size_of(file.head)
         if file.bad:
-            shown = ", ".join(map(str, file.bad[:NAMED_BLOCKS])) + (", ..." if len(file.bad) > NAMED_BLOCKS else "")
-            blocks = "page of block" if len(file.bad) == 1 else f"{len(file.bad)} pages, of blocks"
-            self._report(Warned("checksum", show_path(file.path), f"damaged on the server: {blocks} {shown}"))
+            self._warn("checksum", file, "damaged on the server", file.bad)
+        if file.missed:
+            self._warn("missed", file, "the level before had them otherwise, the server had not sent them", file.missed)
+
+    def _warn(self, kind: str, file: _File, what: str, blocks: list[int]) -> None:
+        shown = ", ".join(map(str, blocks[:NAMED_BLOCKS])) + (", ..." if len(blocks) > NAMED_BLOCKS else "")
+        pages = "page of block" if len(blocks) == 1 else f"{len(blocks)} pages, of blocks"
+        self._report(Warned(kind, show_path(file.path), f"{what}: {pages} {shown}"))
 
     def _records(self, file: _File) -> bytes:
         """Packed extents of a file's records; of a file of one cell there are none."""

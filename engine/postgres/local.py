@@ -5,17 +5,20 @@
 
 Rule: the same files as the server itself would send (layout.py), as the same rows, so that levels of both ways can be
 compared. A file whose stat is as the base level has it is not read (proof.py), unless the base level is of another
-cluster or timeline. What is torn while it is read is replayed from the WAL; a file that was cut off meanwhile is filled
-up with zeros, which the replay cuts off again; one that vanished is gone there, too.
+cluster or timeline, or the file says that it changed since that one began, or will. What is torn while it is read is
+replayed from the WAL; a page that is wrong is read again before it is called damaged (cell_store.py). A file that was
+cut off meanwhile is filled up with zeros, which the replay cuts off again; one that vanished is gone there, too.
 """
 
 import os
 import re
 import stat
 from collections.abc import Iterator
+from functools import partial
 
 from ..entry import HEAD
 from ..files import open_to_read, stat_of, stat_path
+from ..owners import group_names, user_names
 from ..proof import Proof
 from .base_files import BaseFiles
 from .cell_store import CellStore
@@ -24,10 +27,12 @@ from .control import Control, parse_control
 from .errors import Malformed, PostgresError
 from .facts import ServerFacts
 from .gather import Gatherer
+from .grid import PAGE
 from .layout import CONTROL, SUMMARIES_SINCE, TABLESPACES, WAL, WAL_FOLDERS, is_emptied, is_left_out
 from .lsn import parse_lsn
+from .onward import wal_of
+from .pages import SEGMENT_BLOCKS
 from .taken import Taken
-from .wal_names import segment_at
 
 _LABEL = "siltstone"
 _SLOT = "siltstone_backup"
@@ -52,7 +57,8 @@ class LocalBackup:
         self._gatherer, self._cells, self._base = gatherer, cells, base
         self._fast = fast
         self._data = os.fsencode(facts.data_directory or "")
-        self._proof = Proof(base.level_of(facts.system_identifier, facts.timeline))
+        self._known = base.level_of(facts.system_identifier, facts.timeline)
+        self._proof = Proof(self._known)
 
     def take(self) -> Taken:
         """Take it. Raises PostgresError, Malformed, OSError, and what the store raises."""
@@ -81,7 +87,12 @@ class LocalBackup:
         self._wal(start, stop)
         self._gatherer.finish()
         roots = (*(place for place in spaces.values() if place.startswith(b"/")), self._data)
-        return Taken(start, self._facts.timeline, stop, control, self._data, spaces, roots)
+        return Taken(start, self._facts.timeline, stop, control, self._data, spaces, roots, self._account())
+
+    def _account(self) -> tuple[str, str]:
+        found = os.stat(self._data)
+        user, group = user_names([found.st_uid]), group_names([found.st_gid])
+        return user.get(found.st_uid, ""), group.get(found.st_gid, "")
 
     def _tablespaces(self) -> dict[int, bytes]:
         return {space.oid: os.fsencode(space.location) for space in self._facts.tablespaces}
@@ -136,7 +147,7 @@ class LocalBackup:
     def _file(self, path: bytes, name: bytes) -> None:
         row = self._base.row(path)
         try:
-            if row is not None and self._proof.holds(row, stat_path(path)):
+            if row is not None and self._is_unchanged(row, stat_path(path)):
                 self._gatherer.keep(path, row)
                 return
             fd = open_to_read(path)
@@ -147,8 +158,15 @@ class LocalBackup:
         finally:
             os.close(fd)
 
+    def _is_unchanged(self, row: bytes, found: bytes) -> bool:
+        """Whether the base level has the file as it is. A time of change that is not past proves nothing: a clock is
+        wrong then.
+        """
+        ctime_ns = int.from_bytes(found[32:40], "little", signed=True)
+        return self._known is not None and ctime_ns < self._known.started_ns and self._proof.holds(row, found)
+
     def _content(self, path: bytes, name: bytes, fd: int, head: bytes) -> None:
-        self._gatherer.begin(path, name, head)
+        self._gatherer.begin(path, name, head, partial(_page_again, path))
         at, size = 0, HEAD.unpack(head)[4]
         while at < size:
             space = self._gatherer.space()[: size - at]
@@ -208,10 +226,23 @@ class LocalBackup:
     def _wal_names(self, start: int, stop: int) -> Iterator[bytes]:
         size, timeline = self._facts.wal_segment_size, self._facts.timeline
         yield from sorted(name for name in os.listdir(self._data + b"/pg_wal") if _HISTORY.fullmatch(name))
-        segment, last = segment_at(timeline, start, size), segment_at(timeline, max(start, stop - 1), size)
+        segment, last = wal_of(timeline, start, stop, size)
         while segment <= last:
             yield segment.name(size).encode("ascii")
             segment = segment.next()
+
+
+def _page_again(path: bytes, block: int) -> bytes | None:
+    """A page of a relation's file as it is now; None where it is gone."""
+    try:
+        fd = open_to_read(path)
+    except FileNotFoundError:
+        return None
+    try:
+        page = os.pread(fd, PAGE, block % SEGMENT_BLOCKS * PAGE)
+    finally:
+        os.close(fd)
+    return page if len(page) == PAGE else None
 
 
 def _folder_head(found: os.stat_result) -> tuple[int, ...]:

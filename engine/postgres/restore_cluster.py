@@ -10,9 +10,13 @@ files where they stand, and what the level does not have is removed. A restored 
 unless the caller says otherwise: a copy must not write into the archive of its original.
 """
 
+import grp
 import os
+import pwd
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 
 from siltstone.store import Store
@@ -33,6 +37,7 @@ from .recovery import Recovery, write_recovery
 
 _MAP = b"tablespace_map"
 _LOCK = b"postmaster.pid"
+_USUAL = "postgres"
 
 
 def restore_cluster(
@@ -43,6 +48,7 @@ def restore_cluster(
     tablespaces: Mapping[bytes, bytes],
     recovery: Recovery | None = None,
     keep_archiving: bool = False,
+    dry_run: bool = False,
     verify: bool = False,
     numeric_ids: bool = False,
     report: Report,
@@ -58,36 +64,53 @@ def restore_cluster(
     _check_target(target, info)
     for old in places.keys() - {info.data_directory}:
         _check_tablespace(places[old], target, info.version_num)
+    owner = None if numeric_ids else owner_of(target, info.account)
     control, spaces = (info.data_directory + b"/" + name for name in (CONTROL, _MAP))
-    _withdraw(target)
-    if info.tablespaces:  # before their files: so an interrupted restore knows its own places again
+    but = (spaces,) if dry_run else (control, spaces)
+    if not dry_run:
+        _withdraw(target)
+    if info.tablespaces and not dry_run:  # before their files: so an interrupted restore knows its own places again
         moved = {oid: places[old] for oid, old in info.tablespaces if old in places}
         os.makedirs(target, 0o700, exist_ok=True)
         _overwrite(target, _MAP, format_tablespace_map(moved, version_num=info.version_num))
+    restore = partial(restore_level, store, level, owner=owner, numeric_ids=numeric_ids, dry_run=dry_run, report=report)
     parts, removed = [], 0
     for old, new in places.items():
-        selection = Selection(set_name=SET_NAME, but=frozenset((control, spaces)))
-        parts.append(
-            restore_level(
-                store, level, target=new, selection=selection, base=old, verify=verify, numeric_ids=numeric_ids,
-                patch=True, report=report,
-            )
-        )  # fmt: skip
+        selection = Selection(set_name=SET_NAME, but=frozenset(but))
+        parts.append(restore(target=new, selection=selection, base=old, verify=verify, patch=True))
         if not parts[-1].failures:  # a list of entries that cannot be read names nothing to keep
-            removed += _remove_others(store, level, old, new)
-    write_recovery(target, recovery, keep_archiving=keep_archiving)
+            removed += _remove_others(store, level, old, new, dry_run=dry_run)
     if removed:
-        report(Noted(f"{removed} files and folders that the level does not have were removed"))
+        verb = "would be" if dry_run else "were"
+        report(Noted(f"{removed} files and folders that the level does not have {verb} removed"))
+    if dry_run:
+        return combined(parts)
+    _link_tablespaces(target, {oid: places[old] for oid, old in info.tablespaces if old in places})
+    write_recovery(target, recovery, keep_archiving=keep_archiving)
     if any(part.failures for part in parts):
         return combined(parts)  # without pg_control: not to be started
-    last = Selection((control,), SET_NAME)
-    parts.append(
-        restore_level(
-            store, level, target=target, selection=last, base=info.data_directory, numeric_ids=numeric_ids,
-            report=report,
-        )
-    )  # fmt: skip
+    parts.append(restore(target=target, selection=Selection((control,), SET_NAME), base=info.data_directory))
     return combined(parts)
+
+
+def owner_of(target: bytes, account: tuple[str, str]) -> tuple[int, int] | None:
+    """To whom a data directory at the target shall belong: a server starts only on what is its user's own.
+
+    Who is not root can give nothing away. Root gives it to whom the folder belongs that is there already, if that is
+    not root; else to the user of the backup's host, if this one knows the name (`postgres` where it is not known, as
+    PostgreSQL's own tars have it). None: the numbers of the backup stay.
+    """
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    with suppress(FileNotFoundError):
+        found = os.stat(target)
+        if found.st_uid:
+            return found.st_uid, found.st_gid
+    user, group = (name or _USUAL for name in account)
+    try:
+        return pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
 
 
 def _database_of(level: Level) -> DatabaseInfo:
@@ -181,22 +204,37 @@ def _withdraw(target: bytes) -> None:
         os.close(folder)
 
 
-def _remove_others(store: Store, level: Level, old: bytes, new: bytes) -> int:
-    """Remove what the level does not have below one place; how many files and folders that were.
+def _remove_others(store: Store, level: Level, old: bytes, new: bytes, *, dry_run: bool) -> int:
+    """Remove what the level does not have below one place; how many files and folders that were, or would be.
 
     A server would take a newer WAL segment, or a relation's file of another time, for its own.
     """
     rows = LevelRows(store, level, Selection(set_name=SET_NAME), base=old, lost=lambda path, reason: None)
     known = {new + row.path[len(old) :] for row in rows}
     removed = 0
-    for path, is_folder in list(_below(new)):
+    for path, is_folder in list(_below(new)) if os.path.isdir(new) else ():
         if path not in known:
             removed += 1
+            if dry_run:
+                continue
             if is_folder:
                 shutil.rmtree(path)
             else:
                 os.unlink(path)
     return removed
+
+
+def _link_tablespaces(target: bytes, places: Mapping[int, bytes]) -> None:
+    """The links that a server makes of tablespace_map when it starts: PostgreSQL's other programs want them before."""
+    for oid, place in places.items():
+        link = b"%b/%b/%d" % (target, TABLESPACES, oid)
+        with suppress(FileNotFoundError):
+            os.unlink(link)
+        with suppress(FileNotFoundError):  # the folder could not be restored, which is told
+            os.symlink(place, link)
+            if os.geteuid() == 0:
+                owner = os.stat(target)
+                os.chown(link, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _below(folder: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -19,7 +19,7 @@ machine: PostgreSQL prints its memory. The paths of tablespaces begin with pg_tb
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -142,6 +142,18 @@ def write_manifest(files: Iterable[ManifestFile], end: ManifestEnd) -> Iterator[
         sha.update(line)
         yield line
     yield b'"Manifest-Checksum": "%s"}\n' % sha.hexdigest().encode()
+
+
+def whole_manifest(content: bytes, otherwise: Mapping[bytes, tuple[bytes, int, int | None]]) -> Iterator[bytes]:
+    """The manifest of an incremental backup as one of whole files: `otherwise` has path, size and CRC-32C (None where
+    nobody knows it) of each file that is not kept as the server sent it. Raises Malformed.
+    """
+    reader = ManifestReader()
+    files = []
+    for file in reader.feed(content):
+        path, size, crc = otherwise.get(file.path, (file.path, file.size, file.crc32c))
+        files.append(ManifestFile(path, size, file.mtime, crc))
+    yield from write_manifest(files, reader.finish())
 
 
 def _lines(files: Iterable[ManifestFile], end: ManifestEnd) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from .control import Control
 class Taken:
     """Where it began and ended in the WAL; its pg_control; the server's places: data directory, and tablespaces by oid.
 
-    `roots` are all of these as absolute paths.
+    `roots` are all of these as absolute paths; `account` the names of user and group to whom they belong, if known.
     """
 
     start_lsn: int
@@ -22,3 +22,4 @@ class Taken:
     data_directory: bytes
     tablespaces: dict[int, bytes]
     roots: tuple[bytes, ...]
+    account: tuple[str, str] = ("", "")

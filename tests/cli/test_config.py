@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.engine import parse_deployment, starting_file
+from siltstone.engine.deployment import Database
+
 from .conftest import Silt
 
 
@@ -72,3 +75,12 @@ def test_without_a_file(silt: Silt, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     silt("config", "new")
     assert silt("config", "check").out.startswith("deployment.toml: right; ")
     assert silt("config", "show").out.startswith("deployment my-deployment\n")
+
+
+@pytest.mark.parametrize("preset", [None, "phantom"])
+def test_the_table_of_a_database_parses_as_it_stands_there(preset: str | None) -> None:
+    text = starting_file(preset)
+    start = text.index("# [postgres]")
+    table = "".join(line.removeprefix("# ") + "\n" for line in text[start:].split("\n\n")[0].splitlines())
+    database = parse_deployment(text + table).database
+    assert database == Database("host=db.example user=backup", max_rate=51200, mode="auto")

@@ -29,7 +29,7 @@ from .quiet import fill
 from .servers import Server, Templates
 
 ITS_OWN = re.compile(
-    rb"/(pg_wal/|backup_label$|tablespace_map$|global/pg_control$|pg_xact/|pg_logical/|base/[0-9]+/pg_internal)"
+    rb"/(pg_wal/|backup_(label|manifest)$|tablespace_map$|global/pg_control$|pg_xact/|pg_logical/|base/[0-9]+/pg_internal)"
 )
 ROWS = "SELECT count(*), sum(n), md5(string_agg(text, ',' ORDER BY n)) FROM changing"
 

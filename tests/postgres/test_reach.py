@@ -92,6 +92,8 @@ def test_a_moment_alone_picks_the_level(archived: Archived, servers: Templates, 
     load(server, 10, 5)
     all_archived(server)
     with servers.empty(version) as copy:
+        assert "x:0/0 would be restored" in archived.restore(copy.data, "--until", moment, "--dry-run")
+        assert not copy.data.exists()
         assert "x:0/0" in archived.restore(copy.data, "--until", moment)
         copy.start(restore_command=archived.archive.restore_command)
         assert content(promoted(copy)) == early

@@ -9,7 +9,7 @@ from siltstone.engine.postgres.archive_catalog import Catalog
 from siltstone.engine.postgres.archive_names import object_name, open_name, other_name, parse_stored_name
 from siltstone.engine.postgres.history import Ancestor, History
 from siltstone.engine.postgres.wal_names import WalSegment, backup_name
-from siltstone.engine.postgres.wal_retention import Window, plan_wal
+from siltstone.engine.postgres.wal_retention import Window, plan_wal, windows
 
 from .catalogs import SIZE, catalog_of, whole
 
@@ -54,6 +54,18 @@ def test_a_cluster_of_which_no_level_is_kept_loses_nothing() -> None:
     levels = {"a": database(SIZE + 40, SIZE + 99), "other": database(4 * SIZE, 4 * SIZE + 99, system=2)}
     assert going(catalog_of(*whole(1, *range(6))), levels, "other") == set()
     assert going(catalog_of(*whole(1, *range(6))), {}) == set()
+
+
+def test_a_level_that_comes_back_after_its_wal_went() -> None:
+    """It reaches its own end and nothing more: what was removed is seen in the names."""
+    levels = {"a": database(SIZE + 40, SIZE + 99), "b": database(4 * SIZE + 40, 4 * SIZE + 99)}
+    catalog = catalog_of(*whole(1, *range(7)))
+    plan = plan_wal(catalog, levels, ["b"])
+    left = catalog.without({name.rpartition("/")[2] for name in plan.may_go})
+    assert list(windows(left, levels)) == [
+        Window("a", 1, SIZE + 99, SIZE + 99),
+        Window("b", 1, 4 * SIZE + 99, 7 * SIZE),
+    ]
 
 
 def test_a_gap_changes_nothing() -> None:

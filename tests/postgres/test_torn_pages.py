@@ -1,0 +1,105 @@
+"""Pages that are wrong when they are read: torn ones are read again, and only what stays wrong is called damaged."""
+
+import os
+import random
+import struct
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from siltstone.engine import entries, extents_of
+from siltstone.engine.entry import unpack_extents
+from siltstone.engine.postgres.cell_store import CellStore, Piece
+from siltstone.engine.postgres.grid import CELL, PAGE
+from siltstone.engine.postgres.pages import checksums
+from tests.backed_up import new_store
+
+from .clusters import Backups
+from .servers import Templates
+
+START = 1 << 32
+
+
+def relation(count: int, *, lsn: int) -> bytearray:
+    """Sound pages whose last change was at this LSN."""
+    rng, made = random.Random(count + lsn), bytearray()
+    for block in range(count):
+        head = struct.pack("<IIHHHHHHI", lsn >> 32, lsn & 0xFFFFFFFF, 0, 0, 24, 100, PAGE, PAGE | 4, 0)
+        page = bytearray(head + rng.randbytes(PAGE - len(head)))
+        struct.pack_into("<H", page, 8, int(checksums(page, block)[0]))
+        made += page
+    return made
+
+
+def torn(pages: bytearray, number: int) -> bytearray:
+    """The second half of a page is not of the same time."""
+    copy = bytearray(pages)
+    at = number * PAGE + PAGE // 2
+    copy[at : at + PAGE // 2] = bytes(PAGE // 2)
+    return copy
+
+
+def stored(read: bytearray, now: bytearray | None) -> tuple[list[int], bytes]:
+    """Which blocks are damaged when `read` came first and `now` is there, and what was stored."""
+    store = new_store()
+
+    def again(block: int) -> bytes | None:
+        return None if now is None else bytes(now[block * PAGE : (block + 1) * PAGE])
+
+    with store.writer() as writer:
+        cells = CellStore(writer, store.ring.id_key, checksummed=True)
+        cells.start_lsn = START
+        (piece,) = cells.store(memoryview(read), [Piece(0, len(read), 0, [None] * (len(read) // CELL), again)])
+        writer.flush()
+    chunks = [extent.id for extent in unpack_extents(piece.extents) if extent.id is not None]
+    return piece.bad, b"".join(map(store.read_chunk, chunks))
+
+
+class TestReadAgain:
+    def test_what_is_right_by_then_is_stored(self) -> None:
+        now = relation(32, lsn=START - 1)
+        assert stored(torn(now, 19), now) == ([], bytes(now))
+
+    def test_what_was_changed_since_the_start_comes_from_the_wal(self) -> None:
+        old, new = relation(16, lsn=START - 1), relation(16, lsn=START + 1)
+        bad, content = stored(torn(old, 3), new)
+        assert bad == []
+        assert content[3 * PAGE : 4 * PAGE] == new[3 * PAGE : 4 * PAGE]
+
+    def test_what_stays_wrong_is_damaged_and_kept(self) -> None:
+        read = torn(torn(relation(32, lsn=START - 1), 19), 3)
+        assert stored(bytearray(read), read) == ([3, 19], bytes(read))
+
+    def test_what_is_gone_is_no_damage(self) -> None:
+        read = torn(relation(16, lsn=START - 1), 3)
+        assert stored(bytearray(read), None) == ([], bytes(read))
+
+
+@pytest.mark.parametrize("version", [15])
+def test_a_page_torn_while_a_real_cluster_is_read(
+    backups: Backups, servers: Templates, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert backups.mode == "local"
+    ((name,),) = backups.server.sql("SELECT pg_relation_filepath('changing')")
+    path = backups.server.data / str(name)
+    real, tearing = os.preadv, threading.Event()
+
+    def tear(fd: int, buffers: Sequence[memoryview], at: int) -> int:
+        count = real(fd, buffers, at)
+        if os.readlink(f"/proc/self/fd/{fd}") == str(path) and at == 0:
+            buffers[0][3 * PAGE + 5000 : 3 * PAGE + 6000] = bytes(1000)
+            tearing.set()
+        return count
+
+    monkeypatch.setattr(os, "preadv", tear)
+    level = backups.level()
+    assert tearing.is_set()
+    assert backups.warned == []
+    (entry,) = (each for each in entries(backups.store, level) if os.fsdecode(each.path) == str(path))
+    content = b"".join(
+        backups.store.read_chunk(each.id)[each.offset : each.offset + each.length]
+        for each in extents_of(backups.store, entry)
+        if each.id is not None
+    )
+    assert content == path.read_bytes()

@@ -10,6 +10,7 @@ import pytest
 
 from siltstone.store import Backend, KeyFile, StoreError, add_key, exchange_key, remove_key, rotate_keys, unlock
 from siltstone.store import key_changes as key_changes_module
+from siltstone.store.key_objects import put_key
 from siltstone.store.opening import init_store
 
 from .backends import MemoryBackend
@@ -72,8 +73,6 @@ def test_no_state_locks_anybody_out(on_disk: Simulation, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["exchange", "rotate"])
 def test_a_wrong_order_is_found(on_disk: Simulation, name: str) -> None:
-    put_key = key_changes_module.put_key
-
     def delete_first(backend: Backend, payload: bytes) -> str:
         for info in list(backend.list("keys/")):
             backend.delete(info.name)

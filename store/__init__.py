@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
+    from .backend import Backend, ObjectInfo, open_backend
+    from .bandwidth import Bandwidth
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .config import Config
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
     from .opening import OpenStore, read_config, unlock
+    from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
+    from .local_cache import CachePlace
+    from .opening import unlock
     from .pack import Footer, FrameInfo
     from .pack_list import PackList, listed_packs
     from .parallel import in_parallel
@@ -70,6 +75,14 @@ _FROM = {
     "config": "Config",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
+    "backend": ("BLOCK", "Backend", "ObjectInfo", "open_backend"),
+    "backend": ("Backend", "ObjectInfo", "open_backend"),
+    "bandwidth": ("Bandwidth",),
+    "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
+    "chunk_table": ("ChunkTable", "footer_keys"),
+    "config": ("Config",),
+    "dry": ("DryWriter",),
+    "envelope": ("ObjectKind", "disclose", "enclose"),
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError StoreError "
         "StoreFull WrongKey"
@@ -106,6 +119,20 @@ _FROM = {
     "store": "Store",
     "verified": "VerifiedNotes",
     "writer": "Writer",
+    "frame": ("FRAME_SIZE", "NewFrame"),
+    "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
+    "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
+    "local_cache": ("CachePlace",),
+    "opening": ("unlock",),
+    "pack": ("Footer", "FrameInfo"),
+    "pack_list": ("PackList", "listed_packs"),
+    "parallel": ("in_parallel",),
+    "reader": ("list_packs",),
+    "scrub": ("PackReport", "PackScrubber"),
+    "segment_scan": ("SegmentScan",),
+    "store": ("Store",),
+    "verified": ("VerifiedNotes",),
+    "writer": ("Writer",),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -114,6 +141,8 @@ __all__ = [
     "FRAME_SIZE",
     "Backend",
     "BackendError",
+    "Bandwidth",
+    "CachePlace",
     "ChunkId",
     "ChunkTable",
     "Config",

@@ -12,9 +12,12 @@ picture.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import BackendError
+
+if TYPE_CHECKING:
+    from .bandwidth import Bandwidth
 
 Buffer = bytes | bytearray | memoryview
 
@@ -119,8 +122,9 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(location: str, *, create: bool = False) -> Backend:
-    """The backend that a location means: a directory, which `create` makes where it is missing, or an object store.
+def open_backend(location: str, *, create: bool = False, bandwidth: "Bandwidth | None" = None) -> Backend:
+    """The backend that a location means: a directory, which `create` makes where it is missing, or an object store,
+    which keeps to `bandwidth`.
 
     Raises NotAStore if there is no such directory, BackendError if it cannot be used.
     """
@@ -135,7 +139,7 @@ def open_backend(location: str, *, create: bool = False) -> Backend:
         raise BackendError(f"{location}: nothing here stores to {scheme[0]}", hint=f"name {PLACES}")
     from .object_store import ObjectBackend
 
-    return ObjectBackend(location)
+    return ObjectBackend(location, bandwidth)
 
 
 def is_name(text: str) -> bool:

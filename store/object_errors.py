@@ -90,7 +90,9 @@ def explained(error: Exception, action: str, name: str, location: str) -> Except
         return BackendError(f"{location}: no credentials were found", hint=_CREDENTIALS)
     if _NO_BUCKET.search(said):
         return BackendError(f"{location}: there is no such bucket", hint=_HINTS["NoSuchBucket"])
-    return BackendError(sentence, hint=_HINTS.get(code, _CREDENTIALS if status_of(error) in (401, 403) else _hint(error)))
+    return BackendError(
+        sentence, hint=_HINTS.get(code, _CREDENTIALS if status_of(error) in (401, 403) else _hint(error))
+    )
 
 
 def _reason(error: Exception, code: str) -> str:

@@ -8,7 +8,6 @@ Rule: credentials come from where their users keep them (environment, profiles, 
 location or the settings of `silt`. Nothing is asked of the storage here: a wrong credential shows at the first request.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -50,7 +49,9 @@ def connect(location: str, environment: Mapping[str, str]) -> "Connection":
     except Exception as error:
         if type(error).__module__.startswith("obstore"):
             said = str(error).partition("\n")[0]
-            raise BackendError(f"{location}: cannot be used: {said}", hint="check the variables of the environment") from error
+            raise BackendError(
+                f"{location}: cannot be used: {said}", hint="check the variables of the environment"
+            ) from error
         raise
 
 

@@ -1,8 +1,8 @@
 """Does an object store keep its conditions? Asked with objects of its own under probe/, which are gone afterwards.
 
-Rule: what is believed was seen: of several creations of one name at the same moment one succeeds and its bytes stay, and
-a replacement with a stale tag is refused. A storage that passes over a condition without a word is told by its answer.
-It is no proof: a storage may keep the conditions mostly.
+Rule: what is believed was seen: of two creations of one name at the same moment one succeeds and its bytes stay, and a
+replacement with a stale tag is refused. So a storage that passes over a condition without a word is found out. It is
+no proof: a storage may keep its conditions mostly.
 """
 
 import os

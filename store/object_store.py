@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .backend import Buffer, ObjectInfo, check_name, check_prefix, is_name
+from .bandwidth import Bandwidth
 from .errors import ObjectExists, ObjectMissing
 from .object_errors import Refused, Unsupported, explained, is_past_the_end
 from .object_place import connect
@@ -39,13 +40,14 @@ class ObjectBackend:
 
     remote = True
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, bandwidth: Bandwidth | None = None) -> None:
         """Connect to the location; nothing is asked of the storage yet. Raises BackendError."""
         import obstore
 
         self.location = location.rstrip("/")
         self._obstore = obstore
         self._connection = connect(location, os.environ)
+        self._bandwidth = bandwidth or Bandwidth()
         self._patience = Patience(os.environ.get("SILT_RETRY_SECONDS", ""))
         self._tags: dict[str, str | None] = {}  # of the objects that this connection replaces: leases
         self._conditional = True  # until the storage says that it knows no conditions
@@ -158,11 +160,15 @@ class ObjectBackend:
                     return memoryview(b"")
                 raise
 
-        return self._ask("read", check_name(name), request)
+        content = self._ask("read", check_name(name), request)
+        self._bandwidth.download.take(len(content))
+        return content
 
     def _head(self, name: str) -> "ObjectMeta":
+        head = self._obstore.head
         try:
-            return self._ask("read", check_name(name), lambda: self._obstore.head(self._connection, name))
+            meta: ObjectMeta = self._ask("read", check_name(name), lambda: head(self._connection, name))
+            return meta
         except ObjectMissing:
             self._read(name, 0, 1)  # the answer to HEAD has no words: only this tells a missing bucket
             raise
@@ -175,6 +181,7 @@ class ObjectBackend:
 
     def _write(self, name: str, body: Body, mode: "PutMode") -> str | None:
         put = self._obstore.put
+        self._bandwidth.upload.take(sum(len(piece) for piece in body))
         return self._ask(
             "write",
             check_name(name),

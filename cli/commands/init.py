@@ -86,6 +86,8 @@ def _say(options: Options, location: str, *, keys: int, conditional: bool) -> No
     if keys:
         lines.append("Keep each key in another place too: without one, nothing can be restored.")
     if not conditional:
-        lines.append("This storage keeps no conditional writes: nothing can be removed from the store while others write.")
+        lines.append(
+            "This storage keeps no conditional writes: nothing can be removed from the store while others write."
+        )
     record = {**path_record(location, "store"), "encrypted": keys > 0, "keys": keys, "conditional": conditional}
     answer(options, record, lines)

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .pack_list import PackList, listed_packs
     from .parallel import in_parallel
     from .private_file import PrivateWriter, read_private
+    from .parallel import REMOTE_THREADS, in_parallel
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .remedy import Remedy
@@ -126,7 +127,7 @@ _FROM = {
     "opening": ("unlock",),
     "pack": ("Footer", "FrameInfo"),
     "pack_list": ("PackList", "listed_packs"),
-    "parallel": ("in_parallel",),
+    "parallel": ("REMOTE_THREADS", "in_parallel"),
     "reader": ("list_packs",),
     "scrub": ("PackReport", "PackScrubber"),
     "segment_scan": ("SegmentScan",),
@@ -139,6 +140,7 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.
 __all__ = [
     "BLOCK",
     "FRAME_SIZE",
+    "REMOTE_THREADS",
     "Backend",
     "BackendError",
     "Bandwidth",

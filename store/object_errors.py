@@ -72,7 +72,7 @@ def explained(error: Exception, action: str, name: str, location: str) -> Except
     kind = type(error).__name__
     if kind in ("AlreadyExistsError", "PreconditionError"):
         return Refused()
-    if kind == "NotSupportedError" or status_of(error) == 501:
+    if isinstance(error, NotImplementedError) or kind == "NotSupportedError" or status_of(error) == 501:
         return Unsupported()
     if is_missing(error):
         return ObjectMissing(name)

@@ -106,6 +106,8 @@ def _reason(error: Exception, code: str) -> str:
         return cause[1]
     if "TimedOut" in said or "timed out" in said:
         return "no answer in time"
+    if "error sending request" in said:
+        return "the connection broke off"
     return said.partition("\n")[0].rpartition(" - ")[2] or type(error).__name__
 
 

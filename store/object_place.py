@@ -28,6 +28,8 @@ _ALLOW_HTTP = ("AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "AZURE
 _CERTIFICATES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
+_SEE = "check the variables of the environment: docs/object-stores.md names them"
+
 # A whole request: a pack of 32 MiB at 60 KiB/s. A connection that nobody answers is given up long before.
 _CLIENT: "ClientConfig" = {"timeout": "10min", "connect_timeout": "10s", "user_agent": "siltstone"}
 
@@ -45,13 +47,11 @@ def connect(location: str, environment: Mapping[str, str]) -> "Connection":
     try:
         return _connection(found[1], found[2], "/".join(parts) or None, environment)
     except (ImportError, ValueError, OSError) as error:
-        raise BackendError(f"{location}: cannot be used: {error}") from error
+        raise BackendError(f"{location}: cannot be used: {error}", hint=_SEE) from error
     except Exception as error:
         if type(error).__module__.startswith("obstore"):
             said = str(error).partition("\n")[0]
-            raise BackendError(
-                f"{location}: cannot be used: {said}", hint="check the variables of the environment"
-            ) from error
+            raise BackendError(f"{location}: cannot be used: {said}", hint=_SEE) from error
         raise
 
 

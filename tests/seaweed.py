@@ -19,6 +19,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
 
 ACCESS, SECRET = "silt", "a secret of the tests"
 LIMITED = "limited"  # an access key that may use the bucket `trial` alone, with the same secret
@@ -52,6 +56,26 @@ class Seaweed:
             "AWS_REGION": "us-east-1",
             "SILT_RETRY_SECONDS": "20",
         }
+
+    def holds(self, prefix: str) -> bool:
+        """Whether some object of the bucket `trial` begins like that."""
+        import obstore
+
+        return any(page for page in obstore.list(self.connection(), prefix))
+
+    def connection(self) -> "S3Store":
+        """To the bucket `trial`."""
+        from obstore.store import S3Store
+
+        return S3Store(
+            "trial",
+            endpoint=f"http://127.0.0.1:{self.s3}",
+            access_key_id=ACCESS,
+            secret_access_key=SECRET,
+            region="us-east-1",
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
 
 
 @contextmanager
@@ -101,17 +125,8 @@ def _wait(running: Seaweed) -> None:
     """Until a bucket can be written to."""
     import obstore
     from obstore.exceptions import BaseError
-    from obstore.store import S3Store
 
-    connection = S3Store(
-        "trial",
-        endpoint=f"http://127.0.0.1:{running.s3}",
-        access_key_id=ACCESS,
-        secret_access_key=SECRET,
-        region="us-east-1",
-        client_options={"allow_http": True},
-        retry_config={"max_retries": 0},
-    )
+    connection = running.connection()
     deadline = time.monotonic() + COMES_UP
     while True:
         try:

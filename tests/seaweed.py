@@ -64,7 +64,7 @@ class Seaweed:
         return any(page for page in obstore.list(self.connection(), prefix))
 
     def connection(self) -> "S3Store":
-        """To the bucket `trial`."""
+        """To a bucket, which comes to be by the first object in it."""
         from obstore.store import S3Store
 
         return S3Store(
@@ -80,7 +80,7 @@ class Seaweed:
 
 @contextmanager
 def seaweed(folder: Path, *, volume_servers: int = 1) -> Iterator[Seaweed]:
-    """A server that answers; with several volume servers each volume has a copy on another."""
+    """A server with the bucket `trial`; with several volume servers each volume has a copy on another."""
     with _free_ports(10 + 2 * volume_servers) as ports:
         port = iter(ports)
     (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
@@ -90,7 +90,7 @@ def seaweed(folder: Path, *, volume_servers: int = 1) -> Iterator[Seaweed]:
         "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / 'volume0')}", f"-master.port={master}",
         f"-master.port.grpc={next(port)}", "-master.telemetry=false", "-master.electionTimeout=1s",
         "-master.volumeSizeLimitMB=128", f"-master.defaultReplication={replicas}", f"-volume.port={next(port)}",
-        f"-volume.port.grpc={next(port)}", "-volume.max=100", "-filer", f"-filer.port={next(port)}",
+        f"-volume.port.grpc={next(port)}", "-volume.max=400", "-filer", f"-filer.port={next(port)}",
         f"-filer.port.grpc={next(port)}", "-s3", f"-s3.port={s3}", f"-s3.port.grpc={next(port)}", "-s3.port.iceberg=0",
         "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}",
         f"-s3.localSocket={folder / 's3.sock'}",

@@ -43,7 +43,6 @@ class Seaweed:
 
     folder: Path
     s3: int
-    master: int
     server: subprocess.Popen[bytes]
     volumes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -85,22 +84,23 @@ def seaweed(folder: Path, *, volume_servers: int = 1) -> Iterator[Seaweed]:
         port = iter(ports)
     (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
     replicas = "000" if volume_servers == 1 else "001"
-    master, s3 = next(port), next(port)
+    master, master_rpc, s3 = next(port), next(port), next(port)
     words = [
         "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / 'volume0')}", f"-master.port={master}",
-        f"-master.port.grpc={next(port)}", "-master.telemetry=false", "-master.electionTimeout=1s",
+        f"-master.port.grpc={master_rpc}", "-master.telemetry=false", "-master.electionTimeout=1s",
         "-master.volumeSizeLimitMB=128", f"-master.defaultReplication={replicas}", f"-volume.port={next(port)}",
         f"-volume.port.grpc={next(port)}", "-volume.max=400", "-filer", f"-filer.port={next(port)}",
         f"-filer.port.grpc={next(port)}", "-s3", f"-s3.port={s3}", f"-s3.port.grpc={next(port)}", "-s3.port.iceberg=0",
         "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}",
         f"-s3.localSocket={folder / 's3.sock'}",
     ]  # fmt: skip
-    running = Seaweed(folder, s3, master, _start(folder, words, "server"))
+    running = Seaweed(folder, s3, _start(folder, words, "server"))
     try:
         for number in range(1, volume_servers):
             more = [
                 "volume", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / f'volume{number}')}",
-                "-max=100", f"-port={next(port)}", f"-port.grpc={next(port)}", f"-master=127.0.0.1:{master}",
+                "-max=100", f"-port={next(port)}", f"-port.grpc={next(port)}",
+                f"-master=127.0.0.1:{master}.{master_rpc}",
             ]  # fmt: skip
             running.volumes.append(_start(folder, more, f"volume{number}"))
         _wait(running)

@@ -70,6 +70,7 @@ def _connection(scheme: str, bucket: str, prefix: str | None, environment: Mappi
     if scheme == "az":
         return AzureStore(bucket, prefix=prefix, client_options=client, retry_config=_NO_RETRIES)
     config: S3Config = profile_config(environment)
+    config["disable_bulk_delete"] = True  # not everybody has that request, and its answer says less of a refusal
     endpoint = next((environment[name] for name in _ENDPOINTS if environment.get(name)), config.get("endpoint", ""))
     if endpoint:
         _check_endpoint(endpoint)

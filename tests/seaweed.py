@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 ACCESS, SECRET = "silt", "a secret of the tests"
 LIMITED = "limited"  # an access key that may use the bucket `trial` alone, with the same secret
+READER = "reader"  # one that may read there alone
 _IDENTITIES = {
     "identities": [
         {"name": "all", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
          "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
         {"name": "limited", "credentials": [{"accessKey": LIMITED, "secretKey": SECRET}],
          "actions": ["Read:trial", "Write:trial", "List:trial"]},
+        {"name": "reader", "credentials": [{"accessKey": READER, "secretKey": SECRET}],
+         "actions": ["Read:trial", "List:trial"]},
     ]
 }  # fmt: skip
 COMES_UP = 60.0

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.store import Backend, BackendError, Bandwidth, ObjectExists, ObjectMissing, open_backend
+from siltstone.store import Backend, BackendError, Bandwidth, ObjectExists, ObjectLocked, ObjectMissing, open_backend
 from siltstone.store.object_errors import Refused
 from siltstone.store.object_store import ObjectBackend
 from tests.line import Line, line_to
-from tests.seaweed import LIMITED, Seaweed, shared_seaweed, surroundings
+from tests.seaweed import LIMITED, READER, Seaweed, shared_seaweed, surroundings
+
+from .stores import back_up, grains, make, names, read_back, reopen
 
 Connect = Callable[..., ObjectBackend]
 
@@ -169,6 +171,29 @@ class TestRefusals:
         error = refused(lambda: self.open("s3://elsewhere/x", server.environment(access=LIMITED)).put("a", [b"x"]))
         assert "AccessDenied" in str(error)
         assert "may not" in error.hint
+
+    def test_a_deletion_that_is_refused_has_its_own_error(self, server: Seaweed, tmp_path: Path) -> None:
+        place = f"s3://trial/{tmp_path.name}"
+        owner, reader = self.open(place, server.environment()), self.open(place, server.environment(access=READER))
+        owner.put("packs/ab/x", [b"x"])
+        with pytest.raises(ObjectLocked) as caught:
+            reader.delete("packs/ab/x")
+        assert "AccessDenied" in str(caught.value)
+        assert not isinstance(refused(lambda: reader.put("packs/ab/y", [b"x"])), ObjectLocked)
+        assert reader.get("packs/ab/x") == b"x"
+
+    def test_a_store_of_which_nothing_can_be_deleted_takes_backups(
+        self, server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Small segments are merged all the same: those that stay are known to be replaced."""
+        backend = self.open(f"s3://trial/{tmp_path.name}", server.environment())
+        make(backend)
+        reader = self.open(backend.location, server.environment(access=READER))
+        monkeypatch.setattr(backend, "delete", reader.delete)
+        for level in range(10):
+            back_up(reopen(backend), grains(level, 3), f"backups/host/0/{level}")
+        assert len(names(backend, "index/")) == 10
+        assert all(read_back(reopen(backend), f"backups/host/0/{level}") == grains(level, 3) for level in range(10))
 
     def test_a_bucket_that_is_not_there_is_no_missing_object(self, server: Seaweed) -> None:
         backend = self.open("s3://nowhere/x", server.environment())

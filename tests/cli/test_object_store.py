@@ -100,7 +100,7 @@ def test_an_unchanged_backup_takes_few_requests(there: Silt, line: Line, tree: P
 
 def test_a_store_that_goes_away_midway(there: Silt, line: Line, tree: Path, tmp_path: Path) -> None:
     """The backup fails and says why; the next one uses what was stored."""
-    make_tree(tmp_path / "large", 80 * MIB, seed=2)
+    make_tree(tmp_path / "large", 70 * MIB, seed=2)
     there.environment["SILT_RETRY_SECONDS"] = "1"
     running = there.start("backup", tmp_path / "large", "--name", "t", stdout=subprocess.DEVNULL)
     while running.poll() is None and sum("/packs/" in each for each in line.requests) < 2:
@@ -112,11 +112,11 @@ def test_a_store_that_goes_away_midway(there: Silt, line: Line, tree: Path, tmp_
     assert b"hint: " in err
     assert b"Traceback" not in err
     line.mend()
-    assert there("list", "--json").records == [[]]
+    assert not there("list", "--json").records[0]
     done = there("backup", tmp_path / "large", "--name", "t", "--json").result
     there("restore", "latest", "--to", tmp_path / "back")
     assert not difference(tmp_path / "large", restored(tmp_path, tmp_path / "large"))
-    assert done["stats"]["new_bytes"] < 81 * MIB
+    assert done["stats"]["new_bytes"] < 71 * MIB
 
 
 @pytest.mark.parametrize(

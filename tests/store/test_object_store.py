@@ -215,6 +215,19 @@ class TestRefusals:
         assert "no credentials" in str(error)
         assert "docs/object-stores.md" in error.hint
 
+    @pytest.mark.parametrize(
+        ("location", "variables", "said"),
+        [
+            ("az://box/x", {"AZURE_STORAGE_USE_EMULATOR": "true"}, "Connection refused"),  # its port is always 10000
+            ("az://box/x", {}, "Account must be specified"),
+            ("gs://box/x", {"GOOGLE_APPLICATION_CREDENTIALS": "/nonexistent.json"}, "No such file"),
+        ],
+    )
+    def test_other_clouds_say_what_is_missing(self, location: str, variables: dict[str, str], said: str) -> None:
+        error = refused(lambda: self.open(location, variables).get("config"))
+        assert said in str(error)
+        assert error.hint
+
     @pytest.mark.parametrize("endpoint", ["storage", "ftp://host", "http://", "http://a b/", "http://host:x"])
     def test_an_endpoint_that_is_none(self, endpoint: str) -> None:
         assert "cannot be used" in str(refused(lambda: self.open("s3://trial/x", {"AWS_ENDPOINT_URL": endpoint})))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .frame import FRAME_SIZE, NewFrame
+    from .hurry import hurry
     from .ids import ChunkId, PackName, Place, chunk_id, pack_object
     from .key_changes import (
         Rotated,
@@ -121,6 +122,7 @@ _FROM = {
     "verified": "VerifiedNotes",
     "writer": "Writer",
     "frame": ("FRAME_SIZE", "NewFrame"),
+    "hurry": ("hurry",),
     "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
     "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
     "local_cache": ("CachePlace",),
@@ -197,6 +199,7 @@ __all__ = [
     "export_key",
     "fault_of",
     "footer_keys",
+    "hurry",
     "in_parallel",
     "key_copy_text",
     "list_packs",

@@ -18,14 +18,18 @@ from .parallel import in_parallel
 _WRITERS = 2  # SeaweedFS lets every further one wait for a second
 
 
+# What tells an object from any other of its name: e_tag and version, of which storages give one or both.
+Tag = tuple[str | None, str | None]
+
+
 class Probed(Protocol):
     """What of a backend is asked here."""
 
     def put(self, name: str, pieces: Sequence[Buffer]) -> None: ...
 
-    def swap(self, name: str, pieces: Sequence[Buffer], tag: str) -> None: ...
+    def swap(self, name: str, pieces: Sequence[Buffer], tag: Tag) -> None: ...
 
-    def tag(self, name: str) -> str | None: ...
+    def tag(self, name: str) -> Tag | None: ...
 
     def get(self, name: str) -> bytes: ...
 

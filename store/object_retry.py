@@ -3,7 +3,7 @@
 Rule: only what may succeed a little later is asked again (see object_errors.is_transient), after pauses that double
 up to LONGEST, each shortened by chance so that many hosts do not come back at the same moment. A place that never
 answered is more likely wrong than down: the first request is given up after FIRST seconds, later ones after PATIENCE.
-SILT_RETRY_SECONDS sets both. The pauses are slept here and not in obstore, so that Ctrl-C ends them.
+SILT_RETRY_SECONDS sets both. The pauses are made here and not in obstore, so that Ctrl-C ends them (hurry.py).
 
 A request that was given up may still take place, and one that is repeated may take place twice: the backend knows.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from .errors import BackendError
+from .hurry import pause
 from .object_errors import is_transient
 
 FIRST = 10.0
@@ -36,7 +37,7 @@ class Patience:
 
     def ask(self, request: Callable[[], T]) -> T:
         """The answer. Raises what the last request raised."""
-        pause, began = _SHORTEST, time.monotonic()
+        longest, began = _SHORTEST, time.monotonic()
         while True:
             try:
                 answer = request()
@@ -44,10 +45,10 @@ class Patience:
                 if not is_transient(error):
                     self._answered = True
                     raise
-                pause = min(2 * pause, LONGEST)
-                if time.monotonic() - began + pause > self._seconds:
+                longest = min(2 * longest, LONGEST)
+                late = time.monotonic() - began + longest > self._seconds
+                if late or not pause(longest * random.uniform(0.5, 1)):
                     raise
-                time.sleep(pause * random.uniform(0.5, 1))
             else:
                 self._answered = True
                 return answer

@@ -24,11 +24,11 @@ from .bandwidth import Bandwidth
 from .errors import ObjectExists, ObjectMissing
 from .object_errors import Refused, Unsupported, explained, is_past_the_end
 from .object_place import connect
-from .object_probe import probe
+from .object_probe import Tag, probe
 from .object_retry import Patience
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta, PutMode
+    from obstore import GetOptions, ObjectMeta, PutMode, PutResult, UpdateVersion
 
 T = TypeVar("T")
 Body = list[memoryview]
@@ -49,7 +49,7 @@ class ObjectBackend:
         self._connection = connect(location, os.environ)
         self._bandwidth = bandwidth or Bandwidth()
         self._patience = Patience(os.environ.get("SILT_RETRY_SECONDS", ""))
-        self._tags: dict[str, str | None] = {}  # of the objects that this connection replaces: leases
+        self._tags: dict[str, Tag] = {}  # of the objects that this connection replaces: leases
         self._conditional = True  # until the storage says that it knows no conditions
 
     def holds_conditions(self) -> bool:
@@ -74,7 +74,7 @@ class ObjectBackend:
 
     def replace(self, name: str, pieces: Sequence[Buffer]) -> None:
         tag = self._tags.get(name) or self.tag(name)
-        if tag and self._conditional:
+        if tag is not None and self._conditional:
             try:
                 self.swap(name, pieces, tag)
                 return
@@ -84,14 +84,19 @@ class ObjectBackend:
                 self._conditional = False
         self._tags[name] = self._write(name, _body(pieces), "overwrite")
 
-    def swap(self, name: str, pieces: Sequence[Buffer], tag: str) -> None:
+    def swap(self, name: str, pieces: Sequence[Buffer], tag: Tag) -> None:
         """Replace the object if it is still the one of that tag. Raises Refused, Unsupported, ObjectMissing."""
-        self._tags[name] = self._write(name, _body(pieces), {"e_tag": tag})
+        expected: UpdateVersion = {}
+        if tag[0] is not None:
+            expected["e_tag"] = tag[0]
+        if tag[1] is not None:
+            expected["version"] = tag[1]
+        self._tags[name] = self._write(name, _body(pieces), expected)
 
-    def tag(self, name: str) -> str | None:
+    def tag(self, name: str) -> Tag | None:
         """What tells the object that is there now from any other of its name; None where nothing does."""
         try:
-            return self._head(name)["e_tag"]
+            return _tag(self._head(name))
         except ObjectMissing:
             return None
 
@@ -179,13 +184,13 @@ class ObjectBackend:
         except ObjectMissing:
             return False  # it was there a moment ago
 
-    def _write(self, name: str, body: Body, mode: "PutMode") -> str | None:
+    def _write(self, name: str, body: Body, mode: "PutMode") -> Tag:
         put = self._obstore.put
         self._bandwidth.upload.take(sum(len(piece) for piece in body))
         return self._ask(
             "write",
             check_name(name),
-            lambda: put(self._connection, name, body or b"", mode=mode, use_multipart=False)["e_tag"],
+            lambda: _tag(put(self._connection, name, body or b"", mode=mode, use_multipart=False)),
         )
 
     def _ask(self, action: str, name: str, request: Callable[[], T]) -> T:
@@ -193,6 +198,10 @@ class ObjectBackend:
             return self._patience.ask(request)
         except Exception as error:
             raise explained(error, action, name, self.location) from error
+
+
+def _tag(answer: "ObjectMeta | PutResult") -> Tag:
+    return answer["e_tag"], answer["version"]
 
 
 def _body(pieces: Sequence[Buffer]) -> Body:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
-    from .backend import Backend, ObjectInfo, open_backend
     from .bandwidth import Bandwidth
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
@@ -78,7 +77,6 @@ _FROM = {
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
     "backend": ("BLOCK", "Backend", "ObjectInfo", "open_backend"),
-    "backend": ("Backend", "ObjectInfo", "open_backend"),
     "bandwidth": ("Bandwidth",),
     "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
     "chunk_table": ("ChunkTable", "footer_keys"),

@@ -12,8 +12,6 @@ from contextlib import suppress
 
 import click
 
-from siltstone.store import hurry
-
 from .exits import MEANING, Exit
 from .failure import answer_failure
 from .lazy import LazyCommands
@@ -127,7 +125,10 @@ def _tune() -> None:
 
 
 def _interrupt(*_: object) -> None:
-    hurry()
+    with suppress(ImportError):  # the program has hardly begun, and waits for nothing
+        from siltstone.store import hurry
+
+        hurry()
     raise KeyboardInterrupt
 
 

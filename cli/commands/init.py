@@ -47,7 +47,9 @@ def command(
     no_encryption: bool,
     compression: str | None,
 ) -> int:
-    """Make a store: in a new or empty directory, or under a prefix of an object store (s3://, gs://, az://).
+    """Make a store: a folder, or a prefix of a bucket.
+
+    The folder is new or empty. A bucket is named as s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
 
     Everything in it is encrypted. The passphrase comes from SILT_PASSPHRASE, SILT_PASSPHRASE_COMMAND or the terminal.
     Losing every key is losing the data: nobody can help. With --json: {"store", "encrypted",

@@ -4,6 +4,8 @@ Rule: what the contract promises call by call (test_backend_contract.py) holds a
 of backend.
 """
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -43,7 +45,8 @@ class History(RuleBasedStateMachine):
     @rule(name=names, content=st.binary(max_size=20))
     def put(self, name: str, content: bytes) -> None:
         if name in self.objects:
-            with pytest.raises(ObjectExists):
+            mine = self.backend.remote and content == self.objects[name]  # as after an answer that was lost
+            with nullcontext() if mine else pytest.raises(ObjectExists):
                 self.backend.put(name, [content])
         elif not self.clashes(name):
             self.backend.put(name, [content])

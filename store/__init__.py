@@ -50,15 +50,12 @@ if TYPE_CHECKING:
     from .key_objects import KeyObject, newest_generation, read_keys
     from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
-    from .opening import OpenStore, read_config, unlock
-    from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
     from .local_cache import CachePlace
-    from .opening import unlock
+    from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import PackList, listed_packs
-    from .parallel import in_parallel
-    from .private_file import PrivateWriter, read_private
     from .parallel import REMOTE_THREADS, in_parallel
+    from .private_file import PrivateWriter, read_private
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .remedy import Remedy
@@ -71,45 +68,29 @@ if TYPE_CHECKING:
 # Module -> names.
 _FROM = {
     "backend": "BLOCK Backend ObjectInfo open_backend",
+    "bandwidth": "Bandwidth",
     "check": "Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
     "config": "Config",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
-    "backend": ("BLOCK", "Backend", "ObjectInfo", "open_backend"),
-    "bandwidth": ("Bandwidth",),
-    "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
-    "chunk_table": ("ChunkTable", "footer_keys"),
-    "config": ("Config",),
-    "dry": ("DryWriter",),
-    "envelope": ("ObjectKind", "disclose", "enclose"),
     "errors": (
-        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError StoreError "
-        "StoreFull WrongKey"
-        "BackendError",
-        "Corrupt",
-        "NewerFormat",
-        "NoKey",
-        "NotAStore",
-        "ObjectExists",
-        "ObjectLocked",
-        "ObjectMissing",
-        "SiltError",
-        "StoreError",
-        "StoreFull",
-        "WrongKey",
+        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing SiltError "
+        "StoreError StoreFull WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
+    "hurry": "hurry",
     "ids": "ChunkId PackName Place chunk_id pack_object",
     "key_changes": "Rotated add_key exchange_key export_key need_to_manage removable remove_key rotate_keys",
     "key_copy": "KeyCopy Opener key_copy_text parse_key_copy",
     "key_objects": "KeyObject newest_generation read_keys",
     "keyring": "Role",
     "keys": "KeyFile KeyInfo Passphrase Secret make_key_file parse_key_file",
+    "local_cache": "CachePlace",
     "opening": "OpenStore read_config unlock",
     "pack": "Footer FrameInfo",
     "pack_list": "PackList listed_packs",
-    "parallel": "in_parallel",
+    "parallel": "REMOTE_THREADS in_parallel",
     "private_file": "PrivateWriter read_private",
     "reader": "list_packs",
     "recovery": "Recovered recover",
@@ -119,21 +100,6 @@ _FROM = {
     "store": "Store",
     "verified": "VerifiedNotes",
     "writer": "Writer",
-    "frame": ("FRAME_SIZE", "NewFrame"),
-    "hurry": ("hurry",),
-    "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
-    "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
-    "local_cache": ("CachePlace",),
-    "opening": ("unlock",),
-    "pack": ("Footer", "FrameInfo"),
-    "pack_list": ("PackList", "listed_packs"),
-    "parallel": ("REMOTE_THREADS", "in_parallel"),
-    "reader": ("list_packs",),
-    "scrub": ("PackReport", "PackScrubber"),
-    "segment_scan": ("SegmentScan",),
-    "store": ("Store",),
-    "verified": ("VerifiedNotes",),
-    "writer": ("Writer",),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 

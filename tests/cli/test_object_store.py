@@ -5,7 +5,6 @@ Rule: what breaks is broken for real, by a line that is cut or a server that is 
 
 import random
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -118,19 +117,6 @@ def test_a_store_that_goes_away_midway(there: Silt, line: Line, tree: Path, tmp_
     there("restore", "latest", "--to", tmp_path / "back")
     assert not difference(tmp_path / "large", restored(tmp_path, tmp_path / "large"))
     assert done["stats"]["new_bytes"] < 71 * MIB
-
-
-def test_ctrl_c_ends_the_waiting(there: Silt, line: Line, tree: Path) -> None:
-    there.environment["SILT_RETRY_SECONDS"] = "100"
-    line.requests.clear()
-    running = there.start("backup", tree, "--name", "t", stdout=subprocess.DEVNULL)
-    while running.poll() is None and not any("/packs/" in each for each in line.requests if each.startswith("PUT")):
-        time.sleep(0.01)
-    line.cut()
-    time.sleep(1)
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
-    assert running.returncode == Exit.INTERRUPTED, err
 
 
 @pytest.mark.parametrize(

@@ -291,3 +291,20 @@ Store.open(open_backend({str(tmp_path / "store")!r}), KeyFile(bytes(range(32))))
 print("obstore" in sys.modules)
 """
     assert subprocess.check_output([sys.executable, "-c", code]) == b"False\n"
+
+
+def test_who_is_told_to_hurry_asks_no_more() -> None:
+    code = """
+import threading
+from siltstone.store import BackendError, hurry, open_backend
+backend = open_backend("s3://trial/x")
+threading.Timer(0.5, hurry).start()
+try:
+    backend.get("config")
+except BackendError as error:
+    print(error)
+"""
+    variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    environment = {**os.environ, **variables, "SILT_RETRY_SECONDS": "10000"}
+    said = subprocess.check_output([sys.executable, "-c", code], env=environment, timeout=100)
+    assert b"Connection refused" in said

@@ -120,7 +120,16 @@ TURN_SECONDS = 0.0005
 def _tune() -> None:
     """Settings of the interpreter that are a program's to make, and no library's."""
     sys.setswitchinterval(TURN_SECONDS)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service that is stopped ends as by Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):  # a service that is stopped ends as by Ctrl-C
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    with suppress(ImportError):  # the program has hardly begun, and waits for nothing
+        from siltstone.store import hurry
+
+        hurry()
+    raise KeyboardInterrupt
 
 
 def command_line(arguments: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ says that it needs a key, and a place that is no store is said before anybody ty
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 from .mistake import Mistake
 from .options import Options
 from .paths import shown
+from .remote import bandwidth, cache_place
 from .secret import TRIES, ask_passphrase, given_opener, has_terminal
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from siltstone.store import Backend, Opener, OpenStore, Secret, Store
+    from siltstone.store import Backend, CachePlace, Opener, OpenStore, Secret, Store
 
 Opened = TypeVar("Opened")
 
@@ -44,18 +46,19 @@ class Opening:
     what the command line means is worked out.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, cached: bool = True) -> None:
+        """`cached`: a remote store may be read through what this host kept of it; not where it is to be checked."""
         from siltstone.store import unlock  # noqa: F401  # loaded now, when nothing else wants the interpreter yet
 
         _keep_freed_memory()
-        self._options = options
+        self._options, self._cached = options, cached
         self._answer: Store | BaseException | None = None
         self._thread = Thread(target=self._open, daemon=True)
         self._thread.start()
 
     def _open(self) -> None:
         try:
-            self._answer = _open(self._options)
+            self._answer = _open(self._options, cached=self._cached)
         except BaseException as error:  # noqa: BLE001  # raised where it is asked for
             self._answer = error
 
@@ -64,18 +67,18 @@ class Opening:
         self._thread.join()
         if isinstance(self._answer, BaseException):
             raise self._answer
-        return self._answer or ask_and_open(store_backend(self._options), _opened)
+        return self._answer or ask_and_open(store_backend(self._options), partial(_opened, cached=self._cached))
 
 
-def open_store(options: Options, *, needing: str = "") -> "Store":
+def open_store(options: Options, *, needing: str = "", cached: bool = True) -> "Store":
     """See Opening. `needing`: the module of the engine that is loaded meanwhile."""
-    opening = Opening(options)
+    opening = Opening(options, cached=cached)
     if needing:
         import_module(f"siltstone.engine.{needing}")
     return opening.store()
 
 
-def _open(options: Options) -> "Store | None":
+def _open(options: Options, *, cached: bool) -> "Store | None":
     """The open store, or None where somebody has to be asked for the passphrase first."""
     from siltstone.store import NoKey, unlock
 
@@ -88,13 +91,18 @@ def _open(options: Options) -> "Store | None":
         return None
     from siltstone.store import Store
 
-    return Store(opened)
+    return Store(opened, _cache(cached=cached) if opened.backend.remote else None)
 
 
 def store_backend(options: Options) -> "Backend":
     from siltstone.store import open_backend
 
-    return open_backend(store_place(options, load_settings(os.environ)))
+    settings = load_settings(os.environ)
+    return open_backend(store_place(options, settings), bandwidth=bandwidth(options, settings))
+
+
+def _cache(*, cached: bool) -> "CachePlace | None":
+    return cache_place(os.environ, load_settings(os.environ)) if cached else None
 
 
 def _keep_freed_memory() -> None:
@@ -154,7 +162,7 @@ def ask_and_open(backend: "Backend", opening: "Callable[[Backend, Opener | None]
     raise AssertionError("the last try returns or raises")
 
 
-def _opened(backend: "Backend", opener: "Opener | None") -> "Store":
+def _opened(backend: "Backend", opener: "Opener | None", *, cached: bool) -> "Store":
     from siltstone.store import Store
 
-    return Store.open(backend, opener)
+    return Store.open(backend, opener, _cache(cached=cached) if backend.remote else None)

@@ -18,6 +18,8 @@ class Options:
 
     store: str | None = None
     key_file: str | None = None
+    limit_upload: str | None = None
+    limit_download: str | None = None
     json: bool = False
     quiet: bool = False
     debug: bool = False
@@ -33,10 +35,12 @@ def _option(*names: str, **attributes: Any) -> click.Option:
 
 
 def store_options() -> list[click.Parameter]:
-    """--store and --key-file."""
+    """--store and --key-file, and the limits for a store that is away."""
     return [
         _option("--store", metavar="STORE", help="The store (or SILT_STORE, or 'store' in the settings file)."),
         _option("--key-file", metavar="FILE", help="The key file that opens it (or SILT_KEY_FILE, or the settings)."),
+        _option("--limit-upload", metavar="RATE", help="Bytes a second to an object store, such as 5MiB."),
+        _option("--limit-download", metavar="RATE", help="Bytes a second from an object store."),
     ]
 
 

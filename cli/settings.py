@@ -5,6 +5,10 @@
     passphrase_command = "pass show backup"      # or SILT_PASSPHRASE_COMMAND
     compression = "zstd"                         # what `silt init` gives a new store
     deployment = "/etc/silt/deployment.toml"     # what `silt backup` takes where neither -c nor a path is given
+    cache = "~/.cache/silt"                      # what is kept here of remote stores, see `remote`; or SILT_CACHE
+    cache_size = "2GiB"                          # or SILT_CACHE_SIZE
+    limit_upload = "5MiB"                        # bytes a second to an object store; or --limit-upload
+    limit_download = "20MiB"                     # or --limit-download
 
 It lies at ~/.config/silt/config.toml (XDG_CONFIG_HOME is respected), or where SILT_CONFIG says; a file that SILT_CONFIG
 names must exist, and an empty SILT_CONFIG means none.
@@ -20,8 +24,11 @@ from dataclasses import dataclass, field
 
 from .mistake import Mistake
 
-KEYS = ("store", "key_file", "passphrase_command", "compression", "deployment")
-_PATHS = ("key_file", "deployment")
+KEYS = (
+    "store", "key_file", "passphrase_command", "compression", "deployment", "cache", "cache_size", "limit_upload",
+    "limit_download",
+)  # fmt: skip
+_PATHS = ("key_file", "deployment", "cache")
 _AT_LINE = re.compile(r"line (\d+), column")
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .amount import parse_amount
     from .archive import cat, write_tar
     from .backup import BackupResult, back_up
     from .browse import list_entries
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
 
 # Module -> names.
 _FROM = {
+    "amount": "parse_amount",
     "archive": "cat write_tar",
     "backup": "BackupResult back_up",
     "browse": "list_entries",
@@ -245,6 +247,7 @@ __all__ = [
     "mend_cluster",
     "metrics_text",
     "moments_near",
+    "parse_amount",
     "parse_deployment",
     "parse_span",
     "parse_table_name",

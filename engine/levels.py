@@ -10,7 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from siltstone.store import ChunkId, Corrupt, NewerFormat, NoKey, ObjectMissing, Store
+from siltstone.store import (
+    REMOTE_THREADS,
+    ChunkId,
+    Corrupt,
+    NewerFormat,
+    NoKey,
+    ObjectMissing,
+    Store,
+    in_parallel,
+)
 
 from .database_info import DatabaseInfo, database_from_root, database_to_root
 from .errors import LevelNotFound
@@ -123,14 +132,16 @@ def list_levels(store: Store, deployment: str | None = None) -> list[Level]:
     """Every level (of a deployment), sorted. One whose root is damaged is there with `damage` saying how; one that the
     key does not open is there by its name alone; one that is forgotten meanwhile is not.
     """
-    found = []
-    for ref in level_refs(store):
-        if deployment in (None, ref.deployment):
-            try:
-                found.append(read_level_or_damage(store, ref, ref.name))
-            except ObjectMissing:
-                continue
-    return found
+
+    def read(ref: LevelRef) -> Level | None:
+        try:
+            return read_level_or_damage(store, ref, ref.name)
+        except ObjectMissing:
+            return None
+
+    refs = [ref for ref in level_refs(store) if deployment in (None, ref.deployment)]
+    found = in_parallel(read, refs, REMOTE_THREADS) if store.backend.remote else map(read, refs)
+    return [level for level in found if level is not None]
 
 
 def read_level_or_damage(store: Store, ref: LevelRef, name: str) -> Level:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from siltstone.store import Store
+from siltstone.store import REMOTE_THREADS, Store
 
 from .database_info import NOT_IN_PLACE
 from .errors import NothingSelected
@@ -135,7 +135,7 @@ class _Run:
     ) -> None:
         self._store, self._rows, self._owners, self._tally, self._pace = store, rows, owners, tally, pace
         self._verify, self._patch = verify, patch
-        self._workers = WORKERS
+        self._workers = REMOTE_THREADS if store.backend.remote else WORKERS
 
     def restore(self, folder: bytes | None, base: bytes) -> None:
         """Do it, below the folder or in place."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from siltstone.store import PackReport, PackScrubber, Store, StoreError, VerifiedNotes, in_parallel
+from siltstone.store import REMOTE_THREADS, PackReport, PackScrubber, Store, StoreError, VerifiedNotes, in_parallel
 
 from .events import Noted, Report
 from .verify_census import Census
@@ -57,7 +57,7 @@ def read_packs(
     chosen = choose_packs(packs.sizes, notes.times, limit, notes.damaged, census.unusable)
     total = sum(packs.sizes[number] for number in chosen)
     scrubber = PackScrubber(store.opened, store.reader)
-    threads = min(MOST_THREADS, os.cpu_count() or 1)
+    threads = REMOTE_THREADS if store.backend.remote else min(MOST_THREADS, os.cpu_count() or 1)
     pad = _Pad(notes, report)
     count = size = 0
     try:

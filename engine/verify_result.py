@@ -8,13 +8,10 @@ same, with empty lists. Levels are written `deployment:group/level`, which is al
 import re
 from dataclasses import dataclass, field
 
+from .amount import parse_amount
 from .errors import ConfigError
 
-_UNITS = {"": 1, "b": 1}
-_UNITS |= {prefix: 1024**power for power, prefix in enumerate("kmgtp", 1)}
-_UNITS |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgtp", 1)}
-_UNITS |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgtp", 1)}
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(%|[a-z]*)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +30,11 @@ class Budget:
         words = text.strip().lower()
         if words in ("none", "all"):
             return cls(1.0 if words == "all" else 0.0)
-        match = _AMOUNT.fullmatch(words)
-        if match and match[2] == "%" and float(match[1]) <= 100:
+        match = _SHARE.fullmatch(words)
+        if match and float(match[1]) <= 100:
             return cls(float(match[1]) / 100)
-        if match and match[2] in _UNITS:
-            return cls(bytes=round(float(match[1]) * _UNITS[match[2]]))
+        if (amount := parse_amount(words)) is not None:
+            return cls(bytes=amount)
         raise ConfigError(f"'{text}' is no amount of data to read", hint="write none, all, 10% or 50GiB")
 
     def limit(self, total: int) -> int:

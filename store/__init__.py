@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
+    from .bandwidth import Bandwidth
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .config import Config
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         NoKey,
         NotAStore,
         ObjectExists,
+        ObjectLocked,
         ObjectMissing,
         SiltError,
         StoreError,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .frame import FRAME_SIZE, NewFrame
+    from .hurry import hurry
     from .ids import ChunkId, PackName, Place, chunk_id, pack_object
     from .key_changes import (
         Rotated,
@@ -47,10 +50,11 @@ if TYPE_CHECKING:
     from .key_objects import KeyObject, newest_generation, read_keys
     from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
+    from .local_cache import CachePlace
     from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import PackList, listed_packs
-    from .parallel import in_parallel
+    from .parallel import REMOTE_THREADS, in_parallel
     from .private_file import PrivateWriter, read_private
     from .reader import list_packs
     from .recovery import Recovered, recover
@@ -64,26 +68,29 @@ if TYPE_CHECKING:
 # Module -> names.
 _FROM = {
     "backend": "BLOCK Backend ObjectInfo open_backend",
+    "bandwidth": "Bandwidth",
     "check": "Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
     "config": "Config",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
     "errors": (
-        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError StoreError "
-        "StoreFull WrongKey"
+        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing SiltError "
+        "StoreError StoreFull WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
+    "hurry": "hurry",
     "ids": "ChunkId PackName Place chunk_id pack_object",
     "key_changes": "Rotated add_key exchange_key export_key need_to_manage removable remove_key rotate_keys",
     "key_copy": "KeyCopy Opener key_copy_text parse_key_copy",
     "key_objects": "KeyObject newest_generation read_keys",
     "keyring": "Role",
     "keys": "KeyFile KeyInfo Passphrase Secret make_key_file parse_key_file",
+    "local_cache": "CachePlace",
     "opening": "OpenStore read_config unlock",
     "pack": "Footer FrameInfo",
     "pack_list": "PackList listed_packs",
-    "parallel": "in_parallel",
+    "parallel": "REMOTE_THREADS in_parallel",
     "private_file": "PrivateWriter read_private",
     "reader": "list_packs",
     "recovery": "Recovered recover",
@@ -99,8 +106,11 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.
 __all__ = [
     "BLOCK",
     "FRAME_SIZE",
+    "REMOTE_THREADS",
     "Backend",
     "BackendError",
+    "Bandwidth",
+    "CachePlace",
     "ChunkId",
     "ChunkTable",
     "Config",
@@ -120,6 +130,7 @@ __all__ = [
     "ObjectExists",
     "ObjectInfo",
     "ObjectKind",
+    "ObjectLocked",
     "ObjectMissing",
     "OpenStore",
     "Opener",
@@ -152,6 +163,7 @@ __all__ = [
     "export_key",
     "fault_of",
     "footer_keys",
+    "hurry",
     "in_parallel",
     "key_copy_text",
     "list_packs",

@@ -12,9 +12,12 @@ picture.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import BackendError
+
+if TYPE_CHECKING:
+    from .bandwidth import Bandwidth
 
 Buffer = bytes | bytearray | memoryview
 
@@ -28,6 +31,9 @@ _NAME = re.compile(rf"{PART.pattern}(?:/{PART.pattern})*")
 _PREFIX = re.compile(rf"(?:{PART.pattern}/)*")
 _LONGEST = 1024  # of an S3 key, in bytes
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+
+OBJECT_STORES = ("s3://", "gs://", "az://")
+PLACES = "a directory, local or mounted, or an object store: s3://, gs:// or az://, the bucket, and a prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,23 @@ class Backend(Protocol):
         """The place as the user names it."""
         ...
 
+    @property
+    def remote(self) -> bool:
+        """Whether each call takes a network's time: then more of them run at once, and what was read is cached."""
+        ...
+
+    def holds_conditions(self) -> bool:
+        """Whether `put` is exclusive and `replace` refuses a stale copy also where several writers ask at the same
+        moment. Asks the storage, with a few objects of its own. Where this does not hold, a store takes backups all
+        the same, and nothing may be removed from it while others write.
+        """
+        ...
+
     def put(self, name: str, pieces: Sequence[Buffer]) -> None:
-        """Create the object from the pieces, one behind the other. Raises ObjectExists, StoreFull."""
+        """Create the object from the pieces, one behind the other. Raises ObjectExists, StoreFull.
+
+        Over a network an answer may be lost: an object that is there and has these very bytes may count as created.
+        """
         ...
 
     def replace(self, name: str, pieces: Sequence[Buffer]) -> None:
@@ -86,7 +107,7 @@ class Backend(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the object, durably. Raises ObjectMissing."""
+        """Remove the object, durably. Raises ObjectMissing, and ObjectLocked where the storage keeps it."""
         ...
 
     def remove_stale(self, older_than_seconds: float = 86400) -> int:
@@ -101,19 +122,29 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(location: str, *, create: bool = False) -> Backend:
-    """The backend that a location means: a directory, which `create` makes where it is missing.
+def open_backend(location: str, *, create: bool = False, bandwidth: "Bandwidth | None" = None) -> Backend:
+    """The backend that a location means: a directory, which `create` makes where it is missing, or an object store,
+    which keeps to `bandwidth`.
 
     Raises NotAStore if there is no such directory, BackendError if it cannot be used.
     """
     if not location:
-        raise BackendError("the store's location is empty", hint="name a directory, local or mounted")
-    if scheme := _SCHEME.match(location):
-        hint = "name a directory, local or mounted; object stores are not supported yet"
-        raise BackendError(f"{location}: nothing here stores to {scheme[0]}", hint=hint)
-    from .directory import DirectoryBackend
+        raise BackendError("the store's location is empty", hint=f"name {PLACES}")
+    scheme = _SCHEME.match(location)
+    if scheme is None:
+        from .directory import DirectoryBackend
 
-    return DirectoryBackend(location, create=create)
+        return DirectoryBackend(location, create=create)
+    if scheme[0] not in OBJECT_STORES:
+        raise BackendError(f"{location}: nothing here stores to {scheme[0]}", hint=f"name {PLACES}")
+    from .object_store import ObjectBackend
+
+    return ObjectBackend(location, bandwidth)
+
+
+def is_name(text: str) -> bool:
+    """Whether the text is an object name."""
+    return _NAME.fullmatch(text) is not None and len(text) <= _LONGEST
 
 
 def check_name(name: str) -> str:

@@ -1,7 +1,8 @@
 """The config of a store: the one object that is neither sealed nor named by its content; and its copy.
 
-    config := envelope(msgpack {"format", "store_id", "encrypted", "id_key", "compression"})
+    config := envelope(msgpack {"format", "store_id", "encrypted", "id_key", "compression", "unconditional"})
 
+`unconditional` stands there only where the storage was found not to keep its conditions (see Backend.holds_conditions).
 `id_key` is empty in an encrypted store (it lies in the wrapped keys), and public where encryption was declined.
 A store without encryption has the same bytes once more, under `config-copy`; in an encrypted one each key object has
 them too. Rule: what stands here is decided at `init` and never changed: a config that is lost is made again as it was.
@@ -23,12 +24,16 @@ DEFAULT_COMPRESSION = "zstd"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What was decided at init. `store_id` is 16 bytes; `id_key` 32, or empty in an encrypted store."""
+    """What was decided at init. `store_id` is 16 bytes; `id_key` 32, or empty in an encrypted store.
+
+    `conditional`: the storage kept its conditions then. Else nothing may be removed while others write.
+    """
 
     store_id: bytes
     encrypted: bool
     id_key: bytes
     compression: str = DEFAULT_COMPRESSION
+    conditional: bool = True
 
 
 def encode_config(config: Config) -> bytes:
@@ -45,6 +50,8 @@ def config_content(config: Config) -> bytes:
         "id_key": config.id_key,
         "compression": config.compression,
     }
+    if not config.conditional:
+        row["unconditional"] = True
     content: bytes = msgpack.packb(row)
     return content
 
@@ -70,4 +77,4 @@ def _config(row: dict[str, Any]) -> Config:
         )
     if row["encrypted"] == bool(row["id_key"]):
         raise Corrupt(CONFIG, "it contradicts itself about encryption")
-    return Config(row["store_id"], row["encrypted"], row["id_key"], row["compression"])
+    return Config(row["store_id"], row["encrypted"], row["id_key"], row["compression"], not row.get("unconditional"))

@@ -42,6 +42,8 @@ _HINTS = {
 class DirectoryBackend:
     """Objects as files. `Backend` says what each call promises."""
 
+    remote = False
+
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         """Open the directory; `create` makes it where it is missing. Raises NotAStore, BackendError."""
         self.location = os.fspath(path)
@@ -58,6 +60,9 @@ class DirectoryBackend:
         weakref.finalize(self, os.close, self._root).atexit = False
         self._identity = _identity(os.stat(self._root))
         self._files = DurableFiles(self._root)
+
+    def holds_conditions(self) -> bool:
+        return True  # linking is exclusive, and a rename whole; what does neither is refused at the first write
 
     def put(self, name: str, pieces: Sequence[Buffer]) -> None:
         with self._explained("write", check_name(name)):

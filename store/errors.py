@@ -66,3 +66,7 @@ class BackendError(StoreError):
 
 class StoreFull(BackendError):
     """The storage under the store has no room left."""
+
+
+class ObjectLocked(BackendError):
+    """The storage refuses to delete an object: it is under a lock or a retention rule, or this key may not delete."""

@@ -26,6 +26,8 @@ from .key_copy import KeyCopy, Opener
 from .key_objects import KEYS, KeyObject, damaged_key, newest_generation, put_key, read_keys
 from .keys import KeyRing, Secret, unwrap, wrap
 
+PROBE = "probe/"  # what a backend asks the storage with; it stays behind only where that was cut off
+
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
@@ -48,14 +50,15 @@ def init_store(
     """
     Compressor(compression)
     _refuse_occupied(backend)
+    conditional = backend.holds_conditions()
     store_id = os.urandom(16)
     if secrets:
         ring = KeyRing.generate(store_id)
-        config = Config(store_id, True, b"", compression)
+        config = Config(store_id, True, b"", compression, conditional)
     else:
         id_key = os.urandom(32)
         ring = KeyRing.public(store_id, id_key)
-        config = Config(store_id, False, id_key, compression)
+        config = Config(store_id, False, id_key, compression, conditional)
     for secret, label in secrets:
         put_key(backend, wrap(ring, secret, label=label, created_ns=time.time_ns(), config=config_content(config)))
     try:
@@ -71,7 +74,7 @@ def _refuse_occupied(backend: Backend) -> None:
     for info in backend.list(""):
         if info.name == CONFIG:
             raise StoreError(f"{backend.location}: there is a store already", hint="use it, or choose another place")
-        if not info.name.startswith(KEYS):
+        if not info.name.startswith((KEYS, PROBE)):
             raise StoreError(
                 f"{backend.location}: the place is not empty ({info.name})", hint="choose an empty or a new folder"
             )

@@ -23,6 +23,8 @@ from .seal import OVERHEAD, Buffer, Sealer
 # Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.
 PACK_SIZE = 32 << 20
 ARENAS = 3
+# Of these, and of packs on their way, to an object store: one connection seldom fills the line.
+REMOTE_ARENAS, REMOTE_UPLOADS = 5, 4
 MAX_FRAMES = 65_535  # a frame number has 16 bits in an index entry
 MAX_CHUNKS = 32_768  # a chunk costs 36 bytes of footer, and some 250 of memory until its pack is durable
 
@@ -48,12 +50,14 @@ class Packer:
 
     def __init__(self, backend: Backend, key: SessionKey, sealer: Sealer, on_durable: DurablePack) -> None:
         self._backend, self._key, self._sealer, self._on_durable = backend, key, sealer, on_durable
-        self._free = [mmap(-1, PACK_SIZE) for _ in range(ARENAS)]
+        # Two locally, so that one writes while the other waits for fsync.
+        arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
+        self._free = [mmap(-1, PACK_SIZE) for _ in range(arenas)]
         self._open: _Open | None = None
         self._state = threading.Condition()
         self._writing = 0
         self._error: BaseException | None = None
-        self._storage = ThreadPoolExecutor(2, "silt-storage")  # two, so that one writes while the other waits for fsync
+        self._storage = ThreadPoolExecutor(uploads, "silt-storage")
         self.stored_bytes = 0
         self.packs = 0
 

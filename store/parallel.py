@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+# Requests to a remote store that are under way at once: each waits for a network, and the processor hardly.
+REMOTE_THREADS = 8
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -99,6 +99,14 @@ class PackReader:
                 for number in run:
                     yield number, self.open_frame(footer, number, data, start, workspace.opener, phases.get(number, 0))
 
+    def read_frame(self, pack: PackName, number: int) -> bytes:
+        """The plaintext of one frame, read by `get`: a cache before a remote store keeps it. Raises as read_frames."""
+        footer, name = self.footer(pack), pack_object(pack)
+        frame = footer.frames[number]
+        data = self._store.backend.get(name, frame.offset, frame.stored)
+        with self.workspaces.borrow() as workspace:
+            return bytes(self.open_frame(footer, number, memoryview(data), frame.offset, workspace.opener))
+
     def open_frame(
         self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener, phase: int = 0
     ) -> memoryview:

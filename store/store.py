@@ -7,9 +7,11 @@ about.
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .backend import Backend
+from .cached import CachedBackend
 from .config import Config
 from .dry import DryWriter
 from .errors import Corrupt, ObjectMissing
@@ -17,6 +19,7 @@ from .ids import ChunkId, PackName, Place, pack_object
 from .index import Index
 from .key_copy import Opener
 from .keys import KeyRing, Secret
+from .local_cache import CachePlace, LocalCache
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
 from .reader import NO_PHASES, PackReader
@@ -31,7 +34,10 @@ OPEN_FRAMES = 8
 class Store:
     """An open store. Safe to read from several threads; each `writer` is a session of its own."""
 
-    def __init__(self, opened: OpenStore) -> None:
+    def __init__(self, opened: OpenStore, cache: CachePlace | None = None) -> None:
+        """`cache`: where a remote store's index and manifests are kept on this host, if they are to be."""
+        if cache is not None and opened.backend.remote:
+            opened = replace(opened, backend=CachedBackend(opened.backend, LocalCache(cache, opened.config.store_id)))
         self.opened = opened
         self.reader = PackReader(opened)
         self.index = Index(opened.backend, opened.ring.index_key if opened.config.encrypted else b"")
@@ -47,9 +53,9 @@ class Store:
         return cls(init_store(backend, secrets, compression=compression))
 
     @classmethod
-    def open(cls, backend: Backend, secret: Opener | None) -> "Store":
+    def open(cls, backend: Backend, secret: Opener | None, cache: CachePlace | None = None) -> "Store":
         """Open a store: see opening.unlock."""
-        return cls(unlock(backend, secret))
+        return cls(unlock(backend, secret), cache)
 
     @property
     def backend(self) -> Backend:
@@ -127,9 +133,9 @@ class Store:
             if place.frame >= len(frames):
                 raise _not_as_indexed(place)
             info = frames[place.frame]
-            ((_, plain),) = self.read_frames(place.pack, [place.frame])
+            plain = self.reader.read_frame(place.pack, place.frame)
             spans = zip(info.ids, info.starts, info.lengths, strict=True)
-            self._frames[key] = (bytes(plain), {i: slice(start, start + length) for i, start, length in spans})
+            self._frames[key] = (plain, {i: slice(start, start + length) for i, start, length in spans})
             if len(self._frames) > OPEN_FRAMES:
                 self._frames.popitem(last=False)
         data, slices = self._frames[key]

@@ -21,7 +21,7 @@ from blake3 import blake3
 
 from .check import Fault, fault_of
 from .envelope import ObjectKind, disclose, enclose
-from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
+from .errors import Corrupt, NewerFormat, ObjectLocked, ObjectMissing, StoreError
 from .ids import PACK_NAME_SIZE, PackName
 from .opening import OpenStore
 from .pack_list import PackList
@@ -87,8 +87,8 @@ class VerifiedNotes:
         for old in replaced:
             try:
                 self._store.backend.delete(old)
-            except ObjectMissing:
-                pass  # another verification merged it too
+            except (ObjectMissing, ObjectLocked):
+                pass  # another verification merged it too; or the storage keeps it, and it says nothing more
         self._notes = [*(note for note in self._notes if note not in replaced), name]
         self.faults = []
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     silt init /mnt/backup/store --key-file /root/silt.key      # made by 'silt key new'
     silt init /mnt/backup/store --key-file k1 --key-file k2 --passphrase
     silt init /mnt/backup/store --no-encryption --compression lz4
+    silt init s3://bucket/prefix                               # AWS_ENDPOINT_URL and the like as for 'aws'
     """,
 )
 @click.argument("place", metavar="[STORE]", required=False)
@@ -46,10 +47,13 @@ def command(
     no_encryption: bool,
     compression: str | None,
 ) -> int:
-    """Make a store in a new or empty directory.
+    """Make a store: a folder, or a prefix of a bucket.
+
+    The folder is new or empty. A bucket is named as s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
 
     Everything in it is encrypted. The passphrase comes from SILT_PASSPHRASE, SILT_PASSPHRASE_COMMAND or the terminal.
-    Losing every key is losing the data: nobody can help. With --json: {"store", "encrypted", "keys"}.
+    Losing every key is losing the data: nobody can help. With --json: {"store", "encrypted",
+    "keys", "conditional"}; the last is false where the storage does not keep conditional writes.
     """
     settings = load_settings(os.environ)
     location = place or store_place(options, settings)
@@ -65,7 +69,7 @@ def command(
     # An empty list is how the store layer is told not to encrypt: it is reached by --no-encryption alone.
     secrets = [] if no_encryption else _secrets(files, passphrase, settings)
     store = Store.init(open_backend(location, create=True), secrets, compression=chosen or "zstd")
-    _say(options, store.backend.location, keys=len(secrets))
+    _say(options, store.backend.location, keys=len(secrets), conditional=store.config.conditional)
     return 0
 
 
@@ -78,9 +82,14 @@ def _secrets(files: list[str], passphrase: bool, settings: Settings) -> "list[tu
     return [*secrets, (given or ask_new_passphrase(), label_of(None))]
 
 
-def _say(options: Options, location: str, *, keys: int) -> None:
+def _say(options: Options, location: str, *, keys: int, conditional: bool) -> None:
     kind = f"encrypted, {keys} {'key opens' if keys == 1 else 'keys open'} it" if keys else "not encrypted"
     lines = [f"{shown(location)}: new store, {kind}"]
     if keys:
         lines.append("Keep each key in another place too: without one, nothing can be restored.")
-    answer(options, {**path_record(location, "store"), "encrypted": keys > 0, "keys": keys}, lines)
+    if not conditional:
+        lines.append(
+            "This storage keeps no conditional writes: nothing can be removed from the store while others write."
+        )
+    record = {**path_record(location, "store"), "encrypted": keys > 0, "keys": keys, "conditional": conditional}
+    answer(options, record, lines)

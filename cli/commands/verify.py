@@ -54,7 +54,7 @@ def command(options: Options, amount: str) -> int:
     from ..reporter import make_reporter
 
     budget = Budget.parse(amount)
-    store = open_store(options, needing="verify")
+    store = open_store(options, needing="verify", cached=False)
     with make_reporter(options, at_once=True) as reporter:
         result = verify_store(store, budget=budget, report=reporter.report)
     answer(options, _record(result), _lines(result))

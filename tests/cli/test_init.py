@@ -35,7 +35,7 @@ def test_key_files_and_a_passphrase(silt: Silt, tmp_path: Path) -> None:
     silt.environment["SILT_PASSPHRASE"] = "one"
     place = tmp_path / "store"
     ran = silt("init", place, "--key-file", first, "--key-file", second, "--passphrase", "--json")
-    assert ran.result == {"type": "result", "store": str(place), "encrypted": True, "keys": 3}
+    assert ran.result == {"type": "result", "store": str(place), "encrypted": True, "keys": 3, "conditional": True}
     opens(place, Passphrase("one"), parse_key_file(first.read_text()), parse_key_file(second.read_text()))
 
 

@@ -14,15 +14,22 @@ from pathlib import Path
 from siltstone.store import Backend, BackendError, ObjectExists, ObjectInfo, ObjectMissing
 from siltstone.store.backend import Buffer, check_name, check_prefix
 from siltstone.store.directory import DirectoryBackend
+from siltstone.store.object_store import ObjectBackend
+from tests.seaweed import shared_seaweed, surroundings
 
 
 class MemoryBackend:
     """Objects in a dict; `objects` may be looked into and damaged."""
 
+    remote = False
+
     def __init__(self) -> None:
         self.location = "memory"
         self.objects: dict[str, bytes] = {}
         self._lock = threading.Lock()
+
+    def holds_conditions(self) -> bool:
+        return True
 
     def put(self, name: str, pieces: Sequence[Buffer]) -> None:
         content = b"".join(pieces)
@@ -103,6 +110,13 @@ class FaultyBackend:
         self._failed = False
         self._lock = threading.Lock()
 
+    @property
+    def remote(self) -> bool:
+        return self._inner.remote
+
+    def holds_conditions(self) -> bool:
+        return self._alive().holds_conditions()
+
     def put(self, name: str, pieces: Sequence[Buffer]) -> None:
         self._change("put", name, lambda: self._inner.put(name, pieces))
 
@@ -169,8 +183,16 @@ def _directory(folder: Path) -> Connect:
     return lambda: DirectoryBackend(folder / "store", create=True)
 
 
+def _s3(folder: Path) -> Connect:
+    def connect() -> Backend:
+        with surroundings(shared_seaweed().environment()):
+            return ObjectBackend(f"s3://trial/contract/{folder.name}")
+
+    return connect
+
+
 # Each makes a new, empty place, and returns how to connect to it; connections share what is stored.
-KINDS: dict[str, Callable[[Path], Connect]] = {"memory": _memory, "directory": _directory}
+KINDS: dict[str, Callable[[Path], Connect]] = {"memory": _memory, "directory": _directory, "s3": _s3}
 
 
 @contextmanager

@@ -117,7 +117,7 @@ class TestCreation:
     @pytest.mark.parametrize("writers", [2, 8])
     def test_one_of_many_writers_wins(self, connect: Connect, writers: int) -> None:
         backends = [connect() for _ in range(writers)]
-        rounds = 20
+        rounds = 2 if backends[0].remote else 20  # SeaweedFS lets who comes second wait for a second
         start = threading.Barrier(writers)
 
         def write(writer: int) -> list[bool]:
@@ -234,7 +234,7 @@ class TestPlace:
         assert backend.remove_stale(-1) == 0
         assert listed(backend) == {"packs/ab/x": 5, "sessions/s": 5}
 
-    @pytest.mark.parametrize("location", ["", "s3://bucket/store", "sftp://host/store", "rest+https://host/"])
+    @pytest.mark.parametrize("location", ["", "sftp://host/store", "rest+https://host/"])
     def test_a_location_that_is_not_supported_is_refused(self, location: str) -> None:
         with pytest.raises(BackendError) as caught:
             open_backend(location)

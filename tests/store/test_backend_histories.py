@@ -4,6 +4,8 @@ Rule: what the contract promises call by call (test_backend_contract.py) holds a
 of backend.
 """
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -43,7 +45,8 @@ class History(RuleBasedStateMachine):
     @rule(name=names, content=st.binary(max_size=20))
     def put(self, name: str, content: bytes) -> None:
         if name in self.objects:
-            with pytest.raises(ObjectExists):
+            mine = self.backend.remote and content == self.objects[name]  # as after an answer that was lost
+            with nullcontext() if mine else pytest.raises(ObjectExists):
                 self.backend.put(name, [content])
         elif not self.clashes(name):
             self.backend.put(name, [content])
@@ -90,4 +93,5 @@ class History(RuleBasedStateMachine):
 @pytest.mark.parametrize("kind", KINDS)
 def test_histories(kind: str) -> None:
     machine = type("HistoryOf" + kind.title(), (History,), {"kind": kind})
-    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=25))
+    examples = 4 if kind == "s3" else 25  # each step is some requests
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=25))

@@ -43,7 +43,7 @@ class TestConfig:
 
     @pytest.mark.parametrize(
         "config",
-        [Config(b"s" * 16, True, b"", "zstd"), Config(b"s" * 16, False, b"i" * 32, "lz4")],
+        [Config(b"s" * 16, True, b"", "zstd"), Config(b"s" * 16, False, b"i" * 32, "lz4", conditional=False)],
     )
     def test_round_trip(self, config: Config) -> None:
         assert decode_config(encode_config(config)) == config

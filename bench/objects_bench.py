@@ -1,0 +1,189 @@
+"""Backup and restore to a real S3 server on loopback, beside a plain parallel PUT and GET of the same packs.
+
+Rule: `silt` is run as a user runs it, start and all. What it stored is fetched into files, and put once more under
+other names, by threads that do nothing else: that is what the server gives. All of it happens in one run, in rounds, on
+data that neither compresses nor repeats. The last step is four backups at once into one store, of trees that together
+are as large as the one; and then each of them of another's tree, which must store nothing. It fails when `silt` reaches
+less than FLOOR of the plain transfer, or four together less than one.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.machine import describe
+from bench.measure import BenchError
+from bench.table import markdown, origin, write_place
+from siltstone.store import Backend, make_key_file, open_backend
+from tests.seaweed import Seaweed, seaweed, surroundings
+
+MIB = 1 << 20
+FLOOR = 0.8
+THREADS = 4
+WRITERS = 4
+FILE = 16 * MIB
+
+
+@dataclass(slots=True)
+class Figures:
+    """Seconds of each round, for `size` bytes of tree; bytes that were stored where nothing should have been."""
+
+    size: int
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    twice: int = 0
+
+    def rate(self, step: str) -> float:
+        """MiB a second, of the median round."""
+        return self.size / MIB / statistics.median(self.seconds[step])
+
+    def excess(self) -> Iterator[str]:
+        """What is not as it must be."""
+        for step, plain in (("backup", "put"), ("restore", "get")):
+            share = self.rate(step) / self.rate(plain)
+            if share < FLOOR:
+                yield f"{step} reaches {share:.2f} of a plain {plain}"
+        if self.rate("four") < self.rate("backup"):
+            yield "four backups at once are slower than one"
+        if self.twice > self.size // 100:
+            yield f"{self.twice} bytes were stored that the store had"
+
+
+class Bench:
+    """One server, and what is measured on it."""
+
+    def __init__(self, work: Path, variables: Mapping[str, str], size: int) -> None:
+        self._work, self._size = work, size
+        self._variables = {**variables, "SILT_KEY_FILE": str(work / "key"), "SILT_CACHE": str(work / "cache")}
+        (work / "key").write_text(make_key_file())
+        self._trees = [_make_tree(work / f"tree{number}", size // WRITERS, number) for number in range(WRITERS)]
+        self.figures = Figures(size)
+
+    def round(self, number: int) -> None:
+        """Everything once."""
+        place, got = f"s3://trial/{self._work.name}-round{number}", self._work / f"got{number}"
+        self._silt(place, "init")
+        self._time("backup", lambda: self._silt(place, "backup", *map(str, self._trees), "--name", "bench"))
+        reads: list[tuple[str, Callable[[], object]]] = [
+            ("restore", lambda: self._silt(place, "restore", "latest", "--to", str(self._work / f"back{number}"))),
+            ("get", lambda: _get(self._open(place), got)),
+        ]
+        for step, call in reads if number % 2 else reversed(reads):
+            self._time(step, call)
+        self._time("put", lambda: _put(got, self._open(f"{place}-plain")))
+        self._four(number)
+
+    def _four(self, number: int) -> None:
+        place = f"s3://trial/{self._work.name}-four{number}"
+        self._silt(place, "init")
+        self._time("four", lambda: self._at_once(place, self._trees))
+        before = _size(self._open(place))
+        self._at_once(place, self._trees[1:] + self._trees[:1])
+        self.figures.twice += _size(self._open(place)) - before
+
+    def _at_once(self, place: str, trees: Sequence[Path]) -> None:
+        with ThreadPoolExecutor(WRITERS) as pool:
+            names = [f"writer{number}" for number in range(WRITERS)]
+            list(pool.map(lambda tree, name: self._silt(place, "backup", str(tree), "--name", name), trees, names))
+
+    def _silt(self, place: str, *words: str) -> None:
+        command = [str(Path(sys.executable).with_name("silt")), *words]
+        environment = {**os.environ, **self._variables, "SILT_STORE": place}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"'silt {words[0]}' ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+
+    def _time(self, step: str, call: Callable[[], object]) -> None:
+        os.sync()
+        began = time.monotonic()
+        call()
+        self.figures.seconds.setdefault(step, []).append(time.monotonic() - began)
+
+    def _open(self, place: str) -> Backend:
+        with surroundings(self._variables):
+            return open_backend(place)
+
+
+def _make_tree(tree: Path, size: int, seed: int) -> Path:
+    tree.mkdir()
+    chance = random.Random(seed)
+    for number, first in enumerate(range(0, size, FILE)):
+        (tree / f"{number:04}").write_bytes(chance.randbytes(min(FILE, size - first)))
+    return tree
+
+
+def _put(folder: Path, backend: Backend) -> None:
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda path: backend.put(f"packs/{path.name}", [path.read_bytes()]), folder.iterdir()))
+
+
+def _get(backend: Backend, folder: Path) -> None:
+    folder.mkdir()
+
+    def fetch(name: str) -> None:
+        (folder / name.rpartition("/")[2]).write_bytes(backend.get(name))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(fetch, [info.name for info in backend.list("packs/")]))
+
+
+def _size(backend: Backend) -> int:
+    return sum(info.size for info in backend.list("packs/"))
+
+
+def measure(work: Path, server: Seaweed, size: int, rounds: int) -> Figures:
+    """The figures for so many bytes, in the folder, which must be empty but for the server's own."""
+    bench = Bench(work, server.environment(), size)
+    for number in range(rounds):
+        bench.round(number)
+    return bench.figures
+
+
+def table(figures: Figures) -> list[str]:
+    """The figures as Markdown lines."""
+    plain = {"backup": "put", "restore": "get"}
+    words = {
+        "backup": "`silt backup`",
+        "put": "plain PUT of its packs",
+        "restore": "`silt restore`",
+        "get": "plain GET of its packs into files",
+        "four": "four `silt backup` at once",
+    }
+    rows = []
+    for step, name in words.items():
+        against = plain.get(step, "")
+        share = f"{figures.rate(step) / figures.rate(against):.2f} of the plain one" if against else ""
+        rows.append([name, f"{figures.rate(step):.0f} MiB/s", share])
+    return markdown(["SeaweedFS on loopback", "rate", ""], rows)
+
+
+def main(arguments: list[str]) -> int:
+    """`./dev bench objects`: 1 when something is not as it must be."""
+    parser = argparse.ArgumentParser(prog="dev bench objects", description=__doc__)
+    parser.add_argument("--size", type=int, default=1024, help="MiB of data (default: 1024)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work", help="a folder to work in, with room for twelve times the data")
+    parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the table into its place there")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="silt-objects-", dir=given.work) as work:
+        (weed := Path(work, "weed")).mkdir()
+        with seaweed(weed) as server:
+            figures = measure(Path(work), server, given.size * MIB, given.rounds)
+        lines = table(figures)
+        command = f"./dev bench objects --size {given.size} --rounds {given.rounds}"
+        lines += ["", origin(describe(Path(work)), command)]
+    print("\n".join(lines))
+    if given.write:
+        write_place(given.write, "objects", lines)
+    wrong = list(figures.excess())
+    for line in wrong:
+        print(f"bench: {line}", file=sys.stderr)
+    return 1 if wrong else 0

@@ -1,0 +1,94 @@
+"""A remote backend with a cache on this host before it.
+
+Rule: only what never changes under its name is taken from the cache: index segments that are viewed or created, and
+pieces of packs that are read by `get` (footers, and the frames of manifests; the data of files is read by `get_into`
+and passes by). Everything else, and every list, is asked of the storage: what is deleted there is missing from lists,
+and may be read from here for a while.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from .backend import Backend, Buffer, ObjectInfo
+from .local_cache import LocalCache
+
+_INDEX, _PACKS = "index/", "packs/"
+
+# A frame is 2 MiB at most, and few footers are larger. Whoever reads a whole pack does not come for it again.
+LARGEST = 4 << 20
+
+
+class CachedBackend:
+    """`Backend` says what each call promises."""
+
+    def __init__(self, inner: Backend, cache: LocalCache) -> None:
+        self._inner, self._cache = inner, cache
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    @property
+    def remote(self) -> bool:
+        return self._inner.remote
+
+    def holds_conditions(self) -> bool:
+        return self._inner.holds_conditions()
+
+    def put(self, name: str, pieces: Sequence[Buffer]) -> None:
+        self._inner.put(name, pieces)
+        if name.startswith(_INDEX):
+            self._cache.keep(_last(name), pieces)
+
+    def replace(self, name: str, pieces: Sequence[Buffer]) -> None:
+        self._inner.replace(name, pieces)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if not name.startswith(_PACKS) or length == 0:
+            return self._inner.get(name, offset, length)
+        copy = f"{_last(name)}-{offset}-{'' if length is None else length}"
+        kept = self._cache.get(copy)
+        if kept is not None:
+            return bytes(kept)
+        content = self._inner.get(name, offset, length)
+        if 0 < len(content) <= LARGEST:
+            self._cache.keep(copy, [content])
+        return content
+
+    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        return self._inner.get_into(name, offset, buffer)
+
+    def view(self, name: str) -> memoryview:
+        if not name.startswith(_INDEX):
+            return self._inner.view(name)
+        kept = self._cache.get(_last(name))
+        if kept is None:
+            kept = self._inner.view(name)
+            self._cache.keep(_last(name), [kept])
+        return kept
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._inner.list(prefix)
+
+    def size(self, name: str) -> int:
+        if not name.startswith(_PACKS):
+            return self._inner.size(name)
+        copy = f"{_last(name)}-size"
+        kept = self._cache.get(copy)
+        if kept is not None:
+            return int.from_bytes(kept, "big")
+        size = self._inner.size(name)
+        self._cache.keep(copy, [size.to_bytes(8, "big")])
+        return size
+
+    def delete(self, name: str) -> None:
+        self._inner.delete(name)
+
+    def remove_stale(self, older_than_seconds: float = 86400) -> int:
+        return self._inner.remove_stale(older_than_seconds)
+
+    def free_space(self) -> int | None:
+        return self._inner.free_space()
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -39,6 +39,7 @@ COMMANDS = (
     "status",
     "schedule",
     "repair",
+    "scrub",
     "pg",
     "wal",
     "config",

@@ -64,11 +64,13 @@ if TYPE_CHECKING:
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .repair import apply_remedies, plan_repair
+    from .read_plan import Reading, Shard, parse_age
     from .restore import restore_level
     from .restore_tally import RestoreResult
     from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
+    from .scrub import ScrubResult, scrub_store
     from .selection import Selection
     from .span import parse_span, span_text
     from .status import Attention, DeploymentStatus, Status, read_status
@@ -136,6 +138,101 @@ _FROM = {
     "timers": "Caller cron_lines unit_name units",
     "verify": "verify_store",
     "verify_result": "Budget Coverage Damage Shortened Stretch VerifyResult",
+    "archive": ("cat", "write_tar"),
+    "backup": ("BackupResult", "back_up"),
+    "browse": ("list_entries",),
+    "browse_diff": ("Change", "diff"),
+    "browse_find": ("Found", "FoundVersion", "find"),
+    "database_info": ("DatabaseInfo",),
+    "config_tables": ("LevelTables",),
+    "deployment": (
+        "Deployment",
+        "FileSet",
+        "ResolvedSet",
+        "Roots",
+        "configuration_of",
+        "quick_deployment",
+        "resolve_deployment",
+    ),
+    "postgres.config_read": ("SETTINGS", "table_path"),
+    "postgres.config_write": ("SettingChange", "compare_settings", "write_settings", "write_tables"),
+    "postgres.table_name": ("TableName", "parse_table_name"),
+    "deployment_file": ("load_deployment", "parse_deployment"),
+    "entry": ("Entry", "Extent"),
+    "errors": (
+        "ConfigError",
+        "EngineError",
+        "LevelNotFound",
+        "NothingSelected",
+        "SourceError",
+        "TargetError",
+        "TargetFull",
+    ),
+    "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
+    "export": ("Exported", "export_level"),
+    "hooks": ("HookFailed", "Hooks"),
+    "forgetting": ("Judgement", "carry_out", "judge_by_name", "judge_by_rules", "undelete"),
+    "forgotten": ("ForgottenLevel", "forgotten_levels"),
+    "level_cost": ("Costs", "costs"),
+    "levels": ("Level", "LevelRef", "SetInfo", "level_refs", "list_levels", "resolve", "resolve_ref"),
+    "manifest": ("entries", "extents_of"),
+    "pins": ("Pin", "pin_level", "pinned_refs", "read_pins", "unpin_level"),
+    "postgres.lsn": ("format_lsn",),
+    "postgres.reach": ("Unreachable", "level_before", "reachable"),
+    "postgres.recovery": ("Recovery",),
+    "postgres.restore_cluster": ("restore_cluster",),
+    "postgres.finding": ("Finding",),
+    "postgres.readiness": ("check_cluster",),
+    "postgres.archive_errors": (
+        "NotArchived",
+        "OtherBytes",
+        "WalGap",
+    ),
+    "postgres.push": (
+        "Pushed",
+        "cluster_of",
+        "push",
+    ),
+    "postgres.archive_read": ("fetch_wal",),
+    "postgres.spool": ("fill_spool",),
+    "postgres.archive_status": (
+        "ArchiveStatus",
+        "SlotStatus",
+        "TimelineStatus",
+        "archive_status",
+        "slot_status",
+    ),
+    "postgres.stream_service": (
+        "StreamEvent",
+        "WalStream",
+    ),
+    "postgres.wal_pruning": (
+        "ClusterWal",
+        "prune_wal",
+        "wal_outlook",
+    ),
+    "postgres.wal_times": (
+        "Moment",
+        "moments_near",
+    ),
+    "presets": ("PRESETS", "starting_file"),
+    "repair": ("apply_remedies", "plan_repair"),
+    "read_plan": ("Reading", "Shard", "parse_age"),
+    "restore": ("restore_level",),
+    "restore_tally": ("RestoreResult",),
+    "retention": ("WINDOW_NS", "KeepRules", "Retention"),
+    "scrub": ("ScrubResult", "scrub_store"),
+    "selection": ("Selection",),
+    "metrics": ("metrics_text",),
+    "notify": ("Message", "Notify", "tell"),
+    "runs": ("Run", "read_runs", "remember", "replace_text"),
+    "schedule": ("TASKS", "Schedule"),
+    "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
+    "timers": ("Caller", "cron_lines", "unit_name", "units"),
+    "tar_import": ("Source", "import_archive", "sources_of"),
+    "span": ("parse_span", "span_text"),
+    "verify": ("verify_store",),
+    "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -186,6 +283,7 @@ __all__ = [
     "Pin",
     "Progress",
     "Pushed",
+    "Reading",
     "Recovery",
     "Report",
     "ResolvedSet",
@@ -198,6 +296,10 @@ __all__ = [
     "SetInfo",
     "SettingChange",
     "Shortened",
+    "ScrubResult",
+    "Selection",
+    "SetInfo",
+    "Shard",
     "SlotStatus",
     "Source",
     "SourceError",
@@ -245,6 +347,7 @@ __all__ = [
     "mend_cluster",
     "metrics_text",
     "moments_near",
+    "parse_age",
     "parse_deployment",
     "parse_span",
     "parse_table_name",
@@ -267,6 +370,7 @@ __all__ = [
     "resolve_ref",
     "restore_cluster",
     "restore_level",
+    "scrub_store",
     "show_path",
     "slot_status",
     "sources_of",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
+    from .backend import Backend, ObjectInfo, open_backend
+    from .bytes_check import BytesChecker, BytesReport, is_content_named
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .config import Config
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
     from .store import Store
-    from .verified import VerifiedNotes
+    from .verified import Notes, scrubbed_notes, verified_notes
     from .writer import Writer
 
 # Module -> names.
@@ -69,6 +71,14 @@ _FROM = {
     "config": "Config",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
+    "backend": ("BLOCK", "Backend", "ObjectInfo", "open_backend"),
+    "backend": ("Backend", "ObjectInfo", "open_backend"),
+    "bytes_check": ("BytesChecker", "BytesReport", "is_content_named"),
+    "check": ("Fault", "check_small_objects", "fault_of", "raise_if_away"),
+    "chunk_table": ("ChunkTable", "footer_keys"),
+    "config": ("Config",),
+    "dry": ("DryWriter",),
+    "envelope": ("ObjectKind", "disclose", "enclose"),
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError StoreError "
         "StoreFull WrongKey"
@@ -93,6 +103,35 @@ _FROM = {
     "store": "Store",
     "verified": "VerifiedNotes",
     "writer": "Writer",
+    "frame": ("FRAME_SIZE", "NewFrame"),
+    "ids": ("ChunkId", "PackName", "Place", "chunk_id", "pack_object"),
+    "key_changes": (
+        "Rotated",
+        "add_key",
+        "exchange_key",
+        "export_key",
+        "need_to_manage",
+        "removable",
+        "remove_key",
+        "rotate_keys",
+    ),
+    "key_copy": ("KeyCopy", "Opener", "key_copy_text", "parse_key_copy"),
+    "key_objects": ("KeyObject", "newest_generation", "read_keys"),
+    "keyring": ("Role",),
+    "keys": ("KeyFile", "KeyInfo", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
+    "opening": ("OpenStore", "read_config", "unlock"),
+    "pack": ("Footer", "FrameInfo"),
+    "pack_list": ("PackList", "listed_packs"),
+    "parallel": ("in_parallel",),
+    "private_file": ("PrivateWriter", "read_private"),
+    "reader": ("list_packs",),
+    "recovery": ("Recovered", "recover"),
+    "remedy": ("Remedy",),
+    "scrub": ("PackReport", "PackScrubber"),
+    "segment_scan": ("SegmentScan",),
+    "store": ("Store",),
+    "verified": ("Notes", "scrubbed_notes", "verified_notes"),
+    "writer": ("Writer",),
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -101,6 +140,8 @@ __all__ = [
     "FRAME_SIZE",
     "Backend",
     "BackendError",
+    "BytesChecker",
+    "BytesReport",
     "ChunkId",
     "ChunkTable",
     "Config",
@@ -117,6 +158,7 @@ __all__ = [
     "NewerFormat",
     "NoKey",
     "NotAStore",
+    "Notes",
     "ObjectExists",
     "ObjectInfo",
     "ObjectKind",
@@ -140,7 +182,6 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreFull",
-    "VerifiedNotes",
     "Writer",
     "WrongKey",
     "add_key",
@@ -154,6 +195,7 @@ __all__ = [
     "footer_keys",
     "in_parallel",
     "key_copy_text",
+    "is_content_named",
     "list_packs",
     "listed_packs",
     "make_key_file",
@@ -171,7 +213,9 @@ __all__ = [
     "removable",
     "remove_key",
     "rotate_keys",
+    "scrubbed_notes",
     "unlock",
+    "verified_notes",
 ]
 
 

@@ -40,6 +40,7 @@ COMMANDS = (
     "schedule",
     "repair",
     "scrub",
+    "sync",
     "pg",
     "wal",
     "config",

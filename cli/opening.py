@@ -64,7 +64,7 @@ class Opening:
         self._thread.join()
         if isinstance(self._answer, BaseException):
             raise self._answer
-        return self._answer or ask_and_open(store_backend(self._options), _opened)
+        return self._answer or ask_and_open(store_backend(self._options), opened_store)
 
 
 def open_store(options: Options, *, needing: str = "") -> "Store":
@@ -154,7 +154,7 @@ def ask_and_open(backend: "Backend", opening: "Callable[[Backend, Opener | None]
     raise AssertionError("the last try returns or raises")
 
 
-def _opened(backend: "Backend", opener: "Opener | None") -> "Store":
+def opened_store(backend: "Backend", opener: "Opener | None") -> "Store":
     from siltstone.store import Store
 
     return Store.open(backend, opener)

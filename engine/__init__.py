@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from .tar_import import Source, import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
+    from .sync import SyncResult, sync_stores
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Shortened, Stretch, VerifyResult
 
@@ -231,6 +232,7 @@ _FROM = {
     "timers": ("Caller", "cron_lines", "unit_name", "units"),
     "tar_import": ("Source", "import_archive", "sources_of"),
     "span": ("parse_span", "span_text"),
+    "sync": ("SyncResult", "sync_stores"),
     "verify": ("verify_store",),
     "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
 }
@@ -307,6 +309,7 @@ __all__ = [
     "StreamEvent",
     "Stretch",
     "TableName",
+    "SyncResult",
     "TargetError",
     "TargetFull",
     "TimelineStatus",
@@ -382,6 +385,7 @@ __all__ = [
     "unit_name",
     "units",
     "unpin_level",
+    "sync_stores",
     "verify_store",
     "wal_brought",
     "wal_outlook",

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
     from .opening import OpenStore, read_config, unlock
+    from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
+    from .opening import read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import PackList, listed_packs
     from .parallel import in_parallel
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
     from .store import Store
+    from .twin import CopiedPack, PackCopier, are_twins, make_twin, read_sealed_root
     from .verified import Notes, scrubbed_notes, verified_notes
     from .writer import Writer
 
@@ -120,6 +123,8 @@ _FROM = {
     "keyring": ("Role",),
     "keys": ("KeyFile", "KeyInfo", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
     "opening": ("OpenStore", "read_config", "unlock"),
+    "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
+    "opening": ("read_config", "unlock"),
     "pack": ("Footer", "FrameInfo"),
     "pack_list": ("PackList", "listed_packs"),
     "parallel": ("in_parallel",),
@@ -130,6 +135,7 @@ _FROM = {
     "scrub": ("PackReport", "PackScrubber"),
     "segment_scan": ("SegmentScan",),
     "store": ("Store",),
+    "twin": ("CopiedPack", "PackCopier", "are_twins", "make_twin", "read_sealed_root"),
     "verified": ("Notes", "scrubbed_notes", "verified_notes"),
     "writer": ("Writer",),
 }
@@ -145,6 +151,7 @@ __all__ = [
     "ChunkId",
     "ChunkTable",
     "Config",
+    "CopiedPack",
     "Corrupt",
     "DryWriter",
     "Fault",
@@ -165,6 +172,7 @@ __all__ = [
     "ObjectMissing",
     "OpenStore",
     "Opener",
+    "PackCopier",
     "PackList",
     "PackName",
     "PackReport",
@@ -185,6 +193,7 @@ __all__ = [
     "Writer",
     "WrongKey",
     "add_key",
+    "are_twins",
     "check_small_objects",
     "chunk_id",
     "disclose",
@@ -201,6 +210,7 @@ __all__ = [
     "make_key_file",
     "need_to_manage",
     "newest_generation",
+    "make_twin",
     "open_backend",
     "pack_object",
     "parse_key_copy",
@@ -213,6 +223,7 @@ __all__ = [
     "removable",
     "remove_key",
     "rotate_keys",
+    "read_sealed_root",
     "scrubbed_notes",
     "unlock",
     "verified_notes",

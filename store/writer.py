@@ -16,7 +16,7 @@ from .ids import ChunkId, PackName, chunk_id
 from .index import Index
 from .lease import HeldLease, leases
 from .opening import OpenStore
-from .pack import FrameInfo
+from .pack import Footer, FrameInfo
 from .packer import Packer
 from .reader import PackReader
 from .root import write_root
@@ -82,6 +82,11 @@ class Writer:
         """Bytes of packs made durable so far."""
         return self._packer.stored_bytes
 
+    @property
+    def packs(self) -> int:
+        """How many packs were made durable so far."""
+        return self._packer.packs
+
     def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
         """Store the chunks of `buffer`, which end at `ends` (ascending); their ids. Only new ones are written.
 
@@ -145,15 +150,31 @@ class Writer:
         self._packer.close()
         self._index.flush(self._session)
 
+    def has(self, chunk: ChunkId) -> bool:
+        """Whether a root of this session may rely on the chunk without storing it."""
+        return chunk in self._index
+
+    def take_pack(self, footer: Footer) -> None:
+        """A pack of this store was put under its name, durably, by the caller: its chunks count as stored."""
+        self._on_durable(footer.pack, footer.frames)
+
     def commit(self, name: str, content: dict[str, object]) -> None:
         """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken."""
+        self._make_ready()
+        write_root(self._store, name, content, self._key, self._sealer)
+
+    def commit_sealed(self, name: str, root: bytes) -> None:
+        """As `commit`, of a root as it lies in another copy of this store under the same name."""
+        self._make_ready()
+        self._store.backend.put(name, [root])
+
+    def _make_ready(self) -> None:
         self.flush()
         if self._index.damaged:
             self._adopt()  # a block is found damaged only when it is read
         assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
         if self._index.lost:
             self._index.drop_lost(self._session)  # first: who reads the root must not be led to where nothing is
-        write_root(self._store, name, content, self._key, self._sealer)
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

@@ -52,7 +52,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> MemoryBackend:
     for kind in ("incr", "full", "incr"):
         (tree / "large").write_bytes(rng.randbytes(300_000))
         (tree / "001").write_bytes(rng.randbytes(100))
-        back_up(reopened(backend), tree, kind=kind)  # type: ignore[arg-type]  # one of its kinds
+        back_up(reopened(backend), tree, kind=kind)
     back_up(reopened(backend), tree / "large", name="other")
     return backend
 
@@ -198,8 +198,9 @@ def test_a_damaged_root_of_the_source_is_told(source: MemoryBackend) -> None:
 
 
 def test_a_twin_is_made_where_nothing_is(source: MemoryBackend) -> None:
+    part = MemoryBackend()
     for at in range(2):
-        part = MemoryBackend()
+        part.objects.clear()
         with pytest.raises(Killed):
             make_twin(source, FaultyBackend(part, at))
         make_twin(source, part)

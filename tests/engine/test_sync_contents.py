@@ -6,10 +6,11 @@ computed from plain bytes under the target's own keys.
 
 import random
 import stat
+from collections.abc import Iterable
 
 from blake3 import blake3
 
-from siltstone.engine import Level, entries, extents_of, list_levels, sync_stores
+from siltstone.engine import Extent, Level, entries, extents_of, list_levels, sync_stores
 from siltstone.engine.entry import EXTENT, HEAD, extra, make_row, unpack_extents
 from siltstone.engine.extent_list import DIRECT, ExtentList
 from siltstone.engine.levels import LevelRef, SetInfo, to_root
@@ -80,9 +81,9 @@ def write_wal(writer: Writer) -> None:
     writer.commit("wal/42/00000002/00000002.history", wal_root(history))
 
 
-def read_extents(store: Store, packed: object) -> bytes:
-    parts = [(e.id, e.offset, e.length) for e in packed]  # type: ignore[attr-defined]  # extents
-    return b"".join(store.read_chunk(ChunkId(chunk))[at : at + length] for chunk, at, length in parts)
+def read_extents(store: Store, extents: Iterable[Extent]) -> bytes:
+    parts = [(extent.id, extent.offset, extent.length) for extent in extents]
+    return b"".join(store.read_chunk(chunk)[at : at + length] for chunk, at, length in parts if chunk is not None)
 
 
 def test_all_that_holds_ids_is_made_anew() -> None:

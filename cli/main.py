@@ -40,6 +40,7 @@ COMMANDS = (
     "schedule",
     "repair",
     "scrub",
+    "protect",
     "sync",
     "pg",
     "wal",

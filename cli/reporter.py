@@ -35,6 +35,7 @@ COUNTED = {
     "packs": ("pack", ""),
     "levels": ("entry", "entries"),
     "objects": ("object", ""),
+    "stripes": ("stripe", ""),
 }
 
 

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .repair import apply_remedies, plan_repair
+    from .protect import parse_policy, protect_store
     from .read_plan import Reading, Shard, parse_age
     from .restore import restore_level
     from .restore_tally import RestoreResult
@@ -218,6 +219,7 @@ _FROM = {
     ),
     "presets": ("PRESETS", "starting_file"),
     "repair": ("apply_remedies", "plan_repair"),
+    "protect": ("parse_policy", "protect_store"),
     "read_plan": ("Reading", "Shard", "parse_age"),
     "restore": ("restore_level",),
     "restore_tally": ("RestoreResult",),
@@ -359,6 +361,9 @@ __all__ = [
     "pinned_refs",
     "plan_repair",
     "prune_wal",
+    "parse_table_name",
+    "parse_policy",
+    "protect_store",
     "push",
     "push_ahead",
     "quick_deployment",

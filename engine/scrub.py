@@ -23,7 +23,9 @@ from siltstone.store import (
     in_parallel,
     is_content_named,
     pack_object,
+    read_stripes,
     scrubbed_notes,
+    stripe_of,
 )
 
 from .events import Progress, Report, Warned
@@ -38,7 +40,7 @@ INTERVAL = 0.1
 @dataclass(slots=True)
 class ScrubResult:
     """What was there, and what was read of it. `packs` counts parity objects, too; `share` of their bytes was read and
-    found intact within the last `days`.
+    found intact within the last `days`. `uncovered`: packs in no stripe, of a store that has parity.
     """
 
     objects: int = 0
@@ -48,6 +50,7 @@ class ScrubResult:
     bytes_read: int = 0
     days: int = 30
     share: float = 1.0
+    uncovered: int = 0
     damaged: list[Fault] = field(default_factory=list)
 
 
@@ -70,10 +73,11 @@ class _Scrub:
             self.result.objects += 1
             self._take(found)
             self._tell("objects", found.object, self.result.objects, None)
-        packs, objects = self._large()
+        packs, parity = self._large()
+        self._hold_against_parity(packs)
         notes = scrubbed_notes(self._backend, packs)
         notes.load()
-        self._read(packs, objects, notes, reading)
+        self._read(packs, parity, notes, reading)
         self._sum_up(packs, notes)
         return self.result
 
@@ -93,6 +97,17 @@ class _Scrub:
                 parity[name] = info.name
             listed.append((name, info.size))
         return PackList(sorted(listed)), parity
+
+    def _hold_against_parity(self, packs: PackList) -> None:
+        """Packs that stripes name and that are not there; and those that are there and in no stripe."""
+        stripes, _ = read_stripes(self._backend)  # what is wrong with the parity objects is seen when they are read
+        covered = stripe_of(stripes)
+        for pack in sorted(covered):
+            if packs.number(pack) is None:
+                self._take(BytesReport(pack_object(pack), 0, "it is missing: a stripe of parity covers it"))
+        if covered:
+            parity = sum(len(stripe.objects) for stripe in stripes)
+            self.result.uncovered = len(packs) - parity - sum(1 for pack in covered if packs.number(pack) is not None)
 
     def _read(self, packs: PackList, parity: dict[PackName, str], notes: Notes, reading: Reading) -> None:
         chosen = reading.choose(packs, notes, (), time.time_ns())

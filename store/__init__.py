@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from .pack_list import PackList, listed_packs
     from .parallel import in_parallel
     from .private_file import PrivateWriter, read_private
+    from .parity import Policy, Stripe, read_stripes, stripe_of
+    from .parity_code import ParityCoder
+    from .protect import Protection, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .remedy import Remedy
@@ -129,6 +132,9 @@ _FROM = {
     "pack_list": ("PackList", "listed_packs"),
     "parallel": ("in_parallel",),
     "private_file": ("PrivateWriter", "read_private"),
+    "parity": ("Policy", "Stripe", "read_stripes", "stripe_of"),
+    "parity_code": ("ParityCoder",),
+    "protect": ("Protection", "protect", "remove_parity", "retire", "sound_stripes"),
     "reader": ("list_packs",),
     "recovery": ("Recovered", "recover"),
     "remedy": ("Remedy",),
@@ -177,6 +183,7 @@ __all__ = [
     "PackName",
     "PackReport",
     "PackScrubber",
+    "ParityCoder",
     "Passphrase",
     "Place",
     "PrivateWriter",
@@ -184,12 +191,15 @@ __all__ = [
     "Remedy",
     "Role",
     "Rotated",
+    "Policy",
+    "Protection",
     "Secret",
     "SegmentScan",
     "SiltError",
     "Store",
     "StoreError",
     "StoreFull",
+    "Stripe",
     "Writer",
     "WrongKey",
     "add_key",
@@ -215,6 +225,7 @@ __all__ = [
     "pack_object",
     "parse_key_copy",
     "parse_key_file",
+    "protect",
     "raise_if_away",
     "read_config",
     "read_keys",
@@ -224,7 +235,12 @@ __all__ = [
     "remove_key",
     "rotate_keys",
     "read_sealed_root",
+    "read_stripes",
+    "remove_parity",
+    "retire",
     "scrubbed_notes",
+    "sound_stripes",
+    "stripe_of",
     "unlock",
     "verified_notes",
 ]

@@ -142,6 +142,11 @@ def noted_damage(store: OpenStore) -> frozenset[PackName]:
     return frozenset(_damaged_by(_verified_shelf(store)) | _damaged_by(_scrubbed_shelf(store.backend)))
 
 
+def scrubbed_damage(backend: Backend) -> frozenset[PackName]:
+    """The packs and parity objects, by the last part of their names, that a scrub found damaged."""
+    return frozenset(_damaged_by(_scrubbed_shelf(backend)))
+
+
 def _verified_shelf(store: OpenStore) -> Shelf:
     return Shelf(store.backend, VERIFIED, store.ring.derive("verified") if store.config.encrypted else b"")
 

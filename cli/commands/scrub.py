@@ -43,7 +43,8 @@ def command(options: Options, budget: str, max_age: str | None, shard: str | Non
     It needs no key, so it can run on the file server itself. What was read is remembered in the store, and an
     interrupted scrub goes on where it was. It sees bytes that changed; 'silt verify' sees also what is missing.
 
-    With --json: "objects", "packs", "bytes" (there), "packs_read", "bytes_read", "coverage": {"days", "share"},
+    With --json: "objects", "packs", "bytes" (there), "packs_read", "bytes_read", "uncovered" (by parity),
+    "coverage": {"days", "share"},
     "damaged": [{"object", "error"}].
     """
     from siltstone.engine import Budget, Reading, scrub_store
@@ -63,7 +64,7 @@ def command(options: Options, budget: str, max_age: str | None, shard: str | Non
 
 
 def _record(result: "ScrubResult") -> dict[str, Any]:
-    numbers = ("objects", "packs", "bytes", "packs_read", "bytes_read")
+    numbers = ("objects", "packs", "bytes", "packs_read", "bytes_read", "uncovered")
     return {
         **{name: getattr(result, name) for name in numbers},
         "coverage": {"days": result.days, "share": result.share},
@@ -77,6 +78,7 @@ def _lines(result: "ScrubResult") -> Iterator[str]:
         [
             ("objects", f"{count(result.objects)}, of them {counted(result.packs, 'pack')}, {size(result.bytes)}"),
             ("read", f"{counted(result.packs_read, 'pack')}, {size(result.bytes_read)}, and all small objects"),
+            ("parity", f"{counted(result.uncovered, 'pack')} not covered: 'silt protect'" if result.uncovered else ""),
             ("coverage", f"{share(result.share, 1)} of the packs read within {result.days} days"),
         ]
     )

@@ -5,7 +5,6 @@ that a stripe takes several; random histories are held against a plain set of pa
 """
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from blake3 import blake3
@@ -34,10 +33,8 @@ POLICY = Policy(2, 5)
 
 
 @pytest.fixture(autouse=True)
-def small_slices() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parity_code_module, "SLICE", 1024)  # a head fits
-        yield
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity_code_module, "SLICE", 1024)  # a head fits
 
 
 def add(backend: MemoryBackend, rng: random.Random, size: int | None = None) -> PackName:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .opening import ask_and_open
+from .opening import ask_and_open, opened_store
 from .options import Options
-from .secret import given_secret
+from .secret import given_opener
 from .settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from siltstone.store import Backend, Secret, Store
+    from siltstone.store import Backend, Opener, Store
 
 _PREFIX = "SILT_PARTNER_"
 
@@ -32,11 +32,11 @@ def open_partner(options: Options, backend: "Backend", key_file: str | None) -> 
     secret = _secret(options, key_file)
     if not read_config(backend).encrypted:
         return Store.open(backend, None)
-    return ask_and_open(backend) if secret is None else Store.open(backend, secret)
+    return ask_and_open(backend, opened_store) if secret is None else Store.open(backend, secret)
 
 
-def _secret(options: Options, key_file: str | None) -> "Secret | None":
+def _secret(options: Options, key_file: str | None) -> "Opener | None":
     own = {name.replace(_PREFIX, "SILT_", 1): value for name, value in os.environ.items() if name.startswith(_PREFIX)}
-    if secret := given_secret(key_file, own, Settings()):
+    if secret := given_opener(key_file, own, Settings()):
         return secret
-    return given_secret(options.key_file, os.environ, load_settings(os.environ))
+    return given_opener(options.key_file, os.environ, load_settings(os.environ))

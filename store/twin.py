@@ -14,11 +14,12 @@ from blake3 import blake3
 
 from .backend import Backend
 from .check import fault_of
-from .config import CONFIG
+from .config import CONFIG, CONFIG_COPY
 from .envelope import check_envelope
 from .errors import Corrupt, ObjectExists, StoreError
 from .ids import PackName, pack_object
-from .opening import KEYS, OpenStore, read_config, refuse_occupied
+from .key_objects import KEYS
+from .opening import OpenStore, read_config, refuse_occupied
 from .reader import PackReader
 
 
@@ -30,10 +31,9 @@ def are_twins(one: OpenStore, other: OpenStore) -> bool:
 def make_twin(source: Backend, target: Backend) -> None:
     """Make an empty place a twin: the same config, the same keys, and nothing else yet. Raises StoreError."""
     refuse_occupied(target)
-    read_config(source)
-    for info in source.list(KEYS):
-        _copy(source, target, info.name)
-    _copy(source, target, CONFIG)
+    copy = [] if read_config(source).encrypted else [CONFIG_COPY]
+    for name in (*(info.name for info in source.list(KEYS)), CONFIG, *copy):
+        _copy(source, target, name)
 
 
 def _copy(source: Backend, target: Backend, name: str) -> None:

@@ -1,6 +1,6 @@
 """Parity as a command works on it: the store's `protect`, with events.
 
-Rule: nothing is decided here; what parity is and when it changes is the store's (`store/protect.py`).
+Rule: nothing is decided here; what parity is and when it changes is the store's (`store/protection.py`).
 """
 
 from siltstone.store import Backend, Policy, Protection, protect

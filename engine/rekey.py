@@ -11,17 +11,21 @@ from typing import Any
 
 import msgpack
 
-from siltstone.store import ChunkId, DryWriter, Store, Writer, chunk_id
+from siltstone.store import ChunkId, Corrupt, DryWriter, ObjectMissing, Store, Writer, chunk_id
 
 from .entry import EXTENT, PATH_AT, Entry, Extent, extra, parse_row, rows, unpack_extents
 from .manifest import IndexItem, extents_of, store_index
+from .postgres.archive_names import WAL
 from .postgres.cells import by_cell, make_record, parse_records
 from .postgres.pages import Digester
 
 # Old id -> new id: some 200 bytes each.
 KEPT = 400_000
 RUN = 4 << 20
+ROOTS = "backups/"
 _HOLE = bytes(32)
+_OF_LEVEL = ("kind", "started_ns", "finished_ns", "host")
+_OF_WAL = ("start", "size", "used", "digest")
 
 
 class Rekeyer:
@@ -170,6 +174,28 @@ class Rekeyer:
         data = self._source.read_chunk(ChunkId(chunk))
         self.read += len(data)
         return data
+
+
+def store_again(source: Store, target: Store) -> None:
+    """Store in the target what it lacks of the levels and WAL files that are in both: what was damaged or lost there.
+
+    A root that is not the same in both, or cannot be read, is passed over. Raises StoreError.
+    """
+    with target.writer() as writer:
+        rekeyer = Rekeyer(source, target, writer)
+        for folder in (ROOTS, WAL):
+            for name in set(target.root_names(folder)) & set(source.root_names(folder)):
+                try:
+                    root = source.read_root(name)
+                    if same_root(name, root, target.read_root(name)):
+                        rekeyer.wal(root) if folder == WAL else rekeyer.level(root)
+                except (Corrupt, ObjectMissing):
+                    continue
+
+
+def same_root(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether roots of stores with different keys are of one level, or file: by what they say of it."""
+    return all(one[key] == other[key] for key in (_OF_WAL if name.startswith(WAL) else _OF_LEVEL))
 
 
 def _direct(row: bytes) -> Iterator[bytes]:

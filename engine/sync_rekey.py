@@ -11,11 +11,8 @@ from siltstone.store import DryWriter, Store, Writer
 
 from .events import Progress, Report
 from .postgres.archive_names import WAL
-from .rekey import Rekeyer
+from .rekey import Rekeyer, same_root
 from .sync import Commit
-
-_OF_LEVEL = ("kind", "started_ns", "finished_ns", "host")
-_OF_WAL = ("start", "size", "used", "digest")
 
 
 class RekeyCarrier:
@@ -30,8 +27,7 @@ class RekeyCarrier:
 
     def is_same(self, name: str) -> bool:
         """Equal in what tells levels, or files, apart."""
-        theirs, ours = self._source.read_root(name), self._target.read_root(name)
-        same = all(theirs[key] == ours[key] for key in (_OF_WAL if name.startswith(WAL) else _OF_LEVEL))
+        same = same_root(name, self._source.read_root(name), self._target.read_root(name))
         if same and not name.startswith(WAL):
             self._newest = name
         return same

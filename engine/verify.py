@@ -14,7 +14,7 @@ before. A level whose root is gone is missed when a later one of its group is th
 
 import time
 
-from siltstone.store import Store, check_small_objects, verified_notes
+from siltstone.store import Store, check_small_objects, sound_stripes, verified_notes
 
 from .events import Report
 from .live import Live
@@ -70,7 +70,7 @@ class _Verification:
         self._census = Census(self._store, self._log, self._tell)
         self._notes = verified_notes(self._store.opened, self._census.packs)
         self._notes.load()
-        for fault in self._notes.faults:
+        for fault in (*self._notes.faults, *sound_stripes(self._store.backend)[1]):
             self._log.add(fault.object, fault.error)
         self._census.take(self._live)
 

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from siltstone.store import Notes, PackReport, PackScrubber, Store, in_parallel
+from siltstone.store import MISSING, Notes, PackReport, PackScrubber, Store, in_parallel
 
 from .events import Report
 from .read_plan import Reading, ReadingPad
@@ -47,6 +47,9 @@ def read_packs(
             pad.note(number, intact=not found.error)
             tell.packs(count, size, found.pack, len(chosen), total)
     finally:
+        for number in sorted(census.unusable - notes.damaged):  # the structure showed it; writers take them for absent
+            if packs.sizes[number] != MISSING:
+                pad.note(number, intact=False)
         pad.flush()
     return PacksRead(count, size)
 

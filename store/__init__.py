@@ -53,15 +53,16 @@ if TYPE_CHECKING:
     from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
     from .opening import read_config, unlock
     from .pack import Footer, FrameInfo
-    from .pack_list import PackList, listed_packs
+    from .pack_list import MISSING, PackList, listed_packs
     from .parallel import in_parallel
     from .private_file import PrivateWriter, read_private
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
-    from .protect import Protection, protect, remove_parity, retire, sound_stripes
+    from .protection import Protection, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .remedy import Remedy
+    from .replaced import is_healed, is_replaced, move_and_remove, remove_replaced_pack
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
     from .store import Store
@@ -129,15 +130,16 @@ _FROM = {
     "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
     "opening": ("read_config", "unlock"),
     "pack": ("Footer", "FrameInfo"),
-    "pack_list": ("PackList", "listed_packs"),
+    "pack_list": ("MISSING", "PackList", "listed_packs"),
     "parallel": ("in_parallel",),
     "private_file": ("PrivateWriter", "read_private"),
     "parity": ("Policy", "Stripe", "read_stripes", "stripe_of"),
     "parity_code": ("ParityCoder",),
-    "protect": ("Protection", "protect", "remove_parity", "retire", "sound_stripes"),
+    "protection": ("Protection", "protect", "remove_parity", "retire", "sound_stripes"),
     "reader": ("list_packs",),
     "recovery": ("Recovered", "recover"),
     "remedy": ("Remedy",),
+    "replaced": ("is_healed", "is_replaced", "move_and_remove", "remove_replaced_pack"),
     "scrub": ("PackReport", "PackScrubber"),
     "segment_scan": ("SegmentScan",),
     "store": ("Store",),
@@ -150,6 +152,7 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.
 __all__ = [
     "BLOCK",
     "FRAME_SIZE",
+    "MISSING",
     "Backend",
     "BackendError",
     "BytesChecker",
@@ -215,12 +218,15 @@ __all__ = [
     "in_parallel",
     "key_copy_text",
     "is_content_named",
+    "is_healed",
+    "is_replaced",
     "list_packs",
     "listed_packs",
     "make_key_file",
     "need_to_manage",
     "newest_generation",
     "make_twin",
+    "move_and_remove",
     "open_backend",
     "pack_object",
     "parse_key_copy",
@@ -237,6 +243,7 @@ __all__ = [
     "read_sealed_root",
     "read_stripes",
     "remove_parity",
+    "remove_replaced_pack",
     "retire",
     "scrubbed_notes",
     "sound_stripes",

@@ -18,7 +18,12 @@ from .settings import Settings, load_settings
 if TYPE_CHECKING:
     from siltstone.store import Backend, Opener, Store
 
-_PREFIX = "SILT_PARTNER_"
+# What is looked at in the place of what.
+_VARIABLES = {
+    "SILT_PASSPHRASE": "SILT_PARTNER_PASSPHRASE",
+    "SILT_PASSPHRASE_COMMAND": "SILT_PARTNER_PASSPHRASE_COMMAND",
+    "SILT_KEY_FILE": "SILT_PARTNER_KEY_FILE",
+}
 
 partner_key_file = click.option(
     "--partner-key-file", metavar="FILE", help="The key file that opens the other store, if it is another one."
@@ -36,7 +41,7 @@ def open_partner(options: Options, backend: "Backend", key_file: str | None) -> 
 
 
 def _secret(options: Options, key_file: str | None) -> "Opener | None":
-    own = {name.replace(_PREFIX, "SILT_", 1): value for name, value in os.environ.items() if name.startswith(_PREFIX)}
+    own = {name: os.environ[theirs] for name, theirs in _VARIABLES.items() if theirs in os.environ}
     if secret := given_opener(key_file, own, Settings()):
         return secret
     return given_opener(options.key_file, os.environ, load_settings(os.environ))

@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from .postgres.wal_pruning import ClusterWal, prune_wal, wal_outlook
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
-    from .repair import apply_remedies, plan_repair
     from .protect import parse_policy, protect_store
     from .read_plan import Reading, Shard, parse_age
+    from .repair import apply_remedies, plan_repair
     from .restore import restore_level
     from .restore_tally import RestoreResult
     from .retention import WINDOW_NS, KeepRules, Retention
@@ -75,10 +75,10 @@ if TYPE_CHECKING:
     from .selection import Selection
     from .span import parse_span, span_text
     from .status import Attention, DeploymentStatus, Status, read_status
+    from .sync import SyncResult, sync_stores
     from .tar_import import Source, import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
-    from .sync import SyncResult, sync_stores
     from .verify import verify_store
     from .verify_result import Budget, Coverage, Damage, Shortened, Stretch, VerifyResult
 
@@ -310,7 +310,6 @@ __all__ = [
     "Status",
     "StreamEvent",
     "Stretch",
-    "TableName",
     "SyncResult",
     "TargetError",
     "TargetFull",
@@ -363,6 +362,7 @@ __all__ = [
     "prune_wal",
     "parse_table_name",
     "parse_policy",
+    "plan_repair",
     "protect_store",
     "push",
     "push_ahead",
@@ -385,6 +385,7 @@ __all__ = [
     "span_text",
     "starting_file",
     "table_path",
+    "sync_stores",
     "tell",
     "undelete",
     "unit_name",

@@ -50,14 +50,12 @@ if TYPE_CHECKING:
     from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
     from .opening import OpenStore, read_config, unlock
-    from .keys import KeyFile, Passphrase, Secret, make_key_file, parse_key_file
-    from .opening import read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import MISSING, PackList, listed_packs
     from .parallel import in_parallel
-    from .private_file import PrivateWriter, read_private
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
+    from .private_file import PrivateWriter, read_private
     from .protection import Protection, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
     from .recovery import Recovered, recover
@@ -127,8 +125,6 @@ _FROM = {
     "keyring": ("Role",),
     "keys": ("KeyFile", "KeyInfo", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
     "opening": ("OpenStore", "read_config", "unlock"),
-    "keys": ("KeyFile", "Passphrase", "Secret", "make_key_file", "parse_key_file"),
-    "opening": ("read_config", "unlock"),
     "pack": ("Footer", "FrameInfo"),
     "pack_list": ("MISSING", "PackList", "listed_packs"),
     "parallel": ("in_parallel",),
@@ -189,13 +185,13 @@ __all__ = [
     "ParityCoder",
     "Passphrase",
     "Place",
+    "Policy",
     "PrivateWriter",
+    "Protection",
     "Recovered",
     "Remedy",
     "Role",
     "Rotated",
-    "Policy",
-    "Protection",
     "Secret",
     "SegmentScan",
     "SiltError",
@@ -216,17 +212,17 @@ __all__ = [
     "fault_of",
     "footer_keys",
     "in_parallel",
-    "key_copy_text",
     "is_content_named",
     "is_healed",
     "is_replaced",
+    "key_copy_text",
     "list_packs",
     "listed_packs",
     "make_key_file",
-    "need_to_manage",
-    "newest_generation",
     "make_twin",
     "move_and_remove",
+    "need_to_manage",
+    "newest_generation",
     "open_backend",
     "pack_object",
     "parse_key_copy",
@@ -236,15 +232,15 @@ __all__ = [
     "read_config",
     "read_keys",
     "read_private",
+    "read_sealed_root",
+    "read_stripes",
     "recover",
     "removable",
     "remove_key",
-    "rotate_keys",
-    "read_sealed_root",
-    "read_stripes",
     "remove_parity",
     "remove_replaced_pack",
     "retire",
+    "rotate_keys",
     "scrubbed_notes",
     "sound_stripes",
     "stripe_of",

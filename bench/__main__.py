@@ -6,6 +6,7 @@
     ./dev bench limits [OPTION...]   what each step costs alone
     ./dev bench index [OPTION...]    an index of 20 million chunks
     ./dev bench tree [OPTION...]     a tree of a million files
+    ./dev bench protect [OPTION...]  scrubbing, parity, copies of a store
     ./dev bench peers-tool           silt for a harness that measures other backup programs, as JSON
 
 Rule: a command prints its table, and writes it only where --write says so; without a command the document is written.
@@ -16,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compare, index_scale, limits, peers_tool, pg, tree_scale
+from bench import compare, index_scale, limits, peers_tool, pg, protect, tree_scale
 from bench.measure import BenchError
 
 COMMANDS = {
@@ -25,6 +26,7 @@ COMMANDS = {
     "limits": limits.main,
     "index": index_scale.main,
     "tree": tree_scale.main,
+    "protect": protect.main,
     "peers-tool": peers_tool.main,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs/performance.md"

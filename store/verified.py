@@ -27,6 +27,7 @@ from .check import Fault, fault_of
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
 from .ids import PACK_NAME_SIZE, PackName
+from .keys import KeyRing
 from .opening import OpenStore
 from .pack_list import PackList
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
@@ -44,11 +45,15 @@ _NAME = PACK_NAME_SIZE // 2
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Where notes lie, and the key that those of each note are derived from; empty where nothing is sealed."""
+    """Where notes lie, and the key that those of each note are derived from; empty where nothing is sealed.
+
+    `ring`: who has to be allowed to write them, where anybody has.
+    """
 
     backend: Backend
     folder: str
     key: bytes
+    ring: KeyRing | None = None
 
 
 class Notes:
@@ -85,7 +90,8 @@ class Notes:
         """Note what was read whole at that time. Raises StoreError when the note cannot be kept, or may not."""
         if not intact and not damaged:
             return
-        self._store.ring.need("write", "remembering what was verified")
+        if self._shelf.ring is not None:
+            self._shelf.ring.need("write", "remembering what was verified")
         replaced: list[str] = []
         self._take(at_ns, intact, damaged=False)
         self._take(at_ns, damaged, damaged=True)
@@ -148,7 +154,8 @@ def scrubbed_damage(backend: Backend) -> frozenset[PackName]:
 
 
 def _verified_shelf(store: OpenStore) -> Shelf:
-    return Shelf(store.backend, VERIFIED, store.ring.derive("verified") if store.config.encrypted else b"")
+    key = store.ring.derive("verified") if store.config.encrypted else b""
+    return Shelf(store.backend, VERIFIED, key, store.ring)
 
 
 def _scrubbed_shelf(backend: Backend) -> Shelf:

@@ -115,6 +115,8 @@ def _is_enough(stripe: Stripe, bad: Collection[PackName]) -> bool:
 
 def _rebuild(store: Store, pack: PackName, stripe: Stripe, bad: Collection[PackName]) -> None:
     there = {found for found, _ in listed_packs(store.backend)}
+    if pack in there and pack not in store.index.suspect:
+        return  # another pack of its stripe was rebuilt, and this one with it
     still = {member.pack for member in stripe.members} & set(bad)
     still = {each for each in still if each not in there or each in store.index.suspect}
     coder = ParityCoder(store.backend)

@@ -16,7 +16,6 @@ from siltstone.store import (
     Store,
     are_twins,
     listed_packs,
-    read_sealed_root,
 )
 
 from .levels import level_refs
@@ -62,7 +61,7 @@ def _is_whole(partner: Store, name: str) -> bool:
 def _from_twin(store: Store, name: str, twin: Store) -> None:
     with store.writer() as writer:
         TwinCarrier(twin, store, writer, lambda _: None).bring(name)
-        writer.commit_sealed(name, read_sealed_root(twin.backend, name), replace=True)
+        writer.commit(name, twin.read_root(name), replace=True)
 
 
 def _from_other(store: Store, name: str, other: Store) -> None:

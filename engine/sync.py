@@ -1,6 +1,6 @@
 """Sync: copying levels and WAL from one store into another, only what is missing there.
 
-Twins (stores of one id and the same keys: copies of each other) exchange packs and roots as they are. Any other store
+Twins (stores of one id and the same keys: copies of each other) exchange packs as they are. Any other store
 gets the contents through a writer of its own: read, compared, stored anew under its keys (`rekey`).
 
 Rule: roots of the source are listed before its index is read, and what a root needs is durable and indexed in the

@@ -1,4 +1,4 @@
-"""Bringing a root from one twin into the other: whole packs under their names, and the root sealed as it is.
+"""Bringing a root from one twin into the other: whole packs under their names, and the root with the same content.
 
 Rule: a pack is copied when it holds a chunk that the root needs and the target does not surely have. Its bytes are
 compared with its name on the way; one that is damaged in the source fails the root, and is never copied. A pack that is
@@ -18,7 +18,6 @@ from siltstone.store import (
     Writer,
     in_parallel,
     pack_object,
-    read_sealed_root,
 )
 
 from .events import Progress, Report
@@ -42,15 +41,15 @@ class TwinCarrier:
         self.packs = self.bytes = 0
 
     def is_same(self, name: str) -> bool:
-        """Equal bytes."""
-        return read_sealed_root(self._source.backend, name) == read_sealed_root(self._target.backend, name)
+        """Equal contents, ids of chunks and all."""
+        return self._source.read_root(name) == self._target.read_root(name)
 
     def bring(self, name: str) -> Commit:
         """See sync.Carrier."""
-        root = read_sealed_root(self._source.backend, name)
+        root = self._source.read_root(name)
         self._copy(self._missing_packs(name))
         self._chunks.done()
-        return lambda writer: writer.commit_sealed(name, root)
+        return lambda writer: writer.commit(name, root)
 
     def _missing_packs(self, name: str) -> set[PackName]:
         packs: set[PackName] = set()

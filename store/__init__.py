@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
     from .store import Store
-    from .twin import CopiedPack, PackCopier, are_twins, make_twin, read_sealed_root
+    from .twin import CopiedPack, PackCopier, are_twins, make_twin
     from .verified import Notes, scrubbed_notes, verified_notes
     from .writer import Writer
 
@@ -139,7 +139,7 @@ _FROM = {
     "scrub": ("PackReport", "PackScrubber"),
     "segment_scan": ("SegmentScan",),
     "store": ("Store",),
-    "twin": ("CopiedPack", "PackCopier", "are_twins", "make_twin", "read_sealed_root"),
+    "twin": ("CopiedPack", "PackCopier", "are_twins", "make_twin"),
     "verified": ("Notes", "scrubbed_notes", "verified_notes"),
     "writer": ("Writer",),
 }
@@ -232,7 +232,6 @@ __all__ = [
     "read_config",
     "read_keys",
     "read_private",
-    "read_sealed_root",
     "read_stripes",
     "recover",
     "removable",

@@ -1,8 +1,9 @@
 """Twins: copies of one store, with the same id and the same keys, each of which may lack what the other has.
 
-Rule: what is named by its content, or by what it is, is the same object in both, and is copied as it is: packs under
-their names (compared with them on the way), roots sealed as they are. Keys are written before the config, as by `init`.
-A copy of a store that was made with rsync is a twin like one that was made here.
+Rule: a pack is named by its content, so it is the same object in both, and is copied as it is, compared with its name
+on the way. A root is created by a session of the twin that it goes to, whose garbage collection knows that session.
+Keys are written before the config, as by `init`. A copy of a store that was made with rsync is a twin like one that was
+made here.
 
 It does not promise that twins stay equal: each has sessions, an index, notes and garbage of its own, and a key that is
 added to one is not in the other.
@@ -82,10 +83,3 @@ class PackCopier:
             except ObjectExists:
                 pass  # the same bytes, or damaged ones: then a verification, and a repair, sees to it
         return CopiedPack(pack, len(data))
-
-
-def read_sealed_root(source: Backend, name: str) -> bytes:
-    """A root as it lies there, its bytes checked. Raises ObjectMissing, Corrupt."""
-    data = source.get(name)
-    check_envelope(name, data)
-    return data

@@ -163,11 +163,8 @@ class Writer:
 
         `replace`: it takes the place of a damaged one.
         """
-        self.commit_sealed(name, seal_root(name, content, self._key, self._sealer), replace=replace)
-
-    def commit_sealed(self, name: str, root: bytes, *, replace: bool = False) -> None:
-        """As `commit`, of a root as it lies in another copy of this store under the same name."""
         self._make_ready()
+        root = seal_root(name, content, self._key, self._sealer)
         if replace:
             self._store.backend.replace(name, [root])
         else:

@@ -224,3 +224,16 @@ def test_words() -> None:
             select_levels(refs, words)
     with pytest.raises(LevelNotFound, match="ambiguous"):
         select_levels([*refs, LevelRef("b", 0, 0)], ["0"])
+
+
+def test_stores_without_encryption(source: MemoryBackend) -> None:
+    """As a source, as a target, and as a twin."""
+    plain = MemoryBackend()
+    first = sync_stores(reopened(source), Store.init(plain, []), report=ignore)
+    assert len(first.levels) == 5
+    twin, sealed = MemoryBackend(), other_store()
+    make_twin(plain, twin)
+    assert "config-copy" in objects(twin, "")
+    for backend, key in ((twin, None), (sealed, OTHER)):
+        assert len(sync_stores(Store.open(plain, None), Store.open(backend, key), report=ignore).levels) == 5
+        assert contents(Store.open(backend, key)) == contents(reopened(source))

@@ -7,6 +7,7 @@ Memory: KEPT ids, one item a manifest chunk, and a run of chunks.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -18,6 +19,7 @@ from .manifest import IndexItem, extents_of, store_index
 from .postgres.archive_names import WAL
 from .postgres.cells import by_cell, make_record, parse_records
 from .postgres.pages import Digester
+from .rekey_pairs import PairedManifest
 
 # Old id -> new id: some 200 bytes each.
 KEPT = 400_000
@@ -35,12 +37,13 @@ class Rekeyer:
         self._source, self._target, self._sink = source, target, sink
         self._ids: dict[bytes, bytes] = {}
         self._items: dict[bytes, bytes] = {}  # manifest chunk -> manifest chunk
+        self._paired: dict[str, PairedManifest] = {}  # by the name of the file set
         self._digester = Digester(target.ring.id_key)
         self.read = 0  # bytes of chunks
 
     def level(self, root: dict[str, Any]) -> dict[str, Any]:
         """Store what the root of a level needs; the root for the target. Raises Corrupt, ObjectMissing."""
-        sets = [{**each, "index": self._index(each["index"])} for each in root["sets"]]
+        sets = [{**each, "index": self._index(each["index"], self._paired.get(each["name"]))} for each in root["sets"]]
         return {**root, "sets": sets}
 
     def wal(self, root: dict[str, Any]) -> dict[str, Any]:
@@ -57,12 +60,13 @@ class Rekeyer:
         for each, other in zip(theirs["sets"], ours["sets"], strict=False):
             old, new = self._listed(self._source, each["index"]), self._listed(self._target, other["index"])
             if [item[1:] for item in old] == [item[1:] for item in new]:
-                both = zip(old, new, strict=True)
-                self._items |= {before[0]: after[0] for before, after in both if self._sink.has(ChunkId(after[0]))}
+                paired = PairedManifest(self._source, self._target, old, new)
+                self._items |= {before: after for before, after in paired.items() if self._sink.has(ChunkId(after))}
+                self._paired[each["name"]] = paired
 
-    def _index(self, index: Sequence[tuple[bytes, int]]) -> list[list[bytes | int]]:
+    def _index(self, index: Sequence[tuple[bytes, int]], paired: PairedManifest | None) -> list[list[bytes | int]]:
         listed = self._listed(self._source, index)
-        self._manifest_chunks(listed)
+        self._manifest_chunks(listed, paired)
         made = [(self._items[chunk], length, count, first) for chunk, length, count, first in listed]
         return [list(pair) for pair in store_index(self._sink, made)]
 
@@ -70,14 +74,17 @@ class Rekeyer:
         parts = (msgpack.unpackb(store.read_chunk(ChunkId(chunk))) for chunk, _ in index)
         return [(chunk, length, count, first) for part in parts for chunk, length, count, first in part]
 
-    def _manifest_chunks(self, listed: list[IndexItem]) -> None:
+    def _manifest_chunks(self, listed: list[IndexItem], paired: PairedManifest | None) -> None:
         """Store those manifest chunks that the target has not; several at once, so that they share frames."""
         waiting: list[bytes] = []
         made = bytearray()
         ends: list[int] = []
-        for chunk, *_ in listed:
+        for (chunk, *_, first), following in pairwise([*listed, None]):  # type: ignore[misc]  # only the last is None
             if chunk in self._items:
                 continue
+            if paired is not None:
+                known = paired.chunks(first, following[3] if following else None)
+                self._ids |= {old: new for old, new in known if self._sink.has(ChunkId(new))}
             made += self._rows(self._read(chunk))
             waiting.append(chunk)
             ends.append(len(made))

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import Event, LevelNotFound, SyncResult, Warned, entries, extents_of, list_levels, sync_stores
+from siltstone.engine import (
+    Event,
+    LevelNotFound,
+    Progress,
+    SyncResult,
+    Warned,
+    entries,
+    extents_of,
+    list_levels,
+    sync_stores,
+)
 from siltstone.engine.levels import LevelRef
 from siltstone.engine.sync_select import select_levels
 from siltstone.store import Backend, ChunkId, Corrupt, KeyFile, Store, StoreError, make_twin
@@ -237,3 +247,29 @@ def test_stores_without_encryption(source: MemoryBackend) -> None:
     for backend, key in ((twin, None), (sealed, OTHER)):
         assert len(sync_stores(Store.open(plain, None), Store.open(backend, key), report=ignore).levels) == 5
         assert contents(Store.open(backend, key)) == contents(reopened(source))
+
+
+def test_a_later_sync_to_other_keys_reads_what_changed(source: MemoryBackend, tmp_path: Path) -> None:
+    """Not what lies beside it in the same part of a manifest."""
+    backend = copied(source)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(50):
+        (tree / f"{number:02}").write_bytes(os.urandom(40_000))
+    back_up(reopened(backend), tree, name="pairs")
+    target = other_store()
+    assert synced(backend, target, OTHER, "pairs:latest").levels == ["backups/pairs/0/0"]
+    (tree / "25").write_bytes(os.urandom(40_000))
+    back_up(reopened(backend), tree, name="pairs")
+    rekeyer_read: list[int] = []
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.phase == "levels":
+            rekeyer_read.append(event.bytes)
+
+    words = ["pairs:0"]
+    result = sync_stores(reopened(backend), Store.open(target, OTHER), words, report=report)
+    assert (result.levels, result.there) == (["backups/pairs/0/1"], 1)
+    assert 40_000 < rekeyer_read[-1] < 100_000
+    found = contents(Store.open(target, OTHER))
+    assert found == {name: rows for name, rows in contents(reopened(backend)).items() if "pairs" in name}

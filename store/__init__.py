@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
-    from .backend import Backend, ObjectInfo, open_backend
     from .bytes_check import BytesChecker, BytesReport, is_content_named
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
 # Module -> names.
 _FROM = {
     "backend": "BLOCK Backend ObjectInfo open_backend",
+    "bytes_check": "BytesChecker BytesReport is_content_named",
     "check": "Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
     "config": "Config",
@@ -87,6 +87,9 @@ _FROM = {
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError StoreError "
         "StoreFull WrongKey"
+    "errors": (
+        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SiltError "
+        "StoreError StoreFull WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
     "ids": "ChunkId PackName Place chunk_id pack_object",
@@ -142,6 +145,22 @@ _FROM = {
     "twin": ("CopiedPack", "PackCopier", "are_twins", "make_twin"),
     "verified": ("Notes", "scrubbed_notes", "verified_notes"),
     "writer": ("Writer",),
+    "pack_list": "MISSING PackList listed_packs",
+    "parallel": "in_parallel",
+    "parity": "Policy Stripe read_stripes stripe_of",
+    "parity_code": "ParityCoder",
+    "private_file": "PrivateWriter read_private",
+    "protection": "Protection protect remove_parity retire sound_stripes",
+    "reader": "list_packs",
+    "recovery": "Recovered recover",
+    "remedy": "Remedy",
+    "replaced": "is_healed is_replaced move_and_remove remove_replaced_pack",
+    "scrub": "PackReport PackScrubber",
+    "segment_scan": "SegmentScan",
+    "store": "Store",
+    "twin": "CopiedPack PackCopier are_twins make_twin",
+    "verified": "Notes scrubbed_notes verified_notes",
+    "writer": "Writer",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 

@@ -35,7 +35,7 @@ def seal_root(name: str, content: dict[str, Any], key: SessionKey, sealer: Seale
 def write_alone(store: OpenStore, name: str, content: dict[str, Any]) -> None:
     """Create a root outside of any session, for what refers to no chunk. Raises ObjectExists."""
     key = store.ring.new_session()
-    write_root(store, name, content, key, sealer_for(key.data_key))
+    store.backend.put(name, [seal_root(name, content, key, sealer_for(key.data_key))])
 
 
 def read_root(store: OpenStore, name: str, written_as: str = "") -> dict[str, Any]:

@@ -4,12 +4,9 @@ Rule: both `verify` and `scrub` take them and mean the same by them; what the wo
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    from siltstone.engine import Shard
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -22,17 +19,3 @@ def reading_options(command: Command) -> Command:
     return click.option(
         "--max-age", metavar="AGE", help="Read also what was not read for so long (30d, 12h, 2w), whatever the amount."
     )(command)
-
-
-def age_of(text: str | None) -> int | None:
-    """Nanoseconds. ConfigError."""
-    from siltstone.engine import parse_age
-
-    return None if text is None else parse_age(text)
-
-
-def shard_of(text: str | None) -> "Shard":
-    """All of it where nothing was said. ConfigError."""
-    from siltstone.engine import Shard
-
-    return Shard() if text is None else Shard.parse(text)

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from .postgres.wal_pruning import ClusterWal, prune_wal, wal_outlook
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
-    from .protect import parse_policy, protect_store
-    from .read_plan import Reading, Shard, parse_age
+    from .protect import protect_store
+    from .read_plan import Reading
     from .repair import apply_remedies, plan_repair
     from .restore import restore_level
     from .restore_tally import RestoreResult
@@ -127,8 +127,8 @@ _FROM = {
     "postgres.wal_pruning": "ClusterWal prune_wal wal_outlook",
     "postgres.wal_times": "Moment moments_near",
     "presets": "PRESETS starting_file",
-    "protect": "parse_policy protect_store",
-    "read_plan": "Reading Shard parse_age",
+    "protect": "protect_store",
+    "read_plan": "Reading",
     "repair": "apply_remedies plan_repair",
     "restore": "restore_level",
     "restore_tally": "RestoreResult",
@@ -313,7 +313,6 @@ __all__ = [
     "Selection",
     "SetInfo",
     "SettingChange",
-    "Shard",
     "SlotStatus",
     "Source",
     "SourceError",
@@ -362,9 +361,7 @@ __all__ = [
     "mend_cluster",
     "metrics_text",
     "moments_near",
-    "parse_age",
     "parse_deployment",
-    "parse_policy",
     "parse_span",
     "parse_table_name",
     "parse_tar_name",

@@ -18,8 +18,12 @@ def parse_policy(text: str) -> Policy:
         raise ConfigError(str(error), hint=hint) from None
 
 
-def protect_store(backend: Backend, policy: Policy | None, *, dry_run: bool = False, report: Report) -> Protection:
-    """Cover every pack; see store.protect. Raises ConfigError where no policy is given and no stripe shows one."""
+def protect_store(backend: Backend, parity: str | None, *, dry_run: bool = False, report: Report) -> Protection:
+    """Cover every pack, with parity such as '2/16'; see store.protect.
+
+    Raises ConfigError where none is given and no stripe shows one.
+    """
+    policy = None if parity is None else parse_policy(parity)
 
     def tell(done: int, total: int) -> None:
         report(Progress("stripes", done, 0, total_files=total))

@@ -90,6 +90,12 @@ class Reading:
     max_age_ns: int | None = None
     shard: Shard = EVERYTHING
 
+    @classmethod
+    def parse(cls, budget: str, max_age: str | None, shard: str | None) -> "Reading":
+        """From words: see Budget.parse, parse_age, Shard.parse. Raises ConfigError."""
+        age = None if max_age is None else parse_age(max_age)
+        return cls(Budget.parse(budget), age, EVERYTHING if shard is None else Shard.parse(shard))
+
     def choose(self, packs: PackList, notes: Notes, never: Collection[int], now_ns: int) -> list[int]:
         """The numbers of the packs to read; `never` are those that cannot be read."""
         missing = {number for number, size in enumerate(packs.sizes) if size < 0}

@@ -18,7 +18,7 @@ from siltstone.store import Store, check_small_objects, sound_stripes, verified_
 
 from .events import Report
 from .live import Live
-from .read_plan import EVERYTHING, Reading, Shard
+from .read_plan import Reading
 from .verify_blame import OWN_ROOT, Blame, Losses, label
 from .verify_census import Census
 from .verify_copies import find_copies
@@ -36,20 +36,19 @@ def verify_store(
     store: Store,
     *,
     budget: Budget = NO_DATA,
-    max_age_ns: int | None = None,
-    shard: Shard = EVERYTHING,
+    reading: Reading | None = None,
     report: Report,
     days: int = COVERAGE_DAYS,
 ) -> VerifyResult:
-    """Verify the structure, and of the shard's packs what budget and age say (see Reading); `days` is what
-    the coverage looks back.
+    """Verify the structure, and of the packs what the budget says, or the `reading`, which says it in full; `days` is
+    what the coverage looks back.
 
     Raises BackendError when the storage goes away, NoKey when this host's keys cannot read, NewerFormat.
     """
     store.ring.need("read", "verifying")
     run = _Verification(store, report)
     run.check_structure()
-    run.read_packs(Reading(budget, max_age_ns, shard))
+    run.read_packs(reading or Reading(budget))
     run.assign_blame()
     return run.result(days)
 

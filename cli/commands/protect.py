@@ -33,18 +33,17 @@ if TYPE_CHECKING:
 @click.option("--parity", metavar="N/OF", help="So many parity objects for so many packs; needed the first time alone.")
 @click.option("-n", "--dry-run", is_flag=True, help="Tell how many packs are covered; write nothing.")
 def command(options: Options, parity: str | None, dry_run: bool) -> int:
-    """Cover packs with parity, from which 'silt repair' rebuilds those that are lost or damaged.
+    """Cover packs with parity, against loss and damage.
 
-    A store that has parity keeps its N/OF until another is given, which covers everything anew. It needs no key and can
-    run where the storage is. With --json: "parity", "packs", "covered", "stripes", "parity_bytes", "written", "lost",
-    "damaged", "dry_run".
+    'silt repair' rebuilds from it what is lost or damaged. A store that has parity keeps its N/OF until another is
+    given, which covers everything anew. It needs no key and can run where the storage is. With --json: "parity",
+    "packs", "covered", "stripes", "parity_bytes", "written", "lost", "damaged", "dry_run".
     """
-    from siltstone.engine import parse_policy, protect_store
+    from siltstone.engine import protect_store
     from siltstone.store import open_backend, read_config, remove_parity
 
     from ..reporter import make_reporter
 
-    policy = None if parity in (None, "none") else parse_policy(parity)
     backend = open_backend(store_place(options, load_settings(os.environ)))
     read_config(backend)
     if parity == "none":
@@ -52,7 +51,7 @@ def command(options: Options, parity: str | None, dry_run: bool) -> int:
         answer(options, {"removed": removed}, [f"{counted(removed, 'parity object')} deleted"])
         return int(Exit.DONE)
     with make_reporter(options) as reporter:
-        result = protect_store(backend, policy, dry_run=dry_run, report=reporter.report)
+        result = protect_store(backend, parity, dry_run=dry_run, report=reporter.report)
     answer(options, _record(result, dry_run=dry_run), _lines(result, dry_run=dry_run))
     return int(Exit.DAMAGE if result.damaged or result.lost else Exit.DONE)
 

@@ -17,7 +17,7 @@ from ..figures import count, counted, share, size
 from ..opening import store_place
 from ..options import Options, make_command
 from ..paths import about, shown
-from ..reading import age_of, reading_options, shard_of
+from ..reading import reading_options
 from ..settings import load_settings
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def command(options: Options, budget: str, max_age: str | None, shard: str | Non
     "coverage": {"days", "share"},
     "damaged": [{"object", "error"}].
     """
-    from siltstone.engine import Budget, Reading, scrub_store
+    from siltstone.engine import Reading, scrub_store
     from siltstone.store import open_backend
 
     from ..reporter import make_reporter
 
-    reading = Reading(Budget.parse(budget), age_of(max_age), shard_of(shard))
+    reading = Reading.parse(budget, max_age, shard)
     backend = open_backend(store_place(options, load_settings(os.environ)))
     with make_reporter(options, at_once=True) as reporter:
         result = scrub_store(backend, reading=reading, report=reporter.report)

@@ -49,10 +49,11 @@ def command(
     dry_run: bool,
     partner_key_file: str | None,
 ) -> int:
-    """Copy from the store into the store TARGET what is missing there.
+    """Copy into another store what is missing there.
 
-    Without LEVEL or GROUP, all. Everything is compared with its name or id while it is copied. Copies of one store
-    exchange packs as they are; into a store with other keys contents are stored anew. Interrupted, it goes on.
+    From the store into the store TARGET; without LEVEL or GROUP, all. Everything is compared with its name or id on the
+    way. Copies of one store exchange packs as they are; into a store with other keys contents are stored anew.
+    Interrupted, it goes on.
 
     With --json: "levels" (copied), "wal" (files), "there" (before), "packs", "bytes" (added), "differing", "failed"
     (names of roots), "twins" (the stores have one id and the same keys), "dry_run".

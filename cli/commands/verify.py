@@ -16,7 +16,7 @@ from ..figures import count, counted, local_time, lsn_text, share, size, utc_tim
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import about, path_record, shown
-from ..reading import age_of, reading_options, shard_of
+from ..reading import reading_options
 
 if TYPE_CHECKING:
     from siltstone.engine import Damage, Shortened, Stretch, VerifyResult
@@ -53,14 +53,14 @@ def command(options: Options, amount: str, max_age: str | None, shard: str | Non
     {LEVEL: [{"set", "first", "after", "entries"}]}, "wal": [CLUSTER/FILE], "reach": {LEVEL: [{"timeline", "lsn" (that
     recovery gets to), "was", "moment"}]}}].
     """
-    from siltstone.engine import Budget, verify_store
+    from siltstone.engine import Reading, verify_store
 
     from ..reporter import make_reporter
 
-    budget, age, part = Budget.parse(amount), age_of(max_age), shard_of(shard)
+    reading = Reading.parse(amount, max_age, shard)
     store = open_store(options, needing="verify")
     with make_reporter(options, at_once=True) as reporter:
-        result = verify_store(store, budget=budget, max_age_ns=age, shard=part, report=reporter.report)
+        result = verify_store(store, reading=reading, report=reporter.report)
     answer(options, _record(result), _lines(result))
     if options.quiet and not options.json:
         for line in _damage_lines(result):

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from siltstone.engine import Budget, ConfigError, Event, Reading, ScrubResult, Shard, Warned, parse_age, scrub_store
+from siltstone.engine import Budget, ConfigError, Event, Reading, ScrubResult, Warned, scrub_store
+from siltstone.engine.read_plan import Shard, parse_age
 from siltstone.engine.verify_result import ALL_DATA, NO_DATA
 from siltstone.store import Backend, PackName, verified_notes
 from siltstone.store.verified import noted_damage

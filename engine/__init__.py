@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from .backup import BackupResult, back_up
     from .browse import list_entries
     from .browse_diff import Change, diff
-    from .browse_find import Found, FoundVersion, find
+    from .browse_find import Found, find
     from .config_tables import LevelTables
     from .database_info import DatabaseInfo
     from .deployment import (
         Deployment,
         FileSet,
         ResolvedSet,
-        Roots,
         configuration_of,
         quick_deployment,
         resolve_deployment,
@@ -32,22 +31,22 @@ if TYPE_CHECKING:
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
-    from .events import Event, Noted, Progress, Report, Warned, show_path
+    from .events import Event, Noted, Progress, Report, Warned
     from .export import Exported, export_level
     from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
     from .forgotten import ForgottenLevel, forgotten_levels
-    from .hooks import HookFailed, Hooks
+    from .hooks import HookFailed
     from .level_cost import Costs, costs
     from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
     from .metrics import metrics_text
-    from .notify import Message, Notify, tell
+    from .notify import Message, tell
     from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
-    from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
+    from .postgres.archive_status import ArchiveStatus, SlotStatus, archive_status, slot_status
     from .postgres.brought import wal_brought
-    from .postgres.config_read import SETTINGS, table_path
+    from .postgres.config_read import SETTINGS
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
@@ -74,13 +73,13 @@ if TYPE_CHECKING:
     from .scrub import ScrubResult, scrub_store
     from .selection import Selection
     from .span import parse_span, span_text
-    from .status import Attention, DeploymentStatus, Status, read_status
+    from .status import DeploymentStatus, Status, read_status
     from .sync import SyncResult, sync_stores
-    from .tar_import import Source, import_archive, sources_of
+    from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
     from .verify import verify_store
-    from .verify_result import Budget, Coverage, Damage, Shortened, Stretch, VerifyResult
+    from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
 
 # Module -> names.
 _FROM = {
@@ -88,35 +87,34 @@ _FROM = {
     "backup": "BackupResult back_up",
     "browse": "list_entries",
     "browse_diff": "Change diff",
-    "browse_find": "Found FoundVersion find",
+    "browse_find": "Found find",
     "config_tables": "LevelTables",
     "database_info": "DatabaseInfo",
-    "deployment": "Deployment FileSet ResolvedSet Roots configuration_of quick_deployment resolve_deployment",
+    "deployment": "Deployment FileSet ResolvedSet configuration_of quick_deployment resolve_deployment",
     "deployment_file": "load_deployment parse_deployment",
     "entry": "Entry Extent",
     "errors": "ConfigError EngineError LevelNotFound NothingSelected SourceError TargetError TargetFull",
-    "events": "Event Noted Progress Report Warned show_path",
+    "events": "Event Noted Progress Report Warned",
     "export": "Exported export_level",
     "forgetting": "Judgement carry_out judge_by_name judge_by_rules undelete",
     "forgotten": "ForgottenLevel forgotten_levels",
-    "hooks": "HookFailed Hooks",
+    "hooks": "HookFailed",
     "level_cost": "Costs costs",
     "levels": "Level LevelRef SetInfo level_refs list_levels resolve resolve_ref",
     "manifest": "entries extents_of",
     "metrics": "metrics_text",
-    "notify": "Message Notify tell",
+    "notify": "Message tell",
     "pins": "Pin pin_level pinned_refs read_pins unpin_level",
     "postgres.archive_errors": "NotArchived OtherBytes WalGap",
     "postgres.archive_read": "fetch_wal",
-    "postgres.archive_status": "ArchiveStatus SlotStatus TimelineStatus archive_status slot_status",
+    "postgres.archive_status": "ArchiveStatus SlotStatus archive_status slot_status",
     "postgres.brought": "wal_brought",
-    "postgres.config_read": "SETTINGS table_path",
+    "postgres.config_read": "SETTINGS",
     "postgres.config_write": "SettingChange compare_settings write_settings write_tables",
     "postgres.finding": "Finding",
     "postgres.lsn": "format_lsn",
     "postgres.mending": "mend_cluster",
     "postgres.push": "Pushed cluster_of is_more_ready push push_ahead",
-    "postgres.push": "Pushed cluster_of push",
     "postgres.reach": "Unreachable level_before reachable",
     "postgres.readiness": "check_cluster",
     "postgres.recovery": "Recovery",
@@ -135,117 +133,16 @@ _FROM = {
     "retention": "WINDOW_NS KeepRules Retention",
     "runs": "Run read_runs remember replace_text",
     "schedule": "TASKS Schedule",
-    "selection": "Selection",
-    "span": "parse_span span_text",
-    "status": "Attention DeploymentStatus Status read_status",
     "scrub": "ScrubResult scrub_store",
     "selection": "Selection",
     "span": "parse_span span_text",
-    "status": "Attention DeploymentStatus Status read_status",
+    "status": "DeploymentStatus Status read_status",
     "sync": "SyncResult sync_stores",
-    "tar_import": "Source import_archive sources_of",
+    "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
     "timers": "Caller cron_lines unit_name units",
     "verify": "verify_store",
-    "verify_result": "Budget Coverage Damage Shortened Stretch VerifyResult",
-    "archive": ("cat", "write_tar"),
-    "backup": ("BackupResult", "back_up"),
-    "browse": ("list_entries",),
-    "browse_diff": ("Change", "diff"),
-    "browse_find": ("Found", "FoundVersion", "find"),
-    "database_info": ("DatabaseInfo",),
-    "config_tables": ("LevelTables",),
-    "deployment": (
-        "Deployment",
-        "FileSet",
-        "ResolvedSet",
-        "Roots",
-        "configuration_of",
-        "quick_deployment",
-        "resolve_deployment",
-    ),
-    "postgres.config_read": ("SETTINGS", "table_path"),
-    "postgres.config_write": ("SettingChange", "compare_settings", "write_settings", "write_tables"),
-    "postgres.table_name": ("TableName", "parse_table_name"),
-    "deployment_file": ("load_deployment", "parse_deployment"),
-    "entry": ("Entry", "Extent"),
-    "errors": (
-        "ConfigError",
-        "EngineError",
-        "LevelNotFound",
-        "NothingSelected",
-        "SourceError",
-        "TargetError",
-        "TargetFull",
-    ),
-    "events": ("Event", "Noted", "Progress", "Report", "Warned", "show_path"),
-    "export": ("Exported", "export_level"),
-    "hooks": ("HookFailed", "Hooks"),
-    "forgetting": ("Judgement", "carry_out", "judge_by_name", "judge_by_rules", "undelete"),
-    "forgotten": ("ForgottenLevel", "forgotten_levels"),
-    "level_cost": ("Costs", "costs"),
-    "levels": ("Level", "LevelRef", "SetInfo", "level_refs", "list_levels", "resolve", "resolve_ref"),
-    "manifest": ("entries", "extents_of"),
-    "pins": ("Pin", "pin_level", "pinned_refs", "read_pins", "unpin_level"),
-    "postgres.lsn": ("format_lsn",),
-    "postgres.reach": ("Unreachable", "level_before", "reachable"),
-    "postgres.recovery": ("Recovery",),
-    "postgres.restore_cluster": ("restore_cluster",),
-    "postgres.finding": ("Finding",),
-    "postgres.readiness": ("check_cluster",),
-    "postgres.archive_errors": (
-        "NotArchived",
-        "OtherBytes",
-        "WalGap",
-    ),
-    "postgres.push": (
-        "Pushed",
-        "cluster_of",
-        "push",
-    ),
-    "postgres.archive_read": ("fetch_wal",),
-    "postgres.spool": ("fill_spool",),
-    "postgres.archive_status": (
-        "ArchiveStatus",
-        "SlotStatus",
-        "TimelineStatus",
-        "archive_status",
-        "slot_status",
-    ),
-    "postgres.stream_service": (
-        "StreamEvent",
-        "WalStream",
-    ),
-    "postgres.wal_pruning": (
-        "ClusterWal",
-        "prune_wal",
-        "wal_outlook",
-    ),
-    "postgres.wal_times": (
-        "Moment",
-        "moments_near",
-    ),
-    "presets": ("PRESETS", "starting_file"),
-    "repair": ("apply_remedies", "plan_repair"),
-    "protect": ("parse_policy", "protect_store"),
-    "read_plan": ("Reading", "Shard", "parse_age"),
-    "restore": ("restore_level",),
-    "restore_tally": ("RestoreResult",),
-    "retention": ("WINDOW_NS", "KeepRules", "Retention"),
-    "scrub": ("ScrubResult", "scrub_store"),
-    "selection": ("Selection",),
-    "metrics": ("metrics_text",),
-    "notify": ("Message", "Notify", "tell"),
-    "runs": ("Run", "read_runs", "remember", "replace_text"),
-    "schedule": ("TASKS", "Schedule"),
-    "status": ("Attention", "DeploymentStatus", "Status", "read_status"),
-    "timers": ("Caller", "cron_lines", "unit_name", "units"),
-    "tar_import": ("Source", "import_archive", "sources_of"),
-    "span": ("parse_span", "span_text"),
-    "sync": ("SyncResult", "sync_stores"),
-    "verify": ("verify_store",),
-    "verify_result": ("Budget", "Coverage", "Damage", "Stretch", "VerifyResult"),
-    "verify_result": "Budget Coverage Damage Stretch VerifyResult",
+    "verify_result": "Budget Damage Shortened Stretch VerifyResult",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -255,7 +152,6 @@ __all__ = [
     "TASKS",
     "WINDOW_NS",
     "ArchiveStatus",
-    "Attention",
     "BackupResult",
     "Budget",
     "Caller",
@@ -263,7 +159,6 @@ __all__ = [
     "ClusterWal",
     "ConfigError",
     "Costs",
-    "Coverage",
     "Damage",
     "DatabaseInfo",
     "Deployment",
@@ -277,9 +172,7 @@ __all__ = [
     "Finding",
     "ForgottenLevel",
     "Found",
-    "FoundVersion",
     "HookFailed",
-    "Hooks",
     "Judgement",
     "KeepRules",
     "Level",
@@ -291,7 +184,6 @@ __all__ = [
     "NotArchived",
     "Noted",
     "NothingSelected",
-    "Notify",
     "OtherBytes",
     "Pin",
     "Progress",
@@ -302,19 +194,14 @@ __all__ = [
     "ResolvedSet",
     "RestoreResult",
     "Retention",
-    "Roots",
     "Run",
     "Schedule",
-    "Selection",
-    "SetInfo",
-    "SettingChange",
-    "Shortened",
     "ScrubResult",
     "Selection",
     "SetInfo",
     "SettingChange",
+    "Shortened",
     "SlotStatus",
-    "Source",
     "SourceError",
     "Status",
     "StreamEvent",
@@ -323,7 +210,6 @@ __all__ = [
     "TableName",
     "TargetError",
     "TargetFull",
-    "TimelineStatus",
     "Unreachable",
     "VerifyResult",
     "WalGap",
@@ -385,13 +271,11 @@ __all__ = [
     "restore_cluster",
     "restore_level",
     "scrub_store",
-    "show_path",
     "slot_status",
     "sources_of",
     "span_text",
     "starting_file",
     "sync_stores",
-    "table_path",
     "tell",
     "undelete",
     "unit_name",

@@ -17,7 +17,8 @@ from siltstone.store import ChunkId, Corrupt, DryWriter, ObjectMissing, Store, W
 from .entry import EXTENT, PATH_AT, Entry, Extent, extra, parse_row, rows, unpack_extents
 from .manifest import IndexItem, extents_of, store_index
 from .postgres.archive_names import WAL
-from .postgres.cells import by_cell, make_record, parse_records
+from .postgres.cells import make_record, parse_records
+from .postgres.grid import by_cell
 from .postgres.pages import Digester
 from .rekey_pairs import PairedManifest
 

@@ -19,7 +19,8 @@ from siltstone.engine.postgres.archive_read import content
 from siltstone.engine.postgres.archive_record import ArchivedFile, read_record
 from siltstone.engine.postgres.archive_record import to_root as wal_root
 from siltstone.engine.postgres.cell_store import CellStore, Piece
-from siltstone.engine.postgres.cells import CELL, make_record
+from siltstone.engine.postgres.cells import make_record
+from siltstone.engine.postgres.grid import CELL
 from siltstone.engine.postgres.pages import Digester
 from siltstone.store import ChunkId, KeyFile, Store, Writer, chunk_id
 from tests.backed_up import ignore, new_store, reopened

@@ -7,6 +7,7 @@
     ./dev bench index [OPTION...]    an index of 20 million chunks
     ./dev bench tree [OPTION...]     a tree of a million files
     ./dev bench objects [OPTION...]  an object store on loopback, and four backups at once into it
+    ./dev bench protect [OPTION...]  scrubbing, parity, copies of a store
     ./dev bench peers-tool           silt for a harness that measures other backup programs, as JSON
 
 Rule: a command prints its table, and writes it only where --write says so; without a command the document is written.
@@ -17,7 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compare, index_scale, limits, objects_bench, peers_tool, pg, tree_scale
+from bench import compare, index_scale, limits, objects_bench, peers_tool, pg, protect, tree_scale
 from bench.measure import BenchError
 
 COMMANDS = {
@@ -27,6 +28,7 @@ COMMANDS = {
     "index": index_scale.main,
     "tree": tree_scale.main,
     "objects": objects_bench.main,
+    "protect": protect.main,
     "peers-tool": peers_tool.main,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs/performance.md"

@@ -67,7 +67,7 @@ class Opening:
         self._thread.join()
         if isinstance(self._answer, BaseException):
             raise self._answer
-        return self._answer or ask_and_open(store_backend(self._options), partial(_opened, cached=self._cached))
+        return self._answer or ask_and_open(store_backend(self._options), partial(opened_store, cached=self._cached))
 
 
 def open_store(options: Options, *, needing: str = "", cached: bool = True) -> "Store":
@@ -162,7 +162,7 @@ def ask_and_open(backend: "Backend", opening: "Callable[[Backend, Opener | None]
     raise AssertionError("the last try returns or raises")
 
 
-def _opened(backend: "Backend", opener: "Opener | None", *, cached: bool) -> "Store":
+def opened_store(backend: "Backend", opener: "Opener | None", *, cached: bool = True) -> "Store":
     from siltstone.store import Store
 
     return Store.open(backend, opener, _cache(cached=cached) if backend.remote else None)

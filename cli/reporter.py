@@ -29,8 +29,14 @@ from .records import event_record
 LINE_SECONDS = 5.0  # a log of a night's backup stays readable
 JSON_SECONDS = 1.0
 KEPT_WARNINGS = 20
-# What the phases of a verification count; all others count files.
-COUNTED = {"structure": ("pack", ""), "packs": ("pack", ""), "levels": ("entry", "entries")}
+# What the phases of commands on whole stores count; all others count files.
+COUNTED = {
+    "structure": ("pack", ""),
+    "packs": ("pack", ""),
+    "levels": ("entry", "entries"),
+    "objects": ("object", ""),
+    "stripes": ("stripe", ""),
+}
 
 
 class Display(Protocol):

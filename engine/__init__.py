@@ -18,37 +18,29 @@ if TYPE_CHECKING:
     from .backup import BackupResult, back_up
     from .browse import list_entries
     from .browse_diff import Change, diff
-    from .browse_find import Found, FoundVersion, find
+    from .browse_find import Found, find
     from .config_tables import LevelTables
     from .database_info import DatabaseInfo
-    from .deployment import (
-        Deployment,
-        FileSet,
-        ResolvedSet,
-        Roots,
-        configuration_of,
-        quick_deployment,
-        resolve_deployment,
-    )
+    from .deployment import Deployment, FileSet, ResolvedSet, configuration_of, quick_deployment, resolve_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
-    from .events import Event, Noted, Progress, Report, Warned, show_path
+    from .events import Event, Noted, Progress, Report, Warned
     from .export import Exported, export_level
     from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
     from .forgotten import ForgottenLevel, forgotten_levels
-    from .hooks import HookFailed, Hooks
+    from .hooks import HookFailed
     from .level_cost import Costs, costs
     from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
     from .metrics import metrics_text
-    from .notify import Message, Notify, tell
+    from .notify import Message, tell
     from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
-    from .postgres.archive_status import ArchiveStatus, SlotStatus, TimelineStatus, archive_status, slot_status
+    from .postgres.archive_status import ArchiveStatus, SlotStatus, archive_status, slot_status
     from .postgres.brought import wal_brought
-    from .postgres.config_read import SETTINGS, table_path
+    from .postgres.config_read import SETTINGS
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
@@ -64,20 +56,24 @@ if TYPE_CHECKING:
     from .postgres.wal_pruning import ClusterWal, prune_wal, wal_outlook
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
+    from .protect import protect_store
+    from .read_plan import Reading
     from .repair import apply_remedies, plan_repair
     from .restore import restore_level
     from .restore_tally import RestoreResult
     from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
+    from .scrub import ScrubResult, scrub_store
     from .selection import Selection
     from .span import parse_span, span_text
-    from .status import Attention, DeploymentStatus, Status, read_status
-    from .tar_import import Source, import_archive, sources_of
+    from .status import DeploymentStatus, Status, read_status
+    from .sync import SyncResult, sync_stores
+    from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
     from .verify import verify_store
-    from .verify_result import Budget, Coverage, Damage, Shortened, Stretch, VerifyResult
+    from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
 
 # Module -> names.
 _FROM = {
@@ -86,29 +82,29 @@ _FROM = {
     "backup": "BackupResult back_up",
     "browse": "list_entries",
     "browse_diff": "Change diff",
-    "browse_find": "Found FoundVersion find",
+    "browse_find": "Found find",
     "config_tables": "LevelTables",
     "database_info": "DatabaseInfo",
-    "deployment": "Deployment FileSet ResolvedSet Roots configuration_of quick_deployment resolve_deployment",
+    "deployment": "Deployment FileSet ResolvedSet configuration_of quick_deployment resolve_deployment",
     "deployment_file": "load_deployment parse_deployment",
     "entry": "Entry Extent",
     "errors": "ConfigError EngineError LevelNotFound NothingSelected SourceError TargetError TargetFull",
-    "events": "Event Noted Progress Report Warned show_path",
+    "events": "Event Noted Progress Report Warned",
     "export": "Exported export_level",
     "forgetting": "Judgement carry_out judge_by_name judge_by_rules undelete",
     "forgotten": "ForgottenLevel forgotten_levels",
-    "hooks": "HookFailed Hooks",
+    "hooks": "HookFailed",
     "level_cost": "Costs costs",
     "levels": "Level LevelRef SetInfo level_refs list_levels resolve resolve_ref",
     "manifest": "entries extents_of",
     "metrics": "metrics_text",
-    "notify": "Message Notify tell",
+    "notify": "Message tell",
     "pins": "Pin pin_level pinned_refs read_pins unpin_level",
     "postgres.archive_errors": "NotArchived OtherBytes WalGap",
     "postgres.archive_read": "fetch_wal",
-    "postgres.archive_status": "ArchiveStatus SlotStatus TimelineStatus archive_status slot_status",
+    "postgres.archive_status": "ArchiveStatus SlotStatus archive_status slot_status",
     "postgres.brought": "wal_brought",
-    "postgres.config_read": "SETTINGS table_path",
+    "postgres.config_read": "SETTINGS",
     "postgres.config_write": "SettingChange compare_settings write_settings write_tables",
     "postgres.finding": "Finding",
     "postgres.lsn": "format_lsn",
@@ -124,20 +120,24 @@ _FROM = {
     "postgres.wal_pruning": "ClusterWal prune_wal wal_outlook",
     "postgres.wal_times": "Moment moments_near",
     "presets": "PRESETS starting_file",
+    "protect": "protect_store",
+    "read_plan": "Reading",
     "repair": "apply_remedies plan_repair",
     "restore": "restore_level",
     "restore_tally": "RestoreResult",
     "retention": "WINDOW_NS KeepRules Retention",
     "runs": "Run read_runs remember replace_text",
     "schedule": "TASKS Schedule",
+    "scrub": "ScrubResult scrub_store",
     "selection": "Selection",
     "span": "parse_span span_text",
-    "status": "Attention DeploymentStatus Status read_status",
-    "tar_import": "Source import_archive sources_of",
+    "status": "DeploymentStatus Status read_status",
+    "sync": "SyncResult sync_stores",
+    "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
     "timers": "Caller cron_lines unit_name units",
     "verify": "verify_store",
-    "verify_result": "Budget Coverage Damage Shortened Stretch VerifyResult",
+    "verify_result": "Budget Damage Shortened Stretch VerifyResult",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -147,7 +147,6 @@ __all__ = [
     "TASKS",
     "WINDOW_NS",
     "ArchiveStatus",
-    "Attention",
     "BackupResult",
     "Budget",
     "Caller",
@@ -155,7 +154,6 @@ __all__ = [
     "ClusterWal",
     "ConfigError",
     "Costs",
-    "Coverage",
     "Damage",
     "DatabaseInfo",
     "Deployment",
@@ -169,9 +167,7 @@ __all__ = [
     "Finding",
     "ForgottenLevel",
     "Found",
-    "FoundVersion",
     "HookFailed",
-    "Hooks",
     "Judgement",
     "KeepRules",
     "Level",
@@ -183,33 +179,32 @@ __all__ = [
     "NotArchived",
     "Noted",
     "NothingSelected",
-    "Notify",
     "OtherBytes",
     "Pin",
     "Progress",
     "Pushed",
+    "Reading",
     "Recovery",
     "Report",
     "ResolvedSet",
     "RestoreResult",
     "Retention",
-    "Roots",
     "Run",
     "Schedule",
+    "ScrubResult",
     "Selection",
     "SetInfo",
     "SettingChange",
     "Shortened",
     "SlotStatus",
-    "Source",
     "SourceError",
     "Status",
     "StreamEvent",
     "Stretch",
+    "SyncResult",
     "TableName",
     "TargetError",
     "TargetFull",
-    "TimelineStatus",
     "Unreachable",
     "VerifyResult",
     "WalGap",
@@ -255,6 +250,7 @@ __all__ = [
     "pin_level",
     "pinned_refs",
     "plan_repair",
+    "protect_store",
     "prune_wal",
     "push",
     "push_ahead",
@@ -270,12 +266,12 @@ __all__ = [
     "resolve_ref",
     "restore_cluster",
     "restore_level",
-    "show_path",
+    "scrub_store",
     "slot_status",
     "sources_of",
     "span_text",
     "starting_file",
-    "table_path",
+    "sync_stores",
     "tell",
     "undelete",
     "unit_name",

@@ -8,7 +8,7 @@ that a reading host would take.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store
+from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store, is_healed
 
 from .events import Noted, Report, Warned
 from .kept_levels import KeptLevels, KeptRows
@@ -55,13 +55,16 @@ def find_base(store: Store, plan: Plan, kept: KeptLevels, report: Report) -> Bas
 
 
 def trusted(store: Store, base: Base | None, report: Report) -> Base | None:
-    """The base, unless packs are lost: then every file is read, and what was lost is stored again."""
-    if base is None or not store.index.lost:
+    """The base, unless packs are lost, or damaged and not healed yet: then every file is read, and what they held is
+    stored again.
+    """
+    suspect = store.index.suspect and store.index.suspect & store.index.packs()  # notes outlive packs
+    unhealed = [pack for pack in suspect if not is_healed(store, pack)]
+    if base is None or not (store.index.lost or unhealed):
         return base
-    lost = (
-        f"{len(store.index.lost)} packs are missing from the store; every file is read, to store again what they held"
-    )
-    report(Warned("damaged", base.level.name, lost))
+    counts = ((len(store.index.lost), "missing"), (len(unhealed), "damaged"))
+    what = " and ".join(f"{number} packs are {how}" for number, how in counts if number)
+    report(Warned("damaged", base.level.name, f"{what}; every file is read, to store again what they held"))
     return None
 
 

@@ -10,7 +10,7 @@ index lets a reader go straight to a path. A level's manifest is always the full
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgpack
@@ -28,6 +28,9 @@ _CUT_MASK = 0x1FF
 # Manifest chunks wait until this many bytes are there, so that they share frames.
 RUN = 2 << 20
 
+# What an index says of one manifest chunk: id, length, rows, first path.
+IndexItem = tuple[bytes, int, int, bytes]
+
 
 class ManifestWriter:
     """Takes rows in path order and stores them. Memory: RUN bytes of rows, and an index item a manifest chunk."""
@@ -38,7 +41,7 @@ class ManifestWriter:
         self._run = bytearray()
         self._ends: list[int] = []
         self._items: list[tuple[int, int, bytes]] = []  # length, rows, first path; of the run
-        self._index: list[tuple[bytes, int, int, bytes]] = []
+        self._index: list[IndexItem] = []
         self._start = self._rows = 0
         self._first = b""
 
@@ -59,7 +62,7 @@ class ManifestWriter:
         if self._rows:
             self._cut()
         self._store()
-        return self._store_index()
+        return store_index(self._writer, self._index)
 
     def _cut(self) -> None:
         self._ends.append(len(self._run))
@@ -75,20 +78,22 @@ class ManifestWriter:
         self._index += [(chunk, *item) for chunk, item in zip(ids, self._items, strict=True)]
         self._run, self._ends, self._items, self._start = bytearray(), [], [], 0
 
-    def _store_index(self) -> list[tuple[ChunkId, int]]:
-        blob, ends, part = bytearray(), [], []
-        for item in self._index:
-            part.append(item)
-            # Cut where a chunk id says so: an unchanged stretch of the index is then the same chunk again.
-            if len(part) >= 256 and (item[0][-1] < 4 or len(part) >= 4096):
-                blob += msgpack.packb(part)
-                ends.append(len(blob))
-                part = []
-        if part:
+
+def store_index(writer: Writer | DryWriter, items: Iterable[IndexItem]) -> list[tuple[ChunkId, int]]:
+    """Store the index of a manifest; its chunks as (id, length)."""
+    blob, ends, part = bytearray(), [], []
+    for item in items:
+        part.append(item)
+        # Cut where a chunk id says so: an unchanged stretch of the index is then the same chunk again.
+        if len(part) >= 256 and (item[0][-1] < 4 or len(part) >= 4096):
             blob += msgpack.packb(part)
             ends.append(len(blob))
-        ids = self._writer.store_run(memoryview(blob), ends)
-        return [(chunk, end - start) for chunk, start, end in zip(ids, [0, *ends], ends, strict=False)]
+            part = []
+    if part:
+        blob += msgpack.packb(part)
+        ends.append(len(blob))
+    ids = writer.store_run(memoryview(blob), ends)
+    return [(chunk, end - start) for chunk, start, end in zip(ids, [0, *ends], ends, strict=False)]
 
 
 class ManifestReader:

@@ -14,29 +14,38 @@ from functools import partial
 
 from siltstone.store import (
     Corrupt,
-    NewerFormat,
-    ObjectMissing,
+    PackList,
     Recovered,
     Remedy,
     SegmentScan,
     Store,
     StoreError,
     listed_packs,
+    protect,
+    scrubbed_notes,
+    sound_stripes,
+    verified_notes,
 )
 
 from .events import Noted, Report
-from .levels import level_refs, read_level
+from .repair_packs import mend_packs
+from .repair_roots import mend_roots
 
 Step = Callable[[Store], Iterator[Remedy]]
 
 
-def plan_repair(recovered: Recovered) -> Iterator[Remedy]:
-    """Every remedy of every step, in the order in which they are to be applied. NoKey where the key does not read."""
+def plan_repair(recovered: Recovered, partner: Store | None = None) -> Iterator[Remedy]:
+    """Every remedy of every step, in the order in which they are to be applied. NoKey where the key does not read.
+
+    `partner`: another store that has the same levels, from which what is lost here may be taken.
+    """
     recovered.opened.ring.need("manage", "repairing a store")
     yield from recovered.remedies
     store = Store(recovered.opened)
+    yield from mend_packs(store, partner)
     for step in STEPS:
         yield from step(store)
+    yield from mend_roots(store, partner)
 
 
 def apply_remedies(remedies: Iterable[Remedy], report: Report) -> list[Remedy]:
@@ -53,18 +62,6 @@ def apply_remedies(remedies: Iterable[Remedy], report: Report) -> list[Remedy]:
         else:
             report(Noted(f"{remedy.object}: {remedy.action}: done"))
     return failed
-
-
-def name_missing_packs(store: Store) -> Iterator[Remedy]:
-    """Packs that the index names and that are not there."""
-    there = {name for name, _ in listed_packs(store.backend)}
-    missing = store.index.packs(by_damaged=True) - there
-    if missing:
-        yield Remedy(
-            "packs/",
-            f"{len(missing)} packs are missing that the index names",
-            advice="'silt verify' names the files; a backup that still has their content stores it again",
-        )
 
 
 def rewrite_index(store: Store) -> Iterator[Remedy]:
@@ -91,22 +88,16 @@ def _adopt(store: Store, damaged: dict[str, Corrupt]) -> None:
         pass
 
 
-def name_lost_roots(store: Store) -> Iterator[Remedy]:
-    """Levels whose root cannot be read, and WAL files likewise. Their chunks are there; what leads to them is not."""
-    names = [ref.name for ref in level_refs(store)]
-    advice = "put it back from a copy of the store; other levels do not need it"
-    for ref in level_refs(store):
-        try:
-            read_level(store, ref)
-        except (Corrupt, NewerFormat, ObjectMissing) as error:
-            yield Remedy(ref.name, str(error).removeprefix(f"{ref.name}: "), advice=advice)
-    for name in store.root_names("wal/"):
-        try:
-            store.read_root(name)
-        except (Corrupt, ObjectMissing) as error:
-            yield Remedy(name, str(error).removeprefix(f"{name}: "), advice="recovery stops at this file")
-    if not names and any(True for _ in listed_packs(store.backend)):
-        yield Remedy("backups/", "no level is there, although there are packs", advice="put backups/ back from a copy")
+def mend_small_things(store: Store) -> Iterator[Remedy]:
+    """Parity objects, and notes of what was read."""
+    for fault in sound_stripes(store.backend)[1]:
+        action = "make it again from the packs that it covers"
+        yield Remedy(fault.object, fault.error, action, apply=partial(protect, store.backend))
+    only = PackList([])
+    for notes in (verified_notes(store.opened, only), scrubbed_notes(store.backend, only)):
+        notes.load()
+        for fault in notes.faults:
+            yield Remedy(fault.object, fault.error, "remove it", apply=partial(store.backend.delete, fault.object))
 
 
-STEPS: tuple[Step, ...] = (name_missing_packs, rewrite_index, name_lost_roots)
+STEPS: tuple[Step, ...] = (rewrite_index, mend_small_things)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from siltstone.store import PackList, Store, VerifiedNotes, listed_packs
+from siltstone.store import PackList, Store, listed_packs, verified_notes
 
 from .deployment import Deployment
 from .levels import Level, list_levels
@@ -117,7 +117,7 @@ def _begun(levels: list[Level], runs: Mapping[str, Run], now: datetime) -> dict[
 def _figures(store: Store, levels: list[Level], now: datetime) -> tuple[StoreFigures, int]:
     """The figures, and how many packs are known to be damaged."""
     packs = PackList(listed_packs(store.backend))
-    notes = VerifiedNotes(store.opened, packs)
+    notes = verified_notes(store.opened, packs)
     notes.load()
     oldest = (now.timestamp() - COVERAGE_DAYS * 86400) * _SECOND
     read = sum(

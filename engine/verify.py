@@ -14,10 +14,11 @@ before. A level whose root is gone is missed when a later one of its group is th
 
 import time
 
-from siltstone.store import Store, VerifiedNotes, check_small_objects
+from siltstone.store import Store, check_small_objects, sound_stripes, verified_notes
 
 from .events import Report
 from .live import Live
+from .read_plan import Reading
 from .verify_blame import OWN_ROOT, Blame, Losses, label
 from .verify_census import Census
 from .verify_copies import find_copies
@@ -31,15 +32,23 @@ COVERAGE_DAYS = 30
 _DAY = 24 * 3600 * 10**9
 
 
-def verify_store(store: Store, *, budget: Budget = NO_DATA, report: Report, days: int = COVERAGE_DAYS) -> VerifyResult:
-    """Verify the structure, and as much of the packs as the budget says; `days` is what the coverage looks back.
+def verify_store(
+    store: Store,
+    *,
+    budget: Budget = NO_DATA,
+    reading: Reading | None = None,
+    report: Report,
+    days: int = COVERAGE_DAYS,
+) -> VerifyResult:
+    """Verify the structure, and of the packs what the budget says, or the `reading`, which says it in full; `days` is
+    what the coverage looks back.
 
     Raises BackendError when the storage goes away, NoKey when this host's keys cannot read, NewerFormat.
     """
     store.ring.need("read", "verifying")
     run = _Verification(store, report)
     run.check_structure()
-    run.read_packs(budget)
+    run.read_packs(reading or Reading(budget))
     run.assign_blame()
     return run.result(days)
 
@@ -58,15 +67,15 @@ class _Verification:
         self._manifests = self._live.manifests
         self._store.index.load()  # it may be older than the newest level
         self._census = Census(self._store, self._log, self._tell)
-        self._notes = VerifiedNotes(self._store.opened, self._census.packs)
+        self._notes = verified_notes(self._store.opened, self._census.packs)
         self._notes.load()
-        for fault in self._notes.faults:
+        for fault in (*self._notes.faults, *sound_stripes(self._store.backend)[1]):
             self._log.add(fault.object, fault.error)
         self._census.take(self._live)
 
-    def read_packs(self, budget: Budget) -> None:
-        """The contents of packs, within the budget."""
-        self._read = read_packs(self._store, self._census, self._notes, budget, self._log, self._tell, self._report)
+    def read_packs(self, reading: Reading) -> None:
+        """The contents of packs."""
+        self._read = read_packs(self._store, self._census, self._notes, reading, self._log, self._tell, self._report)
 
     def assign_blame(self) -> None:
         """Find out what the damage means: other copies first, then levels and files."""

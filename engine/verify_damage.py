@@ -60,6 +60,7 @@ class DamageLog:
         for damage in found.values():
             if damage.copies and not damage.chunks:
                 damage.error += "; nothing is lost: there is another copy of every chunk"
+                damage.error += ", and 'silt repair' removes this one" if damage.object.startswith("packs/") else ""
         return found
 
 

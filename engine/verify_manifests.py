@@ -111,14 +111,15 @@ class Manifests:
         seen: set[bytes] = set()
         batch = bytearray()
         self.entries = 0
-        for packed in self._packed(seen, tell):
+        for packed in self.packed_references(seen, tell):
             batch += packed
             if len(batch) >= BATCH:
                 yield extent_columns(bytes(batch))
                 batch.clear()
         yield extent_columns(bytes(batch))
 
-    def _packed(self, seen: set[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
+    def packed_references(self, seen: set[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
+        """As `references`, but packed extents, holes among them; what is in `seen` was looked through before."""
         for level in self.levels:
             for files in level.all_sets:
                 for index, length in files.index:

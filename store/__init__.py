@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
     from .bandwidth import Bandwidth
+    from .bytes_check import BytesChecker, BytesReport, is_content_named
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .config import Config
@@ -53,22 +54,28 @@ if TYPE_CHECKING:
     from .local_cache import CachePlace
     from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
-    from .pack_list import PackList, listed_packs
+    from .pack_list import MISSING, PackList, listed_packs
     from .parallel import REMOTE_THREADS, in_parallel
+    from .parity import Policy, Stripe, read_stripes, stripe_of
+    from .parity_code import ParityCoder
     from .private_file import PrivateWriter, read_private
+    from .protection import Protection, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .remedy import Remedy
+    from .replaced import is_healed, is_replaced, move_and_remove, remove_replaced_pack
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
     from .store import Store
-    from .verified import VerifiedNotes
+    from .twin import CopiedPack, PackCopier, are_twins, make_twin
+    from .verified import Notes, scrubbed_notes, verified_notes
     from .writer import Writer
 
 # Module -> names.
 _FROM = {
     "backend": "BLOCK Backend ObjectInfo open_backend",
     "bandwidth": "Bandwidth",
+    "bytes_check": "BytesChecker BytesReport is_content_named",
     "check": "Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
     "config": "Config",
@@ -89,16 +96,21 @@ _FROM = {
     "local_cache": "CachePlace",
     "opening": "OpenStore read_config unlock",
     "pack": "Footer FrameInfo",
-    "pack_list": "PackList listed_packs",
+    "pack_list": "MISSING PackList listed_packs",
     "parallel": "REMOTE_THREADS in_parallel",
+    "parity": "Policy Stripe read_stripes stripe_of",
+    "parity_code": "ParityCoder",
     "private_file": "PrivateWriter read_private",
+    "protection": "Protection protect remove_parity retire sound_stripes",
     "reader": "list_packs",
     "recovery": "Recovered recover",
     "remedy": "Remedy",
+    "replaced": "is_healed is_replaced move_and_remove remove_replaced_pack",
     "scrub": "PackReport PackScrubber",
     "segment_scan": "SegmentScan",
     "store": "Store",
-    "verified": "VerifiedNotes",
+    "twin": "CopiedPack PackCopier are_twins make_twin",
+    "verified": "Notes scrubbed_notes verified_notes",
     "writer": "Writer",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
@@ -106,14 +118,18 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.
 __all__ = [
     "BLOCK",
     "FRAME_SIZE",
+    "MISSING",
     "REMOTE_THREADS",
     "Backend",
     "BackendError",
     "Bandwidth",
+    "BytesChecker",
+    "BytesReport",
     "CachePlace",
     "ChunkId",
     "ChunkTable",
     "Config",
+    "CopiedPack",
     "Corrupt",
     "DryWriter",
     "Fault",
@@ -127,6 +143,7 @@ __all__ = [
     "NewerFormat",
     "NoKey",
     "NotAStore",
+    "Notes",
     "ObjectExists",
     "ObjectInfo",
     "ObjectKind",
@@ -134,13 +151,17 @@ __all__ = [
     "ObjectMissing",
     "OpenStore",
     "Opener",
+    "PackCopier",
     "PackList",
     "PackName",
     "PackReport",
     "PackScrubber",
+    "ParityCoder",
     "Passphrase",
     "Place",
+    "Policy",
     "PrivateWriter",
+    "Protection",
     "Recovered",
     "Remedy",
     "Role",
@@ -151,10 +172,11 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreFull",
-    "VerifiedNotes",
+    "Stripe",
     "Writer",
     "WrongKey",
     "add_key",
+    "are_twins",
     "check_small_objects",
     "chunk_id",
     "disclose",
@@ -165,25 +187,39 @@ __all__ = [
     "footer_keys",
     "hurry",
     "in_parallel",
+    "is_content_named",
+    "is_healed",
+    "is_replaced",
     "key_copy_text",
     "list_packs",
     "listed_packs",
     "make_key_file",
+    "make_twin",
+    "move_and_remove",
     "need_to_manage",
     "newest_generation",
     "open_backend",
     "pack_object",
     "parse_key_copy",
     "parse_key_file",
+    "protect",
     "raise_if_away",
     "read_config",
     "read_keys",
     "read_private",
+    "read_stripes",
     "recover",
     "removable",
     "remove_key",
+    "remove_parity",
+    "remove_replaced_pack",
+    "retire",
     "rotate_keys",
+    "scrubbed_notes",
+    "sound_stripes",
+    "stripe_of",
     "unlock",
+    "verified_notes",
 ]
 
 

@@ -1,8 +1,8 @@
 """Where objects live: the role of a backend, the names of objects, and which backend a location means.
 
 Rule: an object is created exclusively, is durable when `put` returns, whole under its name or not there, and never
-changed; only leases are replaced. A name is reported as taken only when what bears it is durable too, so that
-`ObjectExists` may be relied on like a `put` of one's own.
+changed; only leases, and what is damaged, are replaced. A name is reported as taken only when what bears it is durable
+too, so that `ObjectExists` may be relied on like a `put` of one's own.
 
 What is not promised: folders (they exist only as the beginnings of names, and a name that was ever a folder's must not
 become an object's, nor the other way), an order between the calls of different threads, and a list that is one moment's
@@ -76,7 +76,10 @@ class Backend(Protocol):
         ...
 
     def replace(self, name: str, pieces: Sequence[Buffer]) -> None:
-        """Create or overwrite, atomically and durably: readers see the old object or the new one. For leases alone."""
+        """Create or overwrite, atomically and durably: readers see the old object or the new one.
+
+        For leases, and for a repair: right bytes in the place of damaged ones.
+        """
         ...
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:

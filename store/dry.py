@@ -20,6 +20,10 @@ class DryWriter:
         self._lock = threading.Lock()
         self.new_chunks = self.new_bytes = self.known_chunks = 0
 
+    def has(self, chunk: ChunkId) -> bool:
+        """See Writer.has."""
+        return chunk in self._index
+
     def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
         """See Writer.store_run."""
         return self.choose(buffer, ends)[0]

@@ -36,11 +36,7 @@ def enclose(kind: ObjectKind, payload: bytes) -> bytes:
 
 def disclose(kind: ObjectKind, name: str, data: bytes) -> bytes:
     """The payload of object `name`. Raises Corrupt when its bytes changed, NewerFormat when it is from the future."""
-    if len(data) < HEAD_SIZE + CHECK_SIZE or data[: len(MAGIC)] != MAGIC:
-        raise Corrupt(name, "it is truncated or no object of a Siltstone store")
-    body, check = data[:-CHECK_SIZE], data[-CHECK_SIZE:]
-    if blake3(body).digest(length=CHECK_SIZE) != check:
-        raise Corrupt(name, "its checksum does not match: bytes of it have changed")
+    body = check_envelope(name, data)
     if body[len(MAGIC) + 1] > FORMAT:
         raise NewerFormat(
             f"{name}: written in format {body[len(MAGIC) + 1]}, and this silt reads up to {FORMAT}",
@@ -49,3 +45,13 @@ def disclose(kind: ObjectKind, name: str, data: bytes) -> bytes:
     if body[len(MAGIC)] != kind:
         raise Corrupt(name, f"it is of kind {body[len(MAGIC)]} where kind {int(kind)} must be")
     return body[HEAD_SIZE:]
+
+
+def check_envelope(name: str, data: bytes) -> bytes:
+    """All before the checksum, whatever kind and format it is of. Raises Corrupt when bytes changed."""
+    if len(data) < HEAD_SIZE + CHECK_SIZE or data[: len(MAGIC)] != MAGIC:
+        raise Corrupt(name, "it is truncated or no object of a Siltstone store")
+    body, check = data[:-CHECK_SIZE], data[-CHECK_SIZE:]
+    if blake3(body).digest(length=CHECK_SIZE) != check:
+        raise Corrupt(name, "its checksum does not match: bytes of it have changed")
+    return body

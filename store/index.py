@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from .backend import Backend
 from .errors import BackendError, Corrupt, ObjectMissing
-from .ids import ChunkId, PackName, Place
+from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
 from .segment import KEY_SIZE, Segment, encode_segment, entry, find_in_block, join_segment
 
 INDEX = "index/"
@@ -154,6 +154,20 @@ class Index:
         with self._lock:
             return named | self._recent_packs
 
+    def chunks_in(self, pack: PackName) -> Iterator[ChunkId]:
+        """The chunks that segments place in a pack, but for those that a merge found elsewhere as well. Of an id only
+        what entries keep is known, which is all that is looked up. Raises Corrupt; ObjectMissing where nothing names
+        the pack.
+        """
+        naming = [segment for segment in self._segments if pack in set(segment.packs())]
+        if not naming:
+            raise ObjectMissing(pack_object(pack))
+        for segment in naming:
+            number = list(segment.packs()).index(pack).to_bytes(4, "big")
+            for row in segment.rows():
+                if row[KEY_SIZE : KEY_SIZE + 4] == number:
+                    yield ChunkId(row[:KEY_SIZE] + bytes(CHUNK_ID_SIZE - KEY_SIZE))
+
     def forget_damaged(self, names: Collection[str]) -> None:
         """Delete these damaged segments. Only for when sound ones name every pack that they named: they say nothing
         more.
@@ -164,12 +178,14 @@ class Index:
         for name in names:
             self._delete(name)
 
-    def drop_lost(self, session: str) -> None:
-        """Write the segments that name lost packs anew without them; for when a new level no longer needs those."""
+    def drop_packs(self, packs: frozenset[PackName], session: str) -> None:
+        """Write the segments that name these packs anew without them: lost ones, when a new level no longer needs them,
+        and those that are to be deleted.
+        """
         with self._flushing:
-            for old in [s for s in self._segments if not self.lost.isdisjoint(s.packs())]:
+            for old in [s for s in self._segments if not packs.isdisjoint(s.packs())]:
                 try:
-                    new = self._write({}, (), [old], session)
+                    new = self._write({}, (), [old], session, packs)
                 except Corrupt as error:
                     self.damaged[old.name] = error
                     continue
@@ -212,7 +228,7 @@ class Index:
         while True:
             merged = self._to_merge(len(recent))
             try:
-                return self._write(recent, packs, merged, session), merged
+                return self._write(recent, packs, merged, session, self.lost), merged
             except Corrupt as error:
                 if all(segment.name != error.name for segment in merged):
                     raise
@@ -239,12 +255,13 @@ class Index:
         packs: Collection[PackName],
         merged: list[Segment],
         session: str,
+        without: frozenset[PackName],
     ) -> Segment:
-        kept = (pack for segment in merged for pack in segment.packs() if pack not in self.lost)
+        kept = (pack for segment in merged for pack in segment.packs() if pack not in without)
         named = dict.fromkeys(chain(packs, kept))
         # Of a chunk's places the one in the pack of the lowest number stays: packs found damaged come last.
         numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
-        rows = [_sorted_entries(recent, numbers), *(_renumbered(s, numbers, self.lost) for s in merged)]
+        rows = [_sorted_entries(recent, numbers), *(_renumbered(s, numbers, without) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
         replaces = [segment.name for segment in merged]
         pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
@@ -265,9 +282,9 @@ def _sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: d
     return sorted(entry(chunk, numbers[pack], frame, slot) for chunk, (pack, frame, slot) in recent.items())
 
 
-def _renumbered(segment: Segment, numbers: dict[PackName, int], lost: frozenset[PackName]) -> Iterator[bytes]:
-    """The rows of a segment, but for those of lost packs, with packs numbered as in the segment that is written."""
-    mapping = [b"" if pack in lost else numbers[pack].to_bytes(4, "big") for pack in segment.packs()]
+def _renumbered(segment: Segment, numbers: dict[PackName, int], without: frozenset[PackName]) -> Iterator[bytes]:
+    """The rows of a segment but for those of packs that are left out, with packs numbered as where they are written."""
+    mapping = [b"" if pack in without else numbers[pack].to_bytes(4, "big") for pack in segment.packs()]
     for row in segment.rows():
         number = mapping[int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")]
         if number:

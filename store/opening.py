@@ -49,7 +49,7 @@ def init_store(
     Raises StoreError when a store, or anything else, is there already.
     """
     Compressor(compression)
-    _refuse_occupied(backend)
+    refuse_occupied(backend)
     conditional = backend.holds_conditions()
     store_id = os.urandom(16)
     if secrets:
@@ -70,10 +70,15 @@ def init_store(
     return OpenStore(backend, config, ring)
 
 
-def _refuse_occupied(backend: Backend) -> None:
+def refuse_occupied(backend: Backend) -> None:
+    """Raises StoreError unless nothing is there but what an `init` that was cut off left."""
+    try:
+        backend.get(CONFIG, 0, 1)
+    except ObjectMissing:
+        pass
+    else:
+        raise StoreError(f"{backend.location}: there is a store already", hint="use it, or choose another place")
     for info in backend.list(""):
-        if info.name == CONFIG:
-            raise StoreError(f"{backend.location}: there is a store already", hint="use it, or choose another place")
         if not info.name.startswith((KEYS, PROBE)):
             raise StoreError(
                 f"{backend.location}: the place is not empty ({info.name})", hint="choose an empty or a new folder"

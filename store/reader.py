@@ -18,7 +18,7 @@ from .index import Index
 from .opening import OpenStore
 from .pack import TAIL_READ, Footer, KeySlot, decode_end, decode_footer, end_length
 from .seal import Sealer, Tampered, sealer_for
-from .workspace import Workspaces
+from .workspace import workspaces
 
 # Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP.
 RUN = 4 << 20
@@ -35,7 +35,7 @@ class PackReader:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
-        self.workspaces = Workspaces(store.backend, store.ring.id_key)
+        self.workspaces = workspaces(store.backend, store.ring.id_key)
         self._sealers: dict[bytes, Sealer] = {}
         self._footers: OrderedDict[PackName, Footer] = OrderedDict()
         self._footer_chunks = 0

@@ -6,6 +6,7 @@ cannot be mended is a remedy too, with advice in the place of an action, so that
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,4 +17,4 @@ class Remedy:
     wrong: str
     action: str = ""  # what `apply` does; empty where nothing can be done here
     advice: str = ""  # what else helps
-    apply: Callable[[], None] | None = None
+    apply: Callable[[], Any] | None = None

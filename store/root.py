@@ -25,19 +25,17 @@ ROOTS = "backups/"
 _KEY = struct.Struct("<16sH")
 
 
-def write_root(store: OpenStore, name: str, content: dict[str, Any], key: SessionKey, sealer: Sealer) -> None:
-    """Create the root, exclusively and durably. `sealer` is the session's own: it counts its nonces. Raises
-    ObjectExists.
-    """
+def seal_root(name: str, content: dict[str, Any], key: SessionKey, sealer: Sealer) -> bytes:
+    """The root as it lies in the store. `sealer` is the session's own: it counts its nonces."""
     body = seal(sealer, msgpack.packb(content, use_bin_type=True), _aad(name))
     head = _KEY.pack(key.session_id, len(key.sealed)) + key.sealed
-    store.backend.put(name, [enclose(ObjectKind.ROOT, head + body)])
+    return enclose(ObjectKind.ROOT, head + body)
 
 
 def write_alone(store: OpenStore, name: str, content: dict[str, Any]) -> None:
     """Create a root outside of any session, for what refers to no chunk. Raises ObjectExists."""
     key = store.ring.new_session()
-    write_root(store, name, content, key, sealer_for(key.data_key))
+    store.backend.put(name, [seal_root(name, content, key, sealer_for(key.data_key))])
 
 
 def read_root(store: OpenStore, name: str, written_as: str = "") -> dict[str, Any]:

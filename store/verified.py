@@ -1,10 +1,12 @@
 """Notes of verification: which packs were read whole, and when. Kept in the store, so that every host knows of them.
 
-    verified/<32 random hex digits> := envelope(sealed msgpack [[time, intact, damaged] ...])
-    time := ns since 1970; intact, damaged := names of packs, 32 bytes each
+    verified/<32 random hex digits> := envelope(sealed msgpack [[time, intact, damaged] ...])     by `silt verify`
+    scrubbed/<32 random hex digits> := the same, sealed as in a store without encryption          by `silt scrub`
+    time := ns since 1970; intact, damaged := names of packs (of a scrub also of parity objects), 32 bytes each
 
 The key is derived from the store's and from the note's own name, so each note has a key of its own; the name is the
-associated data as well. Rule: a note is created and never changed. When there are MERGE_WHEN of them, whoever writes
+associated data as well. A scrub has no key: whoever writes the storage can forge its notes, which costs reading and
+storing again, and no data. Rule: a note is created and never changed. When there are MERGE_WHEN of them, whoever writes
 the next one writes one for all of them and removes those. Of several notes about a pack the latest counts.
 
 It promises nothing about packs that no note names, and believes no time that lies more than SKEW in the future: hosts'
@@ -15,19 +17,23 @@ import os
 import time
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 import msgpack
 from blake3 import blake3
 
+from .backend import Backend
 from .check import Fault, fault_of
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat, ObjectLocked, ObjectMissing, StoreError
 from .ids import PACK_NAME_SIZE, PackName
+from .keys import KeyRing
 from .opening import OpenStore
 from .pack_list import PackList
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 VERIFIED = "verified/"
+SCRUBBED = "scrubbed/"
 
 # Each note is one more object to read before a verification starts; merging rewrites 32 bytes a pack of the store.
 MERGE_WHEN = 8
@@ -37,12 +43,25 @@ _AAD = b"silt verified 1 "
 _NAME = PACK_NAME_SIZE // 2
 
 
-class VerifiedNotes:
-    """The notes of one store. One thread at a time."""
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where notes lie, and the key that those of each note are derived from; empty where nothing is sealed.
 
-    def __init__(self, store: OpenStore, packs: PackList) -> None:
+    `ring`: who has to be allowed to write them, where anybody has.
+    """
+
+    backend: Backend
+    folder: str
+    key: bytes
+    ring: KeyRing | None = None
+
+
+class Notes:
+    """The notes on one shelf. One thread at a time."""
+
+    def __init__(self, shelf: Shelf, packs: PackList) -> None:
         """`packs` are those whose notes matter; all numbers here are theirs."""
-        self._store, self._packs = store, packs
+        self._shelf, self._packs = shelf, packs
         self._notes: list[str] = []
         self.faults: list[Fault] = []
         self.times = array("q", bytes(8 * len(packs)))  # when each was last read whole; 0 for never
@@ -51,13 +70,13 @@ class VerifiedNotes:
     def load(self) -> None:
         """Read every note. Fills the attributes."""
         self._notes, self.faults = [], []
-        for info in self._store.backend.list(VERIFIED):
+        for info in self._shelf.backend.list(self._shelf.folder):
             try:
-                rows = _read_note(self._store, info.name)
+                rows = _read_note(self._shelf, info.name)
             except (ObjectMissing, NewerFormat):
                 continue  # merged meanwhile; or a newer silt's, which is left alone
             except StoreError as error:
-                what = fault_of(info.name, error, self._store.backend).error
+                what = fault_of(info.name, error, self._shelf.backend).error
                 self.faults.append(
                     Fault(info.name, f"{what}; nothing is lost: the packs it names count as not verified")
                 )
@@ -71,7 +90,8 @@ class VerifiedNotes:
         """Note what was read whole at that time. Raises StoreError when the note cannot be kept, or may not."""
         if not intact and not damaged:
             return
-        self._store.ring.need("write", "remembering what was verified")
+        if self._shelf.ring is not None:
+            self._shelf.ring.need("write", "remembering what was verified")
         replaced: list[str] = []
         self._take(at_ns, intact, damaged=False)
         self._take(at_ns, damaged, damaged=True)
@@ -81,12 +101,12 @@ class VerifiedNotes:
             rows = self._all_rows()
         else:
             rows = [[at_ns, self._packed(intact), self._packed(damaged)]]
-        name = VERIFIED + os.urandom(16).hex()
-        sealed = seal(_sealer(self._store, name), msgpack.packb(rows), _AAD + name.encode())
-        self._store.backend.put(name, [enclose(ObjectKind.VERIFIED, sealed)])
+        name = self._shelf.folder + os.urandom(16).hex()
+        sealed = seal(_sealer(self._shelf, name), msgpack.packb(rows), _AAD + name.encode())
+        self._shelf.backend.put(name, [enclose(ObjectKind.VERIFIED, sealed)])
         for old in replaced:
             try:
-                self._store.backend.delete(old)
+                self._shelf.backend.delete(old)
             except (ObjectMissing, ObjectLocked):
                 pass  # another verification merged it too; or the storage keeps it, and it says nothing more
         self._notes = [*(note for note in self._notes if note not in replaced), name]
@@ -110,36 +130,65 @@ class VerifiedNotes:
         return b"".join(bytes.fromhex(self._packs.names[number]) for number in numbers)
 
 
+def verified_notes(store: OpenStore, packs: PackList) -> Notes:
+    """The notes of those who hold a key."""
+    return Notes(_verified_shelf(store), packs)
+
+
+def scrubbed_notes(backend: Backend, packs: PackList) -> Notes:
+    """The notes of those who hold none; `packs` may list parity objects, too."""
+    return Notes(_scrubbed_shelf(backend), packs)
+
+
 def noted_damage(store: OpenStore) -> frozenset[PackName]:
-    """The packs that were damaged when they were last read whole. A note that cannot be read is passed over."""
+    """The packs that were damaged when they were last read whole, by either kind of reading.
+
+    A note that cannot be read is passed over.
+    """
+    return frozenset(_damaged_by(_verified_shelf(store)) | _damaged_by(_scrubbed_shelf(store.backend)))
+
+
+def scrubbed_damage(backend: Backend) -> frozenset[PackName]:
+    """The packs and parity objects, by the last part of their names, that a scrub found damaged."""
+    return frozenset(_damaged_by(_scrubbed_shelf(backend)))
+
+
+def _verified_shelf(store: OpenStore) -> Shelf:
+    key = store.ring.derive("verified") if store.config.encrypted else b""
+    return Shelf(store.backend, VERIFIED, key, store.ring)
+
+
+def _scrubbed_shelf(backend: Backend) -> Shelf:
+    return Shelf(backend, SCRUBBED, b"")
+
+
+def _damaged_by(shelf: Shelf) -> set[PackName]:
     rows: list[tuple[int, bytes, bytes]] = []
-    for info in store.backend.list(VERIFIED):
+    for info in shelf.backend.list(shelf.folder):
         try:
-            rows += _read_note(store, info.name)
+            rows += _read_note(shelf, info.name)
         except StoreError:
             continue  # `verify` names it
-    if not any(damaged for _, _, damaged in rows):
-        return frozenset()
     found: set[bytes] = set()
-    for _, intact, damaged in sorted(rows):
-        found.difference_update(_split(intact))
-        found.update(_split(damaged))
-    return frozenset(PackName(name.hex()) for name in found)
+    if any(damaged for _, _, damaged in rows):
+        for _, intact, damaged in sorted(rows):
+            found.difference_update(_split(intact))
+            found.update(_split(damaged))
+    return {PackName(name.hex()) for name in found}
 
 
-def _read_note(store: OpenStore, name: str) -> list[tuple[int, bytes, bytes]]:
-    sealed = disclose(ObjectKind.VERIFIED, name, store.backend.get(name))
+def _read_note(shelf: Shelf, name: str) -> list[tuple[int, bytes, bytes]]:
+    sealed = disclose(ObjectKind.VERIFIED, name, shelf.backend.get(name))
     try:
-        content = msgpack.unpackb(unseal(_sealer(store, name), sealed, _AAD + name.encode()))
+        content = msgpack.unpackb(unseal(_sealer(shelf, name), sealed, _AAD + name.encode()))
     except Tampered:
         raise Corrupt(name, "it is not the note that was written under this name") from None
     latest = time.time_ns() + SKEW
     return [(at, intact, damaged) for at, intact, damaged in content if at <= latest]
 
 
-def _sealer(store: OpenStore, name: str) -> Sealer:
-    key = store.ring.derive("verified") if store.config.encrypted else b""
-    return sealer_for(blake3(name.encode(), key=key).digest() if key else b"")
+def _sealer(shelf: Shelf, name: str) -> Sealer:
+    return sealer_for(blake3(name.encode(), key=shelf.key).digest() if shelf.key else b"")
 
 
 def _split(names: bytes) -> Iterator[bytes]:

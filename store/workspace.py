@@ -4,12 +4,15 @@ Rule: whoever reads borrows a workspace and hands it back; there are as many as 
 for each read would cost more than reading: every page of it is a fault.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from mmap import mmap
+from typing import Generic, TypeVar
 
 from .backend import BLOCK, Backend
 from .frame import FrameOpener
+
+T = TypeVar("T")
 
 
 class Workspace:
@@ -33,21 +36,31 @@ class Workspace:
         return self._buffer[start - first : max(start - first, min(got, stop - first))]
 
 
-class Workspaces:
-    """Those of a store. For any thread."""
+class Pool(Generic[T]):
+    """Things that are costly to make and used by one thread at a time. For any thread."""
 
-    def __init__(self, backend: Backend, id_key: bytes) -> None:
-        self._backend, self._id_key = backend, id_key
-        self._idle: list[Workspace] = []
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._idle: list[T] = []
 
     @contextmanager
-    def borrow(self) -> Iterator[Workspace]:
-        """A workspace that nobody else has inside the `with`."""
+    def borrow(self) -> Iterator[T]:
+        """One that nobody else has inside the `with`."""
         try:
-            workspace = self._idle.pop()
+            lent = self._idle.pop()
         except IndexError:
-            workspace = Workspace(self._backend, self._id_key)
+            lent = self._make()
         try:
-            yield workspace
+            yield lent
         finally:
-            self._idle.append(workspace)
+            self._idle.append(lent)
+
+
+def workspaces(backend: Backend, id_key: bytes) -> Pool[Workspace]:
+    """Those of a store."""
+    return Pool(lambda: Workspace(backend, id_key))
+
+
+def buffers(size: int) -> Pool[memoryview]:
+    """Buffers of this size that begin at a page."""
+    return Pool(lambda: memoryview(mmap(-1, size)))

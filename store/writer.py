@@ -6,7 +6,7 @@ threads; each does its own hashing and compressing, which release the interprete
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +16,10 @@ from .ids import ChunkId, PackName, chunk_id
 from .index import Index
 from .lease import HeldLease, leases
 from .opening import OpenStore
-from .pack import FrameInfo
+from .pack import Footer, FrameInfo
 from .packer import Packer
 from .reader import PackReader
-from .root import write_root
+from .root import seal_root
 from .seal import sealer_for
 
 # Entries held in memory before they go into a segment: some 20 MiB here, and at most so many chunks to find again from
@@ -81,6 +81,11 @@ class Writer:
     def stored_bytes(self) -> int:
         """Bytes of packs made durable so far."""
         return self._packer.stored_bytes
+
+    @property
+    def packs(self) -> int:
+        """How many packs were made durable so far."""
+        return self._packer.packs
 
     def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
         """Store the chunks of `buffer`, which end at `ends` (ascending); their ids. Only new ones are written.
@@ -145,15 +150,38 @@ class Writer:
         self._packer.close()
         self._index.flush(self._session)
 
-    def commit(self, name: str, content: dict[str, object]) -> None:
-        """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken."""
+    def has(self, chunk: ChunkId) -> bool:
+        """Whether a root of this session may rely on the chunk without storing it."""
+        return chunk in self._index
+
+    def take_pack(self, footer: Footer) -> None:
+        """A pack of this store was put under its name, durably, by the caller: its chunks count as stored."""
+        self._on_durable(footer.pack, footer.frames)
+
+    def commit(self, name: str, content: dict[str, object], *, replace: bool = False) -> None:
+        """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken.
+
+        `replace`: it takes the place of a damaged one.
+        """
+        self._make_ready()
+        root = seal_root(name, content, self._key, self._sealer)
+        if replace:
+            self._store.backend.replace(name, [root])
+        else:
+            self._store.backend.put(name, [root])
+
+    def forget_packs(self, packs: Collection[PackName]) -> None:
+        """Write the index anew without these packs, before they are deleted: what they held lies elsewhere, too."""
+        self.flush()
+        self._index.drop_packs(frozenset(packs), self._session)
+
+    def _make_ready(self) -> None:
         self.flush()
         if self._index.damaged:
             self._adopt()  # a block is found damaged only when it is read
         assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
-        if self._index.lost:
-            self._index.drop_lost(self._session)  # first: who reads the root must not be led to where nothing is
-        write_root(self._store, name, content, self._key, self._sealer)
+        if self._index.lost:  # first: who reads the root must not be led to where nothing is
+            self._index.drop_packs(self._index.lost, self._session)
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

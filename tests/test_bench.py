@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare, files_bench, index_scale, limits, objects_bench, tree_scale
+from bench import compare, files_bench, index_scale, limits, objects_bench, protect, tree_scale
 from bench.__main__ import DOCUMENT, main
 from bench.comparison_table import ComparisonTables
 from bench.corpora import Corpus, corpus_names, make_corpus
@@ -187,6 +187,13 @@ class TestOtherCases:
         assert code == 1
         assert "allowed" in capsys.readouterr().err
         assert "| 1,000, 1 |" in document.read_text()
+
+    def test_protect(self, tmp_path: Path) -> None:
+        rows = protect.measure(tmp_path, 3)
+        assert [row[0] for row in rows][:2] == ["read and hash", "scrub"]
+        assert len(rows) == 6
+        assert all(size > 0 and wall > 0 for _, size, wall, _ in rows)
+        assert len(protect.table(rows)) == 8
 
     def test_tree(self, tmp_path: Path) -> None:
         case = tree_scale.measure_tree(tmp_path, 70, 20, find_tools(["silt"], None)[0])

@@ -14,6 +14,7 @@ from ..exits import Exit
 from ..figures import counted
 from ..opening import open_with
 from ..options import Options, make_command
+from ..partner import open_partner, partner_key_file
 from ..paths import shown
 from ..secret import has_terminal
 
@@ -28,24 +29,30 @@ if TYPE_CHECKING:
     examples="""
     silt repair --dry-run                    # what is wrong, and what would be done
     silt repair --yes
+    silt repair --from /mnt/second/store     # what is damaged here may be whole there
     silt repair --key-file recovery.txt      # with what 'silt key export' wrote: keys/ and config may be lost
     """,
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
-def command(options: Options, dry_run: bool, yes: bool) -> int:
+@click.option("--from", "place", metavar="STORE", help="Another store with the same levels, to take from.")
+@partner_key_file
+def command(options: Options, dry_run: bool, yes: bool, place: str | None, partner_key_file: str | None) -> int:
     """Repair a store from what is left of it.
 
-    The config comes back from any key, the index from the packs. Nothing is deleted that was not replaced. Run 'silt
-    verify --read-data all' too: this command reads no contents. With --json: {"remedies": [{"object", "wrong",
-    "action", "advice", "done"}], "dry_run"}; "action" is empty where nothing can be done.
+    The config comes back from any key, the index from the packs, packs from parity or from another store. Nothing is
+    deleted that was not replaced. It knows of damaged packs what 'silt verify' and 'silt scrub' found, and reads no
+    contents to find more: run one of them first. With --json: {"remedies": [{"object", "wrong", "action", "advice",
+    "done"}], "dry_run"}; "action" is empty where nothing can be done.
     """
     from siltstone.engine import apply_remedies, plan_repair
-    from siltstone.store import recover
+    from siltstone.store import open_backend, recover
 
     from ..reporter import make_reporter
 
-    plan = list(plan_repair(open_with(options, recover)))
+    recovered = open_with(options, recover)
+    partner = open_partner(options, open_backend(place), partner_key_file) if place else None
+    plan = list(plan_repair(recovered, partner))
     can = [remedy for remedy in plan if remedy.apply is not None]
     if not options.json:
         for line in _lines(plan):

@@ -16,6 +16,7 @@ from ..figures import count, counted, local_time, lsn_text, share, size, utc_tim
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import about, path_record, shown
+from ..reading import reading_options
 
 if TYPE_CHECKING:
     from siltstone.engine import Damage, Shortened, Stretch, VerifyResult
@@ -29,6 +30,8 @@ KEPT_PATHS = 10  # of each level and damaged object
     silt verify                              # structure: every object, index and manifest
     silt verify --read-data all              # and every byte
     silt verify --read-data 10%              # a tenth of the packs, the longest unread first
+    silt verify --read-data 5% --max-age 30d # and whatever was not read for 30 days
+    silt verify --read-data all --shard 2/8  # of the packs, the second of eight parts: one for each of eight hosts
     silt verify --read-data 50GiB --json
     """,
 )
@@ -40,7 +43,8 @@ KEPT_PATHS = 10  # of each level and damaged object
     show_default=True,
     help="How much of the packs is read too: all, a share (10%) or a size (50GiB).",
 )
-def command(options: Options, amount: str) -> int:
+@reading_options
+def command(options: Options, amount: str, max_age: str | None, shard: str | None) -> int:
     """Verify the store. Which packs were read is remembered in it, so that small amounts go round.
 
     With --json the result has "levels", "entries", "wal_files", "chunks", "packs", "bytes", "packs_read", "bytes_read"
@@ -49,14 +53,14 @@ def command(options: Options, amount: str) -> int:
     {LEVEL: [{"set", "first", "after", "entries"}]}, "wal": [CLUSTER/FILE], "reach": {LEVEL: [{"timeline", "lsn" (that
     recovery gets to), "was", "moment"}]}}].
     """
-    from siltstone.engine import Budget, verify_store
+    from siltstone.engine import Reading, verify_store
 
     from ..reporter import make_reporter
 
-    budget = Budget.parse(amount)
+    reading = Reading.parse(amount, max_age, shard)
     store = open_store(options, needing="verify", cached=False)
     with make_reporter(options, at_once=True) as reporter:
-        result = verify_store(store, budget=budget, report=reporter.report)
+        result = verify_store(store, reading=reading, report=reporter.report)
     answer(options, _record(result), _lines(result))
     if options.quiet and not options.json:
         for line in _damage_lines(result):

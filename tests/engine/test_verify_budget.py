@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siltstone.engine import Budget, ConfigError, Event, Noted, Progress, Warned, verify_store
-from siltstone.engine.verify_packs import choose_packs
+from siltstone.engine.read_plan import Marks, choose_packs
 from siltstone.engine.verify_result import ALL_DATA
-from siltstone.store import Backend, BackendError, PackList, PackName, VerifiedNotes, listed_packs
+from siltstone.store import Backend, BackendError, PackList, PackName, listed_packs, verified_notes
 from tests.backed_up import back_up, copied, delete, flip, flip_middle, ignore, new_store, objects, reopened
 from tests.damage import Sample, assert_concerns, sample, verified
 from tests.store.backends import FaultyBackend, MemoryBackend, lost_mount
@@ -45,20 +45,22 @@ def test_what_is_no_budget(text: str) -> None:
     packs=st.lists(st.tuples(st.integers(1, 100), st.integers(0, 5)), max_size=20),
     limit=st.integers(0, 500),
     marks=st.tuples(st.sets(st.integers(0, 19)), st.sets(st.integers(0, 19))),
+    due=st.integers(0, 6),
 )
-def test_the_choice(packs: list[tuple[int, int]], limit: int, marks: tuple[set[int], set[int]]) -> None:
+def test_the_choice(packs: list[tuple[int, int]], limit: int, marks: tuple[set[int], set[int]], due: int) -> None:
     sizes, times = [size for size, _ in packs], [at for _, at in packs]
     first, never = ({number for number in mark if number < len(packs)} for mark in marks)
-    chosen = choose_packs(sizes, times, limit, first, never)
+    chosen = choose_packs(sizes, times, limit, Marks(first, never, due))
     assert len(set(chosen)) == len(chosen)
     assert not never & set(chosen)
     assert first - never <= set(chosen)
     by_time = [number for number in chosen if number not in first]
     left = [number for number in range(len(packs)) if number not in {*chosen, *first, *never}]
     assert all(times[read] <= times[other] for read in by_time for other in left)
+    assert all(times[number] >= due for number in left), "what is due is read"
     taken = sum(sizes[number] for number in by_time)
     assert taken >= limit or not left
-    assert taken - (sizes[by_time[-1]] if by_time else 0) < max(limit, 1)
+    assert taken - (sizes[by_time[-1]] if by_time else 0) < max(limit, 1) or times[by_time[-1]] < due
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_coverage_looks_back_so_many_days(many: MemoryBackend, monkeypatch: pyte
     backend = copied(many)
     store = reopened(backend)
     packs = PackList(listed_packs(backend))
-    notes = VerifiedNotes(store.opened, packs)
+    notes = verified_notes(store.opened, packs)
     now = 2_000_000_000 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: now)
     notes.remember(now - 31 * DAY, [0, 1], [])
@@ -139,7 +141,7 @@ def test_notes_stay_few_and_forget_nothing(many: MemoryBackend) -> None:
     delete(backend, gone)
     for _ in range(8):
         verify_store(reopened(backend), budget=Budget(bytes=1), report=ignore)
-    notes = VerifiedNotes(reopened(backend).opened, PackList(listed_packs(backend)))
+    notes = verified_notes(reopened(backend).opened, PackList(listed_packs(backend)))
     notes.load()
     assert sum(map(bool, notes.times)) == kept
 
@@ -147,12 +149,12 @@ def test_notes_stay_few_and_forget_nothing(many: MemoryBackend) -> None:
 def test_two_verifications_at_once_merge_without_loss(many: MemoryBackend) -> None:
     backend = copied(many)
     packs = PackList(listed_packs(backend))
-    both = [VerifiedNotes(reopened(backend).opened, packs) for _ in range(2)]
+    both = [verified_notes(reopened(backend).opened, packs) for _ in range(2)]
     for notes in both:
         notes.load()
     for number in range(len(packs)):
         both[number % 2].remember(number + 1, [number], [])
-    seen = VerifiedNotes(reopened(backend).opened, packs)
+    seen = verified_notes(reopened(backend).opened, packs)
     seen.load()
     assert list(seen.times) == [number + 1 for number in range(len(packs))]
     assert len(objects(backend, "verified/")) <= 16

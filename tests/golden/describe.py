@@ -11,14 +11,14 @@ from typing import Any
 
 from siltstone.engine import Entry, entries, extents_of, list_levels
 from siltstone.engine.levels import to_root
-from siltstone.store import PackList, Place, Store, VerifiedNotes, list_packs, listed_packs
+from siltstone.store import PackList, Place, Store, list_packs, listed_packs, verified_notes
 from siltstone.store.lease import leases
 
 
 def describe(store: Store) -> dict[str, Any]:
     """Everything in the store. Raises what reading raises."""
     packs = PackList(listed_packs(store.backend))
-    notes = VerifiedNotes(store.opened, packs)
+    notes = verified_notes(store.opened, packs)
     notes.load()
     levels, held = list_levels(store), leases(store.backend, lease_key(store))
     found = {

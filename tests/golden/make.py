@@ -23,11 +23,11 @@ from siltstone.store import (
     Passphrase,
     Secret,
     Store,
-    VerifiedNotes,
     listed_packs,
     make_key_file,
     open_backend,
     parse_key_file,
+    verified_notes,
 )
 from siltstone.store import lease as lease_module
 from siltstone.store.lease import HeldLease
@@ -70,7 +70,7 @@ def make(folder: Path, *, encrypted: bool, compression: str) -> None:
     (TREE / "notes" / "new.txt").write_bytes(b"new\n")
     level(store, "diff")
     packs = PackList(listed_packs(store.backend))
-    VerifiedNotes(store.opened, packs).remember(1_700_000_000_000_000_000, range(len(packs) - 1), [])
+    verified_notes(store.opened, packs).remember(1_700_000_000_000_000_000, range(len(packs) - 1), [])
     HeldLease(store.backend, "0123456789abcdef" * 2, lease_key(store)).end(keep=True)
     store = Store.open(store.backend, key if encrypted else None)
     compare(store)

@@ -11,9 +11,9 @@ from siltstone.store import (
     PackList,
     PackName,
     Store,
-    VerifiedNotes,
     listed_packs,
     pack_object,
+    verified_notes,
 )
 from siltstone.store import index as index_module
 from siltstone.store.index import INDEX
@@ -51,7 +51,7 @@ def spoil(backend: MemoryBackend, pack: PackName) -> None:
     packs = PackList(listed_packs(store.backend))
     number = packs.number(pack)
     assert number is not None
-    VerifiedNotes(store.opened, packs).remember(time.time_ns(), [], [number])
+    verified_notes(store.opened, packs).remember(time.time_ns(), [], [number])
 
 
 def chunks_in(store: Store, pack: PackName) -> int:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from siltstone.store import Corrupt, ObjectMissing, PackList, PackName, VerifiedNotes, chunk_id, listed_packs
+from siltstone.store import Corrupt, ObjectMissing, PackList, PackName, chunk_id, listed_packs, verified_notes
 from siltstone.store import index as index_module
 from siltstone.store import writer as writer_module
 from siltstone.store.index import INDEX
@@ -154,7 +154,7 @@ class Histories(RuleBasedStateMachine):
             self.backend.objects[name] = bytes(len(self.backend.objects[name]))
             listed = PackList(listed_packs(self.backend))
             self.time += 1
-            VerifiedNotes(store.opened, listed).remember(self.time, [], [packs.index(name)])
+            verified_notes(store.opened, listed).remember(self.time, [], [packs.index(name)])
         else:
             self.backend.delete(name)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from siltstone.store import Corrupt, NoKey, ObjectExists, ObjectMissing, Store
 from siltstone.store.opening import OpenStore
-from siltstone.store.root import read_root, root_names, write_root
+from siltstone.store.root import read_root, root_names, seal_root
 from siltstone.store.seal import sealer_for
 
 from .backends import MemoryBackend
@@ -21,7 +21,7 @@ CONTENTS = st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=3) | st.di
 
 def write(store: OpenStore, name: str, content: dict[str, Any]) -> None:
     key = store.ring.new_session()
-    write_root(store, name, content, key, sealer_for(key.data_key))
+    store.backend.put(name, [seal_root(name, content, key, sealer_for(key.data_key))])
 
 
 @pytest.mark.parametrize("encrypted", [True, False])

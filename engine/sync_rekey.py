@@ -1,0 +1,48 @@
+"""Bringing a root into a store with other keys: its contents are read, compared and stored anew.
+
+Rule: whether a level is there is told by what its root says of it (when and where it was made), and of a WAL file by
+its digest, since no id of the one means anything in the other. The newest level that both have shows which parts of the
+manifests are there already.
+"""
+
+from typing import Any
+
+from siltstone.store import DryWriter, Store, Writer
+
+from .events import Progress, Report
+from .postgres.archive_names import WAL
+from .rekey import Rekeyer, same_root
+from .sync import Commit
+
+
+class RekeyCarrier:
+    """See sync.Carrier."""
+
+    def __init__(self, source: Store, target: Store, sink: Writer | DryWriter, report: Report) -> None:
+        self._source, self._target, self._sink, self._report = source, target, sink, report
+        self._rekeyer = Rekeyer(source, target, sink)
+        self._newest: str | None = None
+        self._done = 0
+        self.packs = self.bytes = 0
+
+    def is_same(self, name: str) -> bool:
+        """Equal in what tells levels, or files, apart."""
+        same = same_root(name, self._source.read_root(name), self._target.read_root(name))
+        if same and not name.startswith(WAL):
+            self._newest = name
+        return same
+
+    def bring(self, name: str) -> Commit:
+        """See sync.Carrier."""
+        if self._newest:
+            self._rekeyer.pair(self._source.read_root(self._newest), self._target.read_root(self._newest))
+            self._newest = None
+        root = self._source.read_root(name)
+        made = self._rekeyer.wal(root) if name.startswith(WAL) else self._rekeyer.level(root)
+        self._done += 1
+        self._report(Progress("levels", self._done, self._rekeyer.read, self._sink.new_bytes, current=name))
+        return lambda writer: self._commit(writer, name, made)
+
+    def _commit(self, writer: Writer, name: str, root: dict[str, Any]) -> None:
+        writer.commit(name, root)
+        self.packs, self.bytes = writer.packs, writer.stored_bytes

@@ -5,6 +5,7 @@
     ./dev bench pg [OPTION...]       PostgreSQL: silt beside pgBackRest and pg_basebackup
     ./dev bench limits [OPTION...]   what each step costs alone
     ./dev bench index [OPTION...]    an index of 20 million chunks
+    ./dev bench gc [OPTION...]       marking the live chunks of stores of several sizes
     ./dev bench tree [OPTION...]     a tree of a million files
     ./dev bench objects [OPTION...]  an object store on loopback, and four backups at once into it
     ./dev bench protect [OPTION...]  scrubbing, parity, copies of a store
@@ -18,7 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compare, index_scale, limits, objects_bench, peers_tool, pg, protect, tree_scale
+from bench import compare, gc_scale, index_scale, limits, objects_bench, peers_tool, pg, protect, tree_scale
 from bench.measure import BenchError
 
 COMMANDS = {
@@ -26,6 +27,7 @@ COMMANDS = {
     "pg": pg.main,
     "limits": limits.main,
     "index": index_scale.main,
+    "gc": gc_scale.main,
     "tree": tree_scale.main,
     "objects": objects_bench.main,
     "protect": protect.main,

@@ -83,15 +83,15 @@ def look_up(folder: Path) -> dict[str, float]:
     known = [ChunkId(key + bytes(8)) for key in _keys(folder / "known")]
     chance = random.Random("new")
     new = [ChunkId(chance.randbytes(32)) for _ in range(SAMPLES)]
-    before = _memory()
+    before = memory()
     index, begun = Index(DirectoryBackend(folder / "store"), INDEX_KEY), time.perf_counter()
     index.load()
     figures = {"chunks": float(index.chunk_count()), "load": time.perf_counter() - begun}
-    opened = _memory()
+    opened = memory()
     figures |= {"segments": len(list(DirectoryBackend(folder / "store").list(INDEX)))}
     figures["known"] = _timed(known, lambda chunk: index.find(chunk) is not None)
     figures["new"] = _timed(new, lambda chunk: index.find(chunk) is None)
-    after = _memory()
+    after = memory()
     assert not index.damaged
     return figures | {
         "opened": opened["RssAnon"] - before["RssAnon"],
@@ -117,7 +117,7 @@ def _timed(chunks: list[ChunkId], is_right: Callable[[ChunkId], bool]) -> float:
     return spent / len(chunks)
 
 
-def _memory() -> dict[str, int]:
+def memory() -> dict[str, int]:
     """The Rss fields of this process, in bytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     return {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}

@@ -34,6 +34,7 @@ COMMANDS = (
     "verify",
     "forget",
     "undelete",
+    "gc",
     "pin",
     "unpin",
     "status",

@@ -36,6 +36,7 @@ COUNTED = {
     "levels": ("entry", "entries"),
     "objects": ("object", ""),
     "stripes": ("stripe", ""),
+    "marks": ("range", ""),
 }
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
     from .forgotten import ForgottenLevel, forgotten_levels
     from .hooks import HookFailed
+    from .garbage import Collected, Limits, collect
+    from .hooks import HookFailed, Hooks
     from .level_cost import Costs, costs
     from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
@@ -138,6 +140,8 @@ _FROM = {
     "timers": "Caller cron_lines unit_name units",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
+    "verify_result": "Budget Coverage Damage Shortened Stretch VerifyResult",
+    "garbage": "Collected Limits collect",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -152,6 +156,7 @@ __all__ = [
     "Caller",
     "Change",
     "ClusterWal",
+    "Collected",
     "ConfigError",
     "Costs",
     "Damage",
@@ -174,6 +179,7 @@ __all__ = [
     "LevelNotFound",
     "LevelRef",
     "LevelTables",
+    "Limits",
     "Message",
     "Moment",
     "NotArchived",
@@ -217,6 +223,7 @@ __all__ = [
     "cat",
     "check_cluster",
     "cluster_of",
+    "collect",
     "compare_settings",
     "configuration_of",
     "costs",

@@ -15,6 +15,7 @@ from typing import Literal
 
 from siltstone.store import (
     DryWriter,
+    Inherited,
     ObjectExists,
     SiltError,
     Store,
@@ -30,6 +31,7 @@ from .forgetting import keep_to
 from .hooks import Around
 from .kept_levels import KeptLevels
 from .levels import ABSENT, Level, LevelRef, Plan, SetInfo, level_refs, next_ref, plan_level, to_root
+from .manifest import manifest_chunks
 from .owners import SeenOwners
 from .sources import check_sources
 from .teller import Teller
@@ -42,6 +44,9 @@ KEPT_WARNINGS = 1000
 COUNTS = (
     "files", "bytes", "directories", "others", "new", "changed", "unchanged", "gone", "skipped", "read_bytes",
 )  # fmt: skip
+
+# In the stats of a level: the newest condemnation that its session had read.
+GENERATION = "generation"
 
 # How often a commit may find its level taken by another backup of the same deployment before it gives up.
 COMMIT_TRIES = 100
@@ -114,15 +119,24 @@ def _back_up(
         run.walk(sets, deployment)
         return BackupResult(plan.ref, None, run.finished_stats(started, 0), warned.count, True)
     with store.writer(compression) as writer:
-        run = _Run(store, writer, trusted(store, base, warned), expected, warned, kept)
+        mine = trusted(store, base, warned)
+        if mine is not None and not store.ring.may_read and not _is_vouched_for(writer, mine.level):
+            report(Noted("garbage was collected without a look at the last level: every file is read"))
+            mine = None
+        run = _Run(store, writer, mine, expected, warned, kept)
         run.walk(sets, deployment)
         writer.flush()
         level = _level(deployment, plan, run, started, writer, warned)
-        level = _commit(store, writer, level)
+        level = _commit(store, writer, level, run.base)
     kept.keep(level)
     if level.kind == "full":
         _tidy_up(store, warned)
     return BackupResult(level.ref, level, level.stats, warned.count, False)
+
+
+def _is_vouched_for(writer: Writer, base: Level) -> bool:
+    """Whether nothing that the base refers to can have been condemned: a host that reads nothing back cannot look."""
+    return writer.may_take_over(base.name, base.stats.get(GENERATION, 0))
 
 
 def _tidy_up(store: Store, report: Report) -> None:
@@ -236,7 +250,7 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
         product_version=deployment.version,
         privilege=deployment.privilege or "",
         sets=tuple(run.sets),
-        stats=run.finished_stats(started, writer.stored_bytes) | {"warnings": warned.count},
+        stats=run.finished_stats(started, writer.stored_bytes) | {"warnings": warned.count, GENERATION: writer.generation},
         warnings=tuple(warned.kept),
         # What is unchanged is not parsed, and its ACLs may name owners whom only the base level knows.
         owners={**(base.owners if base else {}), **owners},
@@ -245,11 +259,14 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
     )
 
 
-def _commit(store: Store, writer: Writer, level: Level) -> Level:
+def _commit(store: Store, writer: Writer, level: Level, base: Level | None) -> Level:
     """Create the root. Where another backup of the deployment took the level meanwhile, take the next one."""
+    # What is unchanged was taken over from the base without a look at where it lies.
+    read = base.stats.get(GENERATION, 0) if base else 0
+    inherited = Inherited(base.name, lambda: manifest_chunks(store, level), read) if base else None
     for _ in range(COMMIT_TRIES):
         try:
-            writer.commit(level.name, to_root(level))
+            writer.commit(level.name, to_root(level), inherited)
             return level
         except ObjectExists:
             taken = [*level_refs(store), *level_refs(store, ABSENT)]

@@ -3,8 +3,8 @@
     forgotten/<deployment>/<group>/<level>/<forgotten_ns> := the bytes of the root, sealed as backups/... as before
     absent/<deployment>/<group>/<level> := a root {format, forgotten_ns, until_ns, host, reason}
 
-Forgetting copies the root, notes that its absence is meant, and then deletes `backups/...`; undeleting puts the bytes
-back exclusively, and then deletes note and copy. Rule: the copy is durable before the root is deleted, and the root
+Forgetting copies the root, notes that its absence is meant, and then deletes `backups/...`; undeleting commits what it
+says again, and then deletes note and copy. Rule: the copy is durable before the root is deleted, and the root
 before the copy; and who did not put the root back deletes no copy. A crash in between leaves both, and then the level
 is simply there: every reader looks at `backups/` first. What is left over does no harm, and goes with its window.
 
@@ -17,11 +17,13 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
+from siltstone.store import Corrupt, Inherited, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
 
 from .errors import EngineError, LevelNotFound
-from .levels import ABSENT, Level, LevelRef, level_refs, read_level_or_damage
+from .levels import ABSENT, Level, LevelRef, level_refs, read_level, read_level_or_damage
+from .manifest import manifest_chunks
 from .retention import WINDOW_NS
 
 FORGOTTEN = "forgotten/"
@@ -119,6 +121,12 @@ def forget_level(store: Store, ref: LevelRef, reason: str, window_ns: int = WIND
     return absence
 
 
+def note_absence(store: Store, ref: LevelRef, reason: str) -> None:
+    """Note that a level is not there and cannot be had again. Raises StoreError."""
+    now = time.time_ns()
+    _note(store, Absence(ref, now, now, os.uname().nodename, reason))
+
+
 def _note(store: Store, absence: Absence) -> None:
     content = {
         "format": _FORMAT,
@@ -141,17 +149,20 @@ def undelete_level(store: Store, ref: LevelRef) -> bool:
     EngineError when its name is another level's by now, StoreError.
     """
     mine = [copy for copy in copies(store) if copy.ref == ref]
-    # A session: what collects garbage meanwhile waits for its end, and then sees the root.
-    with store.writer():
-        root = _read(store, mine[-1].name) if mine else None
-        there = _read(store, ref.name)
+    # A session: what collects garbage meanwhile waits for its end, and then sees the root; which is created anew, so
+    # that it is void if the session was given up.
+    with store.writer() as session:
+        root = _read(store, mine[-1].name, ref) if mine else None
+        there = _there(store, ref)
         if there is None:
             if root is None or until_ns(store, mine[-1]) < time.time_ns():
                 raise _too_late(store, ref)
+            copy = mine[-1]
+            level = read_level(store, ref, copy.name)
             try:
-                store.backend.put(ref.name, [root])
+                session.commit(ref.name, root, Inherited(copy.name, lambda: manifest_chunks(store, level)))
             except ObjectExists:
-                there = _read(store, ref.name)
+                there = _there(store, ref)
         if root is not None and there not in (None, root):
             raise EngineError(
                 f"{ref.name} is taken by another level than the one that was forgotten",
@@ -173,9 +184,17 @@ def _tidy_up(store: Store, ref: LevelRef, mine: list[Copy]) -> None:
         _delete(store, copy.name)
 
 
-def _read(store: Store, name: str) -> bytes | None:
+def _there(store: Store, ref: LevelRef) -> dict[str, Any] | None:
+    """What the root of a level says; nothing where it is damaged or another one's."""
     try:
-        return store.backend.get(name)
+        return _read(store, ref.name, ref)
+    except Corrupt:
+        return {}
+
+
+def _read(store: Store, name: str, ref: LevelRef) -> dict[str, Any] | None:
+    try:
+        return store.read_root(name, written_as=ref.name)
     except ObjectMissing:
         return None
 

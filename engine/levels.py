@@ -18,6 +18,7 @@ from siltstone.store import (
     NoKey,
     ObjectMissing,
     Store,
+    VoidRoot,
     in_parallel,
 )
 
@@ -270,4 +271,10 @@ def resolve_ref(refs: Sequence[LevelRef], spec: str) -> LevelRef:
 
 def resolve(store: Store, spec: str) -> Level:
     """See `resolve_ref`; reads the level."""
-    return read_level(store, resolve_ref(level_refs(store), spec))
+    refs = level_refs(store)
+    while True:
+        ref = resolve_ref(refs, spec)
+        try:
+            return read_level(store, ref)
+        except VoidRoot:  # of a session that had been given up: it counts for nobody
+            refs.remove(ref)

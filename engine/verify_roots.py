@@ -8,7 +8,7 @@ seen.
 from collections.abc import Collection
 from itertools import groupby
 
-from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, fault_of, in_parallel
+from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VoidRoot, fault_of, in_parallel
 
 from .forgotten import copies
 from .levels import ABSENT, Level, LevelRef, level_refs, read_level
@@ -29,6 +29,8 @@ def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef
     for ref in sorted(there):
         try:
             levels.append(read_level(store, ref))
+        except VoidRoot:
+            there.discard(ref)
         except ObjectMissing:
             gone.add(ref)  # it may have been forgotten a moment ago
         except (Corrupt, BackendError) as error:

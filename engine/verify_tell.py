@@ -1,7 +1,8 @@
 """How a verification reports its progress: at most some ten events a second, whatever the pace of the work.
 
 Rule: a phase is one word, and counts within it only grow. Phases: `structure` (packs whose footers were read), `levels`
-(entries), `packs` (packs and bytes read whole). It reports nothing but progress; damage is told by the record of it.
+(entries), `packs` (packs and bytes read whole), `marks` (ranges of chunk ids). It reports nothing but progress; damage
+is told by the record of it.
 """
 
 import time
@@ -30,6 +31,11 @@ class Teller:
         """So many entries of levels were looked at."""
         if self._due("levels"):
             self._report(Progress("levels", count, 0))
+
+    def ranges(self, done: int, total: int) -> None:
+        """So many ranges of chunk ids of so many were held against what is live."""
+        if self._due("marks"):
+            self._report(Progress("marks", done, 0, total_files=total))
 
     def packs(self, read: int, size: int, pack: PackName, total: int, total_size: int) -> None:
         """So many packs, and bytes, of so many were read whole."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .bytes_check import BytesChecker, BytesReport, is_content_named
     from .check import Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
+    from .collection import Collection, Removed
     from .config import Config
     from .dry import DryWriter
     from .envelope import ObjectKind, disclose, enclose
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
         ObjectExists,
         ObjectLocked,
         ObjectMissing,
+        SessionOvertaken,
         SiltError,
         StoreError,
         StoreFull,
+        VoidRoot,
         WrongKey,
     )
     from .frame import FRAME_SIZE, NewFrame
@@ -58,10 +61,16 @@ if TYPE_CHECKING:
     from .parallel import REMOTE_THREADS, in_parallel
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
+    from .mark import Marks
+    from .opening import OpenStore, read_config, unlock
+    from .pack import Footer, FrameInfo
+    from .pack_list import MISSING, PackList, listed_packs
+    from .parallel import in_parallel
     from .private_file import PrivateWriter, read_private
     from .protection import Protection, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
     from .recovery import Recovered, recover
+    from .reliance import Inherited
     from .remedy import Remedy
     from .replaced import is_healed, is_replaced, move_and_remove, remove_replaced_pack
     from .scrub import PackReport, PackScrubber
@@ -69,6 +78,8 @@ if TYPE_CHECKING:
     from .store import Store
     from .twin import CopiedPack, PackCopier, are_twins, make_twin
     from .verified import Notes, scrubbed_notes, verified_notes
+    from .verdict import Verdict, judge
+    from .verified import VerifiedNotes
     from .writer import Writer
 
 # Module -> names.
@@ -84,6 +95,8 @@ _FROM = {
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing SiltError "
         "StoreError StoreFull WrongKey"
+        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SessionOvertaken "
+        "SiltError StoreError StoreFull VoidRoot WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
     "hurry": "hurry",
@@ -100,6 +113,7 @@ _FROM = {
     "parallel": "REMOTE_THREADS in_parallel",
     "parity": "Policy Stripe read_stripes stripe_of",
     "parity_code": "ParityCoder",
+    "parallel": "in_parallel",
     "private_file": "PrivateWriter read_private",
     "protection": "Protection protect remove_parity retire sound_stripes",
     "reader": "list_packs",
@@ -112,6 +126,10 @@ _FROM = {
     "twin": "CopiedPack PackCopier are_twins make_twin",
     "verified": "Notes scrubbed_notes verified_notes",
     "writer": "Writer",
+    "collection": "Collection Removed",
+    "mark": "Marks",
+    "reliance": "Inherited",
+    "verdict": "Verdict judge",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -128,6 +146,7 @@ __all__ = [
     "CachePlace",
     "ChunkId",
     "ChunkTable",
+    "Collection",
     "Config",
     "CopiedPack",
     "Corrupt",
@@ -135,10 +154,12 @@ __all__ = [
     "Fault",
     "Footer",
     "FrameInfo",
+    "Inherited",
     "KeyCopy",
     "KeyFile",
     "KeyInfo",
     "KeyObject",
+    "Marks",
     "NewFrame",
     "NewerFormat",
     "NoKey",
@@ -164,15 +185,20 @@ __all__ = [
     "Protection",
     "Recovered",
     "Remedy",
+    "Removed",
     "Role",
     "Rotated",
     "Secret",
     "SegmentScan",
+    "SessionOvertaken",
     "SiltError",
     "Store",
     "StoreError",
     "StoreFull",
     "Stripe",
+    "Verdict",
+    "VerifiedNotes",
+    "VoidRoot",
     "Writer",
     "WrongKey",
     "add_key",
@@ -190,6 +216,7 @@ __all__ = [
     "is_content_named",
     "is_healed",
     "is_replaced",
+    "judge",
     "key_copy_text",
     "list_packs",
     "listed_packs",

@@ -26,6 +26,8 @@ class ObjectKind(IntEnum):
     LEASE = 3
     ROOT = 4
     VERIFIED = 5
+    CONDEMNED = 6
+    FENCE = 7
 
 
 def enclose(kind: ObjectKind, payload: bytes) -> bytes:

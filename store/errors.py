@@ -42,6 +42,14 @@ class ObjectMissing(StoreError):
         self.name = name
 
 
+class VoidRoot(ObjectMissing):
+    """A root of a session that had been given up before it was created: it is as if it were not there."""
+
+
+class SessionOvertaken(StoreError):
+    """Garbage collection went on without this session, or removed what it relied on: nothing was committed."""
+
+
 class ObjectExists(StoreError):
     """An object was to be created and its name is taken."""
 

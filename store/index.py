@@ -49,16 +49,18 @@ class Index:
         self.all_named = False  # whether a look through all packs found each named by a sound segment, or readable
         self.suspect: frozenset[PackName] = frozenset()  # packs that a verification found damaged
         self.lost: frozenset[PackName] = frozenset()  # packs that are named and gone: what they held is not there
+        self.condemned: frozenset[PackName] = frozenset()  # packs that are to go, and that a session must not rely on
 
     def load(self) -> None:
-        """Open every segment of the store that no other stands for."""
-        opened: dict[str, Segment] = {}
-        for _ in range(LOAD_TRIES):
-            if self._open_listed(opened):
-                break
-        replaced = {name for segment in opened.values() for name in segment.head.replaces}
-        with self._lock:
-            self._segments = [segment for name, segment in opened.items() if name not in replaced]
+        """Open every segment of the store that no other stands for. Those that are open already are kept."""
+        with self._flushing:
+            opened: dict[str, Segment] = {}
+            for _ in range(LOAD_TRIES):
+                if self._open_listed(opened):
+                    break
+            replaced = {name for segment in opened.values() for name in segment.head.replaces}
+            with self._lock:
+                self._segments = [segment for name, segment in opened.items() if name not in replaced]
         for name in replaced & self.damaged.keys():
             del self.damaged[name]
 
@@ -66,12 +68,13 @@ class Index:
         """Open what is listed. False when something of it was merged away meanwhile: what replaces it may not be in
         this list.
         """
-        complete = True
+        complete, known = True, {segment.name: segment for segment in self._segments}
         for info in self._backend.list(INDEX):
             if info.name in opened:
                 continue
             try:
-                opened[info.name] = Segment(info.name, self._backend.view(info.name), self._key)
+                one = known.get(info.name)
+                opened[info.name] = one or Segment(info.name, self._backend.view(info.name), self._key)
             except Corrupt as error:
                 self.damaged[info.name] = error
             except ObjectMissing:
@@ -79,8 +82,8 @@ class Index:
         return complete
 
     def find(self, chunk: ChunkId) -> Place | None:
-        """Where a chunk lies, or None when no readable segment names it. A place in a damaged or a lost pack is given
-        only where there is no other: reading it says what is wrong.
+        """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
+        pack is given only where there is no other: reading it says what is wrong.
         """
         recent = self._recent.get(chunk)
         if recent is not None and self._is_sound(recent[0]):
@@ -95,13 +98,19 @@ class Index:
                 doubtful.append(place)
         return min(doubtful, key=lambda place: place.pack in self.lost, default=None)
 
-    def __contains__(self, chunk: ChunkId) -> bool:
-        """Whether the chunk is surely there: not when all that holds it are packs that are damaged or lost."""
+    def sound_pack(self, chunk: ChunkId) -> PackName | None:
+        """The pack that surely has the chunk, or None."""
         place = self.find(chunk)
-        return place is not None and self._is_sound(place.pack)
+        return place.pack if place is not None and self._is_sound(place.pack) else None
+
+    def __contains__(self, chunk: ChunkId) -> bool:
+        """Whether the chunk is surely there: not when all that holds it are packs that are damaged, lost
+        or condemned.
+        """
+        return self.sound_pack(chunk) is not None
 
     def _is_sound(self, pack: PackName) -> bool:
-        return pack not in self.suspect and pack not in self.lost
+        return pack not in self.suspect and pack not in self.lost and pack not in self.condemned
 
     def _row(self, segment: Segment, chunk: ChunkId) -> bytes | None:
         number = segment.block_of(chunk)
@@ -234,14 +243,25 @@ class Index:
                     raise
                 self.damaged[error.name] = error
 
-    def _to_merge(self, recent: int) -> list[Segment]:
-        """The segments of the size classes (powers of 8) that hold MERGE_WHEN, smallest first; pure of any I/O."""
+    def merge(self, session: str) -> None:
+        """Merge segments of about one size, however few they are."""
+        with self._flushing:
+            merged = self._to_merge(0, when=2)
+            if len(merged) > 1:
+                new = self._write({}, (), merged, session, self.lost)
+                with self._lock:
+                    self._segments = [s for s in self._segments if s not in merged] + [new]
+                for old in merged:
+                    self._delete(old.name)
+
+    def _to_merge(self, recent: int, when: int = 0) -> list[Segment]:
+        """The segments of the size classes (powers of 8) that hold `when` (0: MERGE_WHEN), smallest first; pure."""
         merged: list[Segment] = []
         total = recent
         sound = [segment for segment in self._segments if segment.name not in self.damaged]
         for segment in sorted(sound, key=lambda s: s.entries):
             alike = [s for s in sound if s not in merged and _size_class(s.entries) <= _size_class(total)]
-            if segment in merged or len(alike) < MERGE_WHEN:
+            if segment in merged or len(alike) < (when or MERGE_WHEN):
                 continue
             for candidate in sorted(alike, key=lambda s: s.entries):
                 if total + candidate.entries <= MERGE_LIMIT:
@@ -257,6 +277,8 @@ class Index:
         session: str,
         without: frozenset[PackName],
     ) -> Segment:
+        # Nor condemned ones: a segment that named one after it was removed would make it look lost.
+        without = without | self.condemned
         kept = (pack for segment in merged for pack in segment.packs() if pack not in without)
         named = dict.fromkeys(chain(packs, kept))
         # Of a chunk's places the one in the pack of the lowest number stays: packs found damaged come last.
@@ -270,7 +292,11 @@ class Index:
             hasher.update(piece)
         name = INDEX + hasher.hexdigest()
         self._backend.put(name, pieces)
-        return Segment(name, self._backend.view(name), self._key)
+        try:
+            data = self._backend.view(name)
+        except ObjectMissing:  # another session merged it already
+            data = memoryview(b"".join(pieces))
+        return Segment(name, data, self._key)
 
 
 def _size_class(entries: int) -> int:

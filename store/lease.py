@@ -3,10 +3,10 @@
     sessions/<session id> := envelope(msgpack {"session", "started_ns", "renewed_ns", "generation", "owner": sealed})
 
 A session writes its lease before its first pack, renews it while it works, and removes it when it ends. `generation` is
-that of the index it trusts (0 until garbage collection publishes another). `owner` (host, boot, process) is sealed,
-under a key of each session's own (nonces count from 1 in each): it lets a host see that a lease of its own is dead.
-Rule: nothing is deleted because a clock says so; a lease only tells others that packs may exist which no index segment
-names yet.
+that of the newest condemnation it has read: what was condemned later is not removed before the session has ended, or
+was fenced. `owner` (host, boot, process) is sealed, under a key of each session's own (nonces count from 1 in each): it
+lets a host see that a lease of its own is dead. Rule: nothing is deleted because a clock says so. Only its own session
+removes a lease, or who has fenced that session before: also of a dead one a request may be on its way to the storage.
 """
 
 import os
@@ -20,6 +20,8 @@ from blake3 import blake3
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
+from .fence import is_fenced
+from .opening import OpenStore
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 SESSIONS = "sessions/"
@@ -29,7 +31,9 @@ _OWNER_AAD = b"silt lease 1"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One session as another sees it. `dead` only when it is proved: its process was on this host and is gone."""
+    """One session as another sees it. `dead` only when it is proved: its process was on this host and is gone.
+    `digest` changes with each renewal.
+    """
 
     name: str
     session: str
@@ -37,6 +41,12 @@ class Lease:
     renewed_ns: int
     generation: int
     dead: bool
+    digest: bytes = b""
+
+
+def lease_key(store: OpenStore) -> bytes:
+    """The store's key for the owners of leases; empty without encryption."""
+    return store.ring.derive("lease") if store.config.encrypted else b""
 
 
 def _owner() -> dict[str, str | int]:
@@ -88,10 +98,13 @@ def _sealer(key: bytes, session: str) -> Sealer:
 
 
 class HeldLease:
-    """The lease of a session of this process, renewed by a thread until `end`. `key` is the store's for leases."""
+    """The lease of a session of this process, renewed by a thread until `end`. `key` is the store's for leases,
+    `generation` that of the newest condemnation that the session has read. `fenced` once a renewal found it given up.
+    """
 
-    def __init__(self, backend: Backend, session: str, key: bytes) -> None:
-        self._backend, self._session = backend, session
+    def __init__(self, backend: Backend, session: str, key: bytes, generation: int = 0) -> None:
+        self._backend, self._session, self._generation = backend, session, generation
+        self.fenced = False
         self._owner = seal(_sealer(key, session), msgpack.packb(_owner()), _OWNER_AAD)
         self._name = SESSIONS + session
         self._started = time.time_ns()
@@ -108,18 +121,24 @@ class HeldLease:
                     "session": self._session,
                     "started_ns": self._started,
                     "renewed_ns": time.time_ns(),
-                    "generation": 0,
+                    "generation": self._generation,
                     "owner": self._owner,
                 }
             ),
         )
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW_SECONDS):
-            try:
+        while not self.fenced and not self._ended.wait(RENEW_SECONDS):
+            self.renew()
+
+    def renew(self) -> None:
+        """Renew the lease once, unless the session was given up. Never raises."""
+        try:
+            self.fenced = is_fenced(self._backend, self._session)
+            if not self.fenced:
                 self._backend.replace(self._name, [self._payload()])
-            except StoreError:
-                continue  # the storage will tell the writer itself; the next renewal may succeed
+        except StoreError:
+            pass  # the storage will tell the writer itself; the next renewal may succeed
 
     def end(self, *, keep: bool = False) -> None:
         """Stop renewing and remove the lease; or `keep` it, for the next session to look for packs that no segment
@@ -141,11 +160,16 @@ def leases(backend: Backend, key: bytes) -> list[Lease]:
     for info in backend.list(SESSIONS):
         session = info.name.removeprefix(SESSIONS)
         try:
-            row = msgpack.unpackb(disclose(ObjectKind.LEASE, info.name, backend.get(info.name)))
-            dead = _is_dead(msgpack.unpackb(unseal(_sealer(key, session), row["owner"], _OWNER_AAD)))
-            found.append(Lease(info.name, session, row["started_ns"], row["renewed_ns"], row["generation"], dead))
+            content = backend.get(info.name)
         except ObjectMissing:
             continue  # it ended meanwhile
+        digest = blake3(content).digest(length=16)
+        try:
+            row = msgpack.unpackb(disclose(ObjectKind.LEASE, info.name, content))
+            dead = _is_dead(msgpack.unpackb(unseal(_sealer(key, session), row["owner"], _OWNER_AAD)))
+            found.append(
+                Lease(info.name, session, row["started_ns"], row["renewed_ns"], row["generation"], dead, digest)
+            )
         except (Corrupt, NewerFormat, Tampered, KeyError, TypeError, ValueError):
-            found.append(Lease(info.name, session, 0, 0, 0, False))
+            found.append(Lease(info.name, session, 0, 0, 0, False, digest))
     return found

@@ -8,6 +8,7 @@ A chunk is announced through `on_durable` only after its pack is durable. Nothin
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from mmap import mmap
 
 from blake3 import blake3
@@ -34,22 +35,30 @@ DurablePack = Callable[[PackName, Sequence[FrameInfo]], None]
 class _Open:
     """A pack that frames are still added to."""
 
-    def __init__(self, arena: mmap) -> None:
+    def __init__(self, arena: mmap, slot: KeySlot) -> None:
         self.arena = arena
         self.view = memoryview(arena)
         self.used = len(MAGIC)
         self.frames: list[FrameInfo] = []
+        self.keys = [slot]
         self.chunks = 0
         self.sealing = 0
         self.full = False
         self.view[: len(MAGIC)] = MAGIC
+
+    def slot_number(self, slot: KeySlot) -> int:
+        """The number of a key slot, which is added where it is new. Slot 0 is the writing session's."""
+        if slot not in self.keys:
+            self.keys.append(slot)
+        return self.keys.index(slot)
 
 
 class Packer:
     """One session's packs under construction. `add` from any thread; `close` from one."""
 
     def __init__(self, backend: Backend, key: SessionKey, sealer: Sealer, on_durable: DurablePack) -> None:
-        self._backend, self._key, self._sealer, self._on_durable = backend, key, sealer, on_durable
+        self._backend, self._sealer, self._on_durable = backend, sealer, on_durable
+        self._slot = KeySlot(key.session_id, key.sealed)
         # Two locally, so that one writes while the other waits for fsync.
         arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
         self._free = [mmap(-1, PACK_SIZE) for _ in range(arenas)]
@@ -63,19 +72,32 @@ class Packer:
 
     def add(self, codec: int, body: Buffer, plain_size: int, ids: Sequence[ChunkId], lengths: Sequence[int]) -> None:
         """Seal one frame into the current pack. Raises what the storage raised if a pack could not be made durable."""
-        size = len(body) + OVERHEAD
+        frame = FrameInfo(0, len(body) + OVERHEAD, plain_size, 0, codec, ids, lengths)
+        self._place(frame, self._slot, lambda room: self._sealer.seal_into(body, frame_aad(codec, ids), room))
+
+    def add_sealed(self, sealed: Buffer, frame: FrameInfo, slot: KeySlot) -> None:
+        """Copy a sealed frame of another pack, whose key slot is `slot`. Raises as `add` does."""
+
+        def copy(room: memoryview) -> None:
+            room[:] = sealed
+
+        self._place(frame, slot, copy)
+
+    def _place(self, frame: FrameInfo, slot: KeySlot, fill: Callable[[memoryview], None]) -> None:
+        """Give a frame its place in the open pack, and have its bytes written there."""
+        size = frame.stored
         if size > PACK_SIZE - len(MAGIC):
             raise ValueError(f"a frame of {size} bytes fits into no pack")
         pack: _Open | None = None
         try:
             with self._state:
-                pack = self._room_for(size, len(ids))
+                pack = self._room_for(size, len(frame.ids))
                 start = pack.used
                 pack.used += size
-                pack.chunks += len(ids)
+                pack.chunks += len(frame.ids)
                 pack.sealing += 1
-                pack.frames.append(FrameInfo(start, size, plain_size, 0, codec, ids, lengths))
-            self._sealer.seal_into(body, frame_aad(codec, ids), pack.view[start : start + size])
+                pack.frames.append(replace(frame, offset=start, key_slot=pack.slot_number(slot)))
+            fill(pack.view[start : start + size])
             with self._state:
                 pack.sealing -= 1
                 self._submit_if_ready(pack)
@@ -109,7 +131,7 @@ class Packer:
                     return pack
                 self._finish(pack)
             elif self._free:
-                self._open = _Open(self._free.pop())
+                self._open = _Open(self._free.pop(), self._slot)
             else:
                 self._state.wait()
 
@@ -137,8 +159,7 @@ class Packer:
                 self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:
-        slot = KeySlot(self._key.session_id, self._key.sealed)
-        end = encode_end(pack.frames, [slot], self._sealer)
+        end = encode_end(pack.frames, pack.keys, self._sealer)
         with pack.view[: pack.used] as body:
             hasher = blake3(body)
             hasher.update(end)

@@ -132,7 +132,7 @@ class PackReader:
         named, gone, unreadable = index.packs(), index.packs(by_damaged=True), False
         for pack in list_packs(self._store):
             gone.discard(pack)
-            if pack in named:
+            if pack in named or pack in index.condemned:
                 continue
             try:
                 footer = self.footer(pack)
@@ -143,7 +143,7 @@ class PackReader:
                 continue
             index.add_pack(pack, [frame.ids for frame in footer.frames])
             yield pack
-        index.lost = frozenset(gone)
+        index.lost = frozenset(gone - index.condemned)  # those were meant to go
         index.all_named = not unreadable
 
 

@@ -15,13 +15,19 @@ from typing import Any
 
 import msgpack
 
-from .envelope import ObjectKind, disclose, enclose
-from .errors import Corrupt, WrongKey
+from .backend import Backend
+from .envelope import HEAD_SIZE, ObjectKind, disclose, enclose
+from .errors import Corrupt, VoidRoot, WrongKey
+from .fence import is_void
+from .keyring import SESSION_ID_SIZE
 from .keys import SessionKey
 from .opening import OpenStore
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 ROOTS = "backups/"
+FORGOTTEN = "forgotten/"
+# Where roots lie that refer to chunks. A root moves from the first to the second, and so they are listed in this order.
+ROOT_FOLDERS = (ROOTS, FORGOTTEN, "wal/")
 _KEY = struct.Struct("<16sH")
 
 
@@ -39,8 +45,8 @@ def write_alone(store: OpenStore, name: str, content: dict[str, Any]) -> None:
 
 
 def read_root(store: OpenStore, name: str, written_as: str = "") -> dict[str, Any]:
-    """The content of a root, or of a copy of one that was `written_as` another name. Raises ObjectMissing, Corrupt,
-    NoKey.
+    """The content of a root, or of a copy of one that was `written_as` another name. Raises ObjectMissing
+    (VoidRoot, where it does not count: see fence.py), Corrupt, NoKey.
     """
     payload = disclose(ObjectKind.ROOT, name, store.backend.get(name))
     try:
@@ -52,7 +58,19 @@ def read_root(store: OpenStore, name: str, written_as: str = "") -> dict[str, An
         )
     except (Tampered, WrongKey, struct.error):
         raise Corrupt(name, "it is not the root that was written under this name") from None
+    if is_void(store.backend, session_id.hex(), written_as or name):
+        raise VoidRoot(name, hint="its session had been given up when it was created; 'silt gc' removes it")
     return content
+
+
+def session_of(backend: Backend, name: str) -> str:
+    """The session that created a root, which needs no key to be read. Raises ObjectMissing."""
+    return backend.get(name, HEAD_SIZE, SESSION_ID_SIZE).hex()
+
+
+def written_name(name: str) -> str:
+    """The name under which a root was created: a copy in forgotten/ has that of its level, and a number behind it."""
+    return ROOTS + name.removeprefix(FORGOTTEN).rpartition("/")[0] if name.startswith(FORGOTTEN) else name
 
 
 def root_names(store: OpenStore, prefix: str = ROOTS) -> Iterator[str]:

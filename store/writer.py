@@ -10,15 +10,19 @@ from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
-from .errors import StoreError
+from .check import raise_if_away
+from .errors import BackendError, ObjectExists, StoreError
+from .fence import raise_fence
 from .frame import Compressor, NewFrame
 from .ids import ChunkId, PackName, chunk_id
 from .index import Index
-from .lease import HeldLease, leases
+from .lease import HeldLease, Lease, lease_key, leases
 from .opening import OpenStore
 from .pack import Footer, FrameInfo
 from .packer import Packer
 from .reader import PackReader
+from .reliance import Inherited, Reliance
+from .repack import copy_frames
 from .root import seal_root
 from .seal import sealer_for
 
@@ -38,18 +42,21 @@ class Writer:
         self._session = self._key.session_id.hex()
         self._claimed: dict[ChunkId, object] = {}
         self._lock = threading.Lock()
+        self._unanswered: set[str] = set()  # roots that may have been created or not
         self._sealer = sealer_for(self._key.data_key)
         self.new_chunks = self.new_bytes = self.known_chunks = 0
 
     def __enter__(self) -> Self:
-        lease_key = self._store.ring.derive("lease") if self._store.config.encrypted else b""
-        others = leases(self._store.backend, lease_key)
-        self._lease = HeldLease(self._store.backend, self._session, lease_key)
+        self._reliance = Reliance(self._store, self._session, self._index, self._reader)
+        key, generation = lease_key(self._store), self._reliance.generation
+        dead = [lease for lease in leases(self._store.backend, key) if lease.dead]
+        self._lease = HeldLease(self._store.backend, self._session, key, generation)
         try:
+            self._reliance.begin()
+            self._index.load()  # after the lease: until then garbage collection did not know of this session
             self._adopt()
-            for lease in others:
-                if lease.dead:
-                    self._forget(lease.name)
+            for lease in dead:
+                self._bury(lease)
             self._packer = Packer(self._store.backend, self._key, self._sealer, self._on_durable)
         except BaseException:
             self._lease.end()
@@ -75,7 +82,21 @@ class Writer:
         try:
             kept = self._keep_what_is_durable()
         finally:
-            self._lease.end(keep=not kept)
+            self._lease.end(keep=not kept or bool(self._unanswered))
+
+    @property
+    def name(self) -> str:
+        """The session's id: 32 hex digits."""
+        return self._session
+
+    @property
+    def generation(self) -> int:
+        """The newest condemnation that the session has read."""
+        return self._reliance.generation
+
+    def may_take_over(self, root: str, generation: int) -> bool:
+        """See Reliance.vouches_for."""
+        return self._reliance.vouches_for(root, generation)
 
     @property
     def stored_bytes(self) -> int:
@@ -132,7 +153,11 @@ class Writer:
 
     def _claim(self, chunk: ChunkId) -> bool:
         """True for exactly one caller, when the store does not have the chunk."""
-        if chunk in self._claimed or chunk in self._index:
+        if chunk in self._claimed:
+            return False
+        pack = self._index.sound_pack(chunk)
+        if pack is not None:
+            self._reliance.packs.add(pack)
             return False
         mine = object()
         return self._claimed.setdefault(chunk, mine) is mine
@@ -145,6 +170,26 @@ class Writer:
         if self._index.recent >= SEGMENT_ENTRIES:
             self._index.flush(self._session)
 
+    def copy(self, pack: PackName, frames: Sequence[int]) -> None:
+        """Copy frames of a pack as they lie, without opening them. Raises Corrupt, ObjectMissing, NoKey."""
+        copy_frames(self._store.backend, self._reader.footer(pack), frames, self._packer)
+
+    def name_pack(self, pack: PackName) -> None:
+        """Have the index name a pack that is there; one that cannot be read is passed over."""
+        try:
+            footer = self._reader.footer(pack)
+        except StoreError as error:
+            if isinstance(error, BackendError):
+                raise_if_away(self._store.backend)
+            return
+        self._index.add_pack(pack, [frame.ids for frame in footer.frames])
+
+    def secure(self, inherited: Inherited | None = None) -> None:
+        """See to it that nothing the session relies on is condemned. `commit` does it; this is for a root that is
+        created in another way. Raises SessionOvertaken.
+        """
+        self._reliance.secure(inherited, self._packer, self.flush)
+
     def flush(self) -> None:
         """Make everything stored so far durable and indexed. Raises what the storage raised."""
         self._packer.close()
@@ -152,23 +197,34 @@ class Writer:
 
     def has(self, chunk: ChunkId) -> bool:
         """Whether a root of this session may rely on the chunk without storing it."""
-        return chunk in self._index
+        pack = self._index.sound_pack(chunk)
+        if pack is not None:
+            self._reliance.packs.add(pack)
+        return pack is not None
 
     def take_pack(self, footer: Footer) -> None:
         """A pack of this store was put under its name, durably, by the caller: its chunks count as stored."""
         self._on_durable(footer.pack, footer.frames)
 
-    def commit(self, name: str, content: dict[str, object], *, replace: bool = False) -> None:
-        """Make everything durable and indexed, then create the root `name`. Raises ObjectExists when it is taken.
+    def commit(
+        self, name: str, content: dict[str, object], inherited: Inherited | None = None, *, replace: bool = False
+    ) -> None:
+        """Make everything durable and indexed, then create the root `name`. `inherited`: what it refers to that did not
+        go through this session. `replace`: it takes the place of a damaged one.
 
-        `replace`: it takes the place of a damaged one.
+        Raises ObjectExists when the name is taken, SessionOvertaken when garbage collection has given the session up.
         """
         self._make_ready()
-        root = seal_root(name, content, self._key, self._sealer)
-        if replace:
-            self._store.backend.replace(name, [root])
-        else:
-            self._store.backend.put(name, [root])
+        self.secure(inherited)
+        root = [seal_root(name, content, self._key, self._sealer)]
+        self._unanswered.add(name)  # until there is an answer the root may come into being, and the lease has to stay
+        try:
+            (self._store.backend.replace if replace else self._store.backend.put)(name, root)
+        except ObjectExists:
+            self._unanswered.discard(name)
+            raise
+        self._unanswered.discard(name)
+        self._reliance.confirm(name)
 
     def forget_packs(self, packs: Collection[PackName]) -> None:
         """Write the index anew without these packs, before they are deleted: what they held lies elsewhere, too."""
@@ -183,6 +239,14 @@ class Writer:
         if self._index.lost:  # first: who reads the root must not be led to where nothing is
             self._index.drop_packs(self._index.lost, self._session)
 
+    def _bury(self, lease: Lease) -> None:
+        """Fence a dead session, and remove its lease: what it left is adopted, and a request of it may be under way."""
+        try:
+            raise_fence(self._store.backend, lease.session)
+            self._store.backend.delete(lease.name)
+        except StoreError:
+            pass
+
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the
         lease then stays, and so the next session looks for packs that no segment names.
@@ -196,9 +260,3 @@ class Writer:
         except StoreError:
             return False
         return True
-
-    def _forget(self, lease: str) -> None:
-        try:
-            self._store.backend.delete(lease)
-        except StoreError:
-            pass

@@ -20,6 +20,8 @@ settings.load_profile("siltstone")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the tests marked slow, too")
+    parser.addoption("--seconds", metavar="S", default="60", help="how long processes are killed at random")
+    parser.addoption("--schedule", metavar="SEED", help="of the simulated schedules of the store, run this one alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

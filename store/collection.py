@@ -1,0 +1,240 @@
+"""One run of garbage collection over a store: what was condemned is removed, and what is dead is condemned.
+
+    survey   condemnations, then packs, then the sessions of others
+             ... the caller lists the roots, and says what they refer to ...
+    mark     what is live
+    remove   packs of ripe condemnations that are not live: out of the index first, then themselves
+    condemn  copy what is live out of wasteful packs, then publish them and the dead ones as a new generation
+
+Rule: the order above. A pack that was listed had its session's lease in the store, so that a session is either seen at
+work or had created its root before the roots were listed. A condemnation is ripe when no session is at work that had
+not read it; then nobody can come to rely on its packs any more, and roots that were created since it was published are
+among those that were marked. So nothing is removed on the word of an earlier run. Condemnations are removed a run later
+than their packs. Every step can be interrupted, and repeated by whoever runs next; two collectors may run at once.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .check import raise_if_away
+from .condemned import Condemnation, publish, read_condemnations
+from .errors import BackendError, Corrupt, ObjectExists, ObjectMissing, StoreError
+from .ids import PackName, pack_object
+from .mark import RANGE, Marks, References
+from .pack_list import MISSING, PackList, listed_packs
+from .parallel import in_parallel
+from .segment_scan import SegmentScan
+from .sessions import OtherSessions
+from .store import Store
+from .verdict import Verdict
+from .writer import Writer
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+# Requests to remove packs that are under way at once: each waits for the storage far longer than it works.
+THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed of ripe condemnations. `kept` packs were brought back; `locked` ones the storage kept."""
+
+    packs: int = 0
+    bytes: int = 0
+    kept: int = 0
+    locked: int = 0
+    left: int = 0
+
+
+class Collection:
+    """A run. Its methods are called in the order of the module's first lines. Without a `session` it only looks."""
+
+    def __init__(self, store: Store, session: Writer | None, stop_at: float | None = None) -> None:
+        """Survey. `stop_at` is a time of the monotonic clock behind which nothing more is begun."""
+        self._store, self._session, self._stop_at = store, session, stop_at
+        self.condemnations = read_condemnations(store.opened)
+        self._listed = {name for name, _ in listed_packs(store.backend)}
+        self.sessions = OtherSessions(store.opened, session.name if session else "")
+        self.condemned = frozenset[PackName]().union(*(each.packs for each in self.condemnations))
+        self._segments = SegmentScan(store.backend, store.ring.index_key if store.config.encrypted else b"")
+        self.packs = PackList([])
+
+    @property
+    def spared(self) -> frozenset[PackName]:
+        """Packs that are not judged: condemned already, known to be damaged, or newer than the survey."""
+        newer = {name for name in self.packs.names if name not in self._listed}
+        return self.condemned | self._store.index.suspect | newer
+
+    @property
+    def pending(self) -> list[Condemnation]:
+        """The condemnations of which packs are left."""
+        return [each for each in self.condemnations if not each.packs.isdisjoint(self._listed)]
+
+    def seen_before(self) -> dict[str, bytes]:
+        """Digests of leases as earlier runs saw them."""
+        return {session: digest for each in self.condemnations for session, digest in each.sessions.items()}
+
+    def ripe(self) -> list[Condemnation]:
+        """Those that no session at work is in the way of."""
+        return [each for each in self.condemnations if not self.sessions.in_the_way_of(each.generation)]
+
+    def mark(self, references: Iterable["NDArray[numpy.uint64]"], tell: Callable[[int, int], None]) -> Marks:
+        """Mark what the references lead to. The roots were listed since the survey. Raises Corrupt where the index is
+        damaged.
+        """
+        if self._session is not None:
+            self._name_condemned(self._session)
+        self._segments.check()
+        for fault in self._segments.faults:
+            raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
+        # Listed once more, after the index: roots that were created since the survey may need newer packs.
+        self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
+        marks = Marks(self.packs, self.condemned | self._store.index.suspect)
+        with References(max(1, self._segments.entries // RANGE)) as spooled:
+            for keys in references:
+                spooled.add(keys)
+            spooled.spool()
+            marks.take(self._segments, spooled, tell)
+        return marks
+
+    def _name_condemned(self, session: Writer) -> None:
+        """Have the index name the condemned packs that are there: sessions that merge segments leave them out, and a
+        root may need one after all.
+        """
+        self._store.index.condemned = frozenset()  # or what is written on the way would leave others out again
+        named = self._store.index.packs()
+        for name in sorted(self._listed & self.condemned - named):
+            session.name_pack(name)
+        session.flush()
+
+    def remove(self, marks: Marks) -> Removed:
+        """Remove the packs of ripe condemnations that are not live, and the condemnations that are done with."""
+        assert self._session is not None
+        doomed, kept = self._doomed(marks)
+        self._store.index.load()
+        # What is written anew leaves condemned packs out, but for those that are needed after all.
+        live = {name for name in self.condemned if self._is_live(marks, name)}
+        self._store.index.condemned = self.condemned - live
+        self._session.forget_packs([self.packs.names[number] for number in doomed])
+        removed = freed = locked = 0
+        done = 0
+        for number, gone in in_parallel(self._remove_pack, self._in_time(doomed), THREADS):
+            done += 1
+            removed += gone
+            locked += not gone
+            freed += self.packs.sizes[number] * gone
+        self._remove_done(marks)
+        return Removed(removed, freed, kept, locked, len(doomed) - done)
+
+    def _doomed(self, marks: Marks) -> tuple[list[int], int]:
+        doomed: list[int] = []
+        kept = 0
+        for name in sorted(frozenset[PackName]().union(*(each.packs for each in self.ripe()))):
+            number = self.packs.number(name)
+            if number is None or self.packs.sizes[number] == MISSING:
+                continue
+            if marks.live[number]:
+                kept += 1
+            else:
+                doomed.append(number)
+        return doomed, kept
+
+    def _is_live(self, marks: Marks, name: PackName) -> bool:
+        number = self.packs.number(name)
+        return number is not None and bool(marks.live[number])
+
+    def _remove_pack(self, number: int) -> tuple[int, bool]:
+        name = pack_object(self.packs.names[number])
+        try:
+            self._store.backend.delete(name)
+        except ObjectMissing:
+            pass  # another collector was quicker
+        except BackendError:
+            raise_if_away(self._store.backend)
+            return number, False
+        return number, True
+
+    def _remove_done(self, marks: Marks) -> None:
+        """Remove ripe condemnations whose packs were gone before this run, or are live. Never the newest."""
+        for each in self.ripe():
+            numbers = (self.packs.number(name) for name in each.packs)
+            left = [n for n in numbers if n is not None and self.packs.sizes[n] != MISSING and not marks.live[n]]
+            if not left and each is not self.condemnations[-1]:
+                try:
+                    self._store.backend.delete(each.name)
+                except ObjectMissing:
+                    pass
+
+    def is_busy(self, number: int) -> bool:
+        """Whether a session that wrote into the pack is at work."""
+        keys = self._store.footer(self.packs.names[number]).keys
+        return any(key.session_id.hex() in self.sessions.alive for key in keys)
+
+    def condemn(self, verdict: Verdict, marks: Marks, roots: Sequence[str]) -> int | None:
+        """Copy what is live out of the packs that are to be repacked, and publish all as a new generation: its number.
+        None when there was nothing to publish, or when another collector published meanwhile.
+        """
+        assert self._session is not None
+        dead = list(self._readable(verdict.dead))
+        packs = [number for number in dead if not self.is_busy(number)]
+        held = len(packs) < len(dead)
+        packs += self._copy_live(self._session, verdict.repacked, marks)
+        if not packs and not held and not self._is_worth_noting(marks):
+            return None
+        generation = self.condemnations[-1].generation + 1 if self.condemnations else 1
+        alive = {session: lease.digest for session, lease in self.sessions.alive.items()}
+        names = [self.packs.names[number] for number in packs]
+        try:
+            publish(self._store.opened, generation, names, alive, roots)
+        except ObjectExists:
+            return None
+        return generation
+
+    def _is_worth_noting(self, marks: Marks) -> bool:
+        """Whether a generation that condemns nothing is of use: it tells the next run how leases looked that stand in
+        the way, or lets go of a newest one whose packs are live after all.
+        """
+        if not self.condemnations:
+            return False
+        newest = self.condemnations[-1]
+        pending = self.pending
+        watched = self.sessions.in_the_way_of(pending[-1].generation) if pending else []
+        unseen = any(newest.sessions.get(lease.session) != lease.digest for lease in watched)
+        return unseen or any(self._is_live(marks, name) for name in newest.packs)
+
+    def _copy_live(self, session: Writer, numbers: Iterable[int], marks: Marks) -> list[int]:
+        copied = []
+        for number in self._in_time(self._readable(numbers)):
+            if self.is_busy(number):
+                continue
+            try:
+                session.copy(self.packs.names[number], marks.frames(number).nonzero()[0].tolist())
+            except (Corrupt, ObjectMissing):
+                continue  # verification names it; what is in it stays where it is
+            copied.append(number)
+        # The index leads to the copies from here on; where segments are merged, the old places would win otherwise.
+        self._store.index.condemned |= {self.packs.names[number] for number in copied}
+        session.flush()
+        self._store.index.merge(session.name)
+        return copied
+
+    def _readable(self, numbers: Iterable[int]) -> Iterator[int]:
+        """Those whose footers can be read: of the others nobody knows what is in them."""
+        for number in numbers:
+            try:
+                self._store.footer(self.packs.names[number])
+            except StoreError as error:
+                if isinstance(error, BackendError):
+                    raise_if_away(self._store.backend)
+                continue
+            yield number
+
+    def _in_time(self, numbers: Iterable[int]) -> Iterator[int]:
+        for number in numbers:
+            if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                return
+            yield number

@@ -1,0 +1,223 @@
+"""Garbage collection over real levels: what no level needs goes after two runs, and everything else restores."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from siltstone.engine import (
+    Collected,
+    EngineError,
+    LevelNotFound,
+    LevelRef,
+    Limits,
+    collect,
+    list_levels,
+    verify_store,
+)
+from siltstone.engine.forgotten import forget_level, undelete_level
+from siltstone.store import Store
+from siltstone.store.fence import accept, raise_fence
+from siltstone.store.opening import OpenStore
+from tests.backed_up import back_up, copied, ignore, new_store, objects, reopened
+from tests.backing_up import Picture, picture, recorded
+from tests.store.backends import FaultyBackend, Killed, MemoryBackend
+from tests.store.stores import small_packs
+
+pytestmark = pytest.mark.timeout(120)
+
+ANY = Limits(share=1.0, patience=0.0)
+Made = tuple[MemoryBackend, dict[str, Picture]]
+MONTH = 31 * 86400 * 10**9
+
+
+def ref(level: int) -> LevelRef:
+    return LevelRef("t", 0, level)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Four levels, each with a large file of its own beside one that stays; and what each holds."""
+    tree, backend, then = tmp_path_factory.mktemp("garbage"), MemoryBackend(), {}
+    store = new_store(backend)
+    (tree / "stays").write_bytes(Random(99).randbytes(150_000))
+    with small_packs(pack=600 << 10, frame=32 << 10):
+        for number in range(4):
+            (tree / "changes").write_bytes(Random(number).randbytes(200_000))
+            then[str(back_up(store, tree, kind="auto").ref)] = picture(tree)
+    return backend, then
+
+
+@pytest.fixture
+def backend(made: Made) -> MemoryBackend:
+    return copied(made[0])
+
+
+def run(backend: MemoryBackend, limits: Limits = ANY, *, dry_run: bool = False) -> Collected:
+    return collect(reopened(backend), limits=limits, dry_run=dry_run, report=ignore)
+
+
+def restores(backend: MemoryBackend, made: Made) -> list[str]:
+    """The levels that are there, each of which reads back exactly, in a store in which nothing is damaged."""
+    store = reopened(backend)
+    levels = list_levels(store)
+    for level in levels:
+        assert recorded(store, level) == made[1][str(level.ref)]
+    assert verify_store(store, report=ignore).damaged == []
+    return [str(level.ref) for level in levels]
+
+
+def stored(backend: MemoryBackend) -> int:
+    return sum(len(content) for name, content in backend.objects.items() if name.startswith("packs/"))
+
+
+class TestCollecting:
+    def test_nothing_is_done_where_nothing_is_dead(self, backend: MemoryBackend) -> None:
+        before = dict(backend.objects)
+        result = run(backend, Limits(patience=0.0))
+        assert (result.dead, result.removed.packs, result.generation) == (0, 0, None)
+        assert backend.objects.keys() >= {name for name in before if not name.startswith("index/")}
+
+    def test_what_no_level_needs_goes_after_two_runs(self, backend: MemoryBackend, made: Made) -> None:
+        size = stored(backend)
+        for level in (0, 1):
+            forget_level(reopened(backend), ref(level), "test", window_ns=0)
+        first = run(backend)
+        assert first.expired == 2
+        assert first.generation == 1
+        assert stored(backend) >= size  # nothing is gone yet, and what is live was copied
+        second = run(backend)
+        assert second.removed.packs > 0
+        assert second.removed.kept == 0
+        assert stored(backend) < size - 350_000
+        assert restores(backend, made) == ["0/2", "0/3"]
+        third = run(backend)
+        assert (third.removed.packs, third.dead, third.repacked) == (0, 0, 0)
+
+    def test_a_forgotten_level_stays_as_long_as_it_can_be_undeleted(self, backend: MemoryBackend, made: Made) -> None:
+        forget_level(reopened(backend), ref(1), "test", window_ns=MONTH)
+        for _ in range(3):
+            assert run(backend).dead == 0
+        assert undelete_level(reopened(backend), ref(1))
+        assert restores(backend, made) == ["0/0", "0/1", "0/2", "0/3"]
+
+    def test_a_level_that_was_condemned_cannot_be_undeleted_any_more(self, backend: MemoryBackend, made: Made) -> None:
+        forget_level(reopened(backend), ref(1), "test", window_ns=0)
+        run(backend)
+        with pytest.raises(LevelNotFound):
+            undelete_level(reopened(backend), ref(1))
+        run(backend)
+        assert restores(backend, made) == ["0/0", "0/2", "0/3"]
+
+    def test_a_session_at_work_is_waited_for(self, backend: MemoryBackend, made: Made) -> None:
+        forget_level(reopened(backend), ref(0), "test", window_ns=0)
+        with reopened(backend).writer():
+            run(backend)
+            second = run(backend, Limits(share=1.0, patience=0.0))
+            # Its lease did not change since the run before, so that without patience it is given up.
+            assert len(second.given_up) == 1
+        assert restores(backend, made) == ["0/1", "0/2", "0/3"]
+
+    def test_a_budget_is_kept_and_the_next_run_goes_on(self, backend: MemoryBackend, made: Made) -> None:
+        for level in (0, 1, 2):
+            forget_level(reopened(backend), ref(level), "test", window_ns=0)
+        result = run(backend, Limits(share=1.0, patience=0.0, copy_bytes=0))
+        assert result.copied_bytes == 0
+        assert result.left > 0
+        sizes = []
+        for _ in range(4):
+            run(backend)
+            sizes.append(stored(backend))
+        assert sizes[-1] < 450_000
+        assert restores(backend, made) == ["0/3"]
+
+    def test_no_time_is_no_harm(self, backend: MemoryBackend, made: Made) -> None:
+        forget_level(reopened(backend), ref(0), "test", window_ns=0)
+        for _ in range(3):
+            run(backend, Limits(share=1.0, patience=0.0, seconds=0.0))
+        assert restores(backend, made) == ["0/1", "0/2", "0/3"]
+
+    def test_a_dry_run_changes_nothing(self, backend: MemoryBackend) -> None:
+        forget_level(reopened(backend), ref(0), "test", window_ns=0)
+        before = dict(backend.objects)
+        result = run(backend, dry_run=True)
+        assert result.dry_run
+        assert result.freed_bytes > 100_000
+        assert backend.objects == before
+
+
+class TestRefusing:
+    def test_more_than_the_expected_share(self, backend: MemoryBackend) -> None:
+        for level in range(4):
+            forget_level(reopened(backend), ref(level), "test", window_ns=0)
+        with pytest.raises(EngineError, match="more than the 50%") as caught:
+            run(backend, Limits(patience=0.0))
+        assert "--max-share" in caught.value.hint
+        assert objects(backend, "condemned/") == []
+
+    def test_a_root_that_does_not_parse(self, backend: MemoryBackend) -> None:
+        forget_level(reopened(backend), ref(0), "test", window_ns=0)
+        name = ref(2).name
+        backend.objects[name] = backend.objects[name][:-1] + b"?"
+        size = stored(backend)
+        with pytest.raises(EngineError, match="not every root"):
+            run(backend)
+        assert stored(backend) == size
+        assert objects(backend, "condemned/") == []
+
+    def test_a_chunk_that_is_nowhere(self, backend: MemoryBackend) -> None:
+        pack = max(
+            (name for name in backend.objects if name.startswith("packs/")), key=lambda n: len(backend.objects[n])
+        )
+        del backend.objects[pack]
+        with pytest.raises(EngineError, match="nothing was removed"):
+            run(backend)
+        assert objects(backend, "condemned/") == []
+
+    def test_a_host_that_only_writes(self, backend: MemoryBackend) -> None:
+        opened = reopened(backend).opened
+        adding = Store(OpenStore(opened.backend, opened.config, opened.ring.without_private()))
+        with pytest.raises(EngineError, match="only add"):
+            collect(adding, limits=ANY, report=ignore)
+
+    def test_storage_without_conditions(self, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(MemoryBackend, "holds_conditions", lambda self: False, raising=False)
+        with pytest.raises(EngineError, match="exclusively"):
+            run(backend)
+
+
+def runs_killed_at(backend: MemoryBackend, made: Made, runs: Callable[[Store], object]) -> int:
+    """Kill at every change of a run, with and without its landing; each time the next runs finish the work."""
+    whole = dict(backend.objects)
+    counting = FaultyBackend(backend)
+    runs(reopened(counting))
+    tried = len(counting.changes)
+    for at in range(tried):
+        for lands in (False, True):
+            backend.objects = dict(whole)
+            with pytest.raises(Killed):
+                runs(reopened(FaultyBackend(backend, at, lands=lands)))
+            assert restores(backend, made) == ["0/1", "0/2", "0/3"]
+            for _ in range(4):
+                run(backend)
+            assert restores(backend, made) == ["0/1", "0/2", "0/3"]
+            assert run(backend, dry_run=True).dead == 0
+    return tried
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["condemning", "removing"])
+def test_a_run_that_is_killed_at_any_change(backend: MemoryBackend, made: Made, before: int) -> None:
+    forget_level(reopened(backend), ref(0), "test", window_ns=0)
+    for _ in range(before):
+        run(backend)
+    assert runs_killed_at(backend, made, lambda store: collect(store, limits=ANY, report=ignore)) >= 5
+
+
+def test_a_void_root_is_removed_and_its_number_stays_taken(backend: MemoryBackend) -> None:
+    store = reopened(backend)
+    session = backend.get(ref(3).name)[6:22].hex()
+    raise_fence(backend, session)
+    accept(backend, session, [])
+    assert [str(level.ref) for level in list_levels(store)] == ["0/0", "0/1", "0/2"]
+    assert run(backend).void == [ref(3).name]
+    assert verify_store(reopened(backend), report=ignore).damaged == []

@@ -1,0 +1,140 @@
+"""A collector of the model, step by step as store/collection.py goes.
+
+    survey (condemnations) -> packs -> sessions -> [fence] -> settle -> roots -> remove ... -> done-with -> condemn
+
+Rule: a step is one request, or several that read what cannot change in between. A collector may give up on any session
+at any time: what its clock says does not matter. It may stop at any step for ever; a run that is broken off is one that
+is never chosen again.
+"""
+
+from collections.abc import Iterator
+
+from .model_state import Collector, Setting, State, counting, newest, with_collector
+
+
+def collector_steps(state: State, setting: Setting, number: int) -> Iterator[State]:
+    """What the collector may do next."""
+    collector = state.collectors[number]
+    yield from _STEPS[collector.at](state, setting, number, collector)
+
+
+def _survey(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    yield with_collector(state, number, collector._replace(at="packs", condemned=state.condemned))
+
+
+def _packs(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    yield with_collector(state, number, collector._replace(at="sessions", packs=state.packs))
+
+
+def _sessions(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """List them, and choose whom to give up."""
+    early = state.roots if setting.broken == "lists-before-fence" else 0
+    for given_up in _subsets(state.leases):
+        following = collector._replace(at="fence", leases=state.leases, given_up=given_up, early=early)
+        yield with_collector(state, number, following)
+
+
+def _subsets(leases: tuple[tuple[int, int], ...]) -> Iterator[int]:
+    """None, or one of the sessions: two are given up in two runs."""
+    yield 0
+    yield from (1 << session for session, _ in leases)
+
+
+def _fence(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    raised = 0 if setting.broken == "gives-up-unfenced" else collector.given_up
+    yield with_collector(state, number, collector._replace(at="settle"), fences=state.fences | raised)
+
+
+def _settle(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """List the roots, record which of those of fenced sessions count, and remove the others, and the leases."""
+    listed = collector.early if setting.broken == "lists-before-fence" else state.roots
+    accepted, over = dict(state.accepted), state.fences
+    for session in range(1, setting.writers + 1):
+        if over >> session & 1:
+            accepted.setdefault(session, bool(listed >> session & 1))
+    if setting.broken == "gives-up-unfenced":
+        over |= collector.given_up
+    # In the real code two requests; a root that is created in between is removed by the next run, or is no root.
+    void = sum(1 << session for session, counts in state.accepted if not counts)
+    roots = state.roots if setting.broken == "void-counts" else state.roots & ~void
+    left = tuple(lease for lease in collector.leases if not over >> lease[0] & 1)
+    leases = tuple(lease for lease in state.leases if not over >> lease[0] & 1)
+    following = collector._replace(at="roots", leases=left, given_up=0, early=0)
+    yield with_collector(state, number, following, accepted=tuple(sorted(accepted.items())), roots=roots, leases=leases)
+
+
+def _roots(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """Mark: which packs are kept, and which of the ripe ones are not."""
+    condemned = ripe_packs = ripe = 0
+    for generation, packs in collector.condemned:
+        condemned |= packs
+        waits = any(read < generation for _, read in collector.leases)
+        if not waits or setting.broken == "does-not-wait":
+            ripe |= 1 << generation
+            ripe_packs |= packs
+    live = 0
+    if counting(state):
+        sound = collector.packs & ~(0 if setting.broken == "keeps-condemned-copy" else condemned)
+        # Of several copies each collector may keep another one: what it keeps is not part of the protocol.
+        lowest = sound & -sound if number % 2 == 0 else 1 << sound.bit_length() >> 1
+        live = lowest if sound else collector.packs
+    if setting.broken == "deletes-unread":
+        live &= ~condemned
+    doomed = ripe_packs & collector.packs & ~live
+    following = collector._replace(at="remove", ripe=ripe, live=live, doomed=doomed)
+    if setting.broken == "condemnation-goes-first":
+        following = following._replace(at="done-with")
+    yield with_collector(state, number, following)
+
+
+def _remove(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """Remove one pack, or go on."""
+    after = "condemn" if setting.broken == "condemnation-goes-first" else "done-with"
+    if not collector.doomed:
+        yield with_collector(state, number, collector._replace(at=after))
+        return
+    one = collector.doomed & -collector.doomed
+    yield with_collector(state, number, collector._replace(doomed=collector.doomed & ~one), packs=state.packs & ~one)
+
+
+def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """Remove the ripe condemnations whose packs were gone before this run, or are live. Never the newest."""
+    first = setting.broken == "condemnation-goes-first"
+    last = collector.condemned[-1][0] if collector.condemned else 0
+
+    def stays(generation: int, packs: int) -> bool:
+        if not collector.ripe >> generation & 1 or (generation == last and not first):
+            return True
+        return not first and bool(packs & collector.packs & ~collector.live)
+
+    those = {generation for generation, _ in collector.condemned}
+    left = tuple(each for each in state.condemned if each[0] not in those or stays(*each))
+    yield with_collector(state, number, collector._replace(at="remove" if first else "condemn"), condemned=left)
+
+
+def _condemn(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """Publish a generation, exclusively, with what is dead and of no session at work; and end the run."""
+    ended = Collector(runs=collector.runs + 1)
+    condemned = 0
+    for _, packs in collector.condemned:
+        condemned |= packs
+    busy = sum(1 << (setting.copies + session - 1) for session, _ in collector.leases)
+    dead = collector.packs & ~collector.live & ~condemned & ~busy
+    generation = (collector.condemned[-1][0] if collector.condemned else 0) + 1
+    if not dead or newest(state) >= generation:
+        yield with_collector(state, number, ended)  # nothing to condemn, or another collector was quicker
+    else:
+        yield with_collector(state, number, ended, condemned=(*state.condemned, (generation, dead)))
+
+
+_STEPS = {
+    "survey": _survey,
+    "packs": _packs,
+    "sessions": _sessions,
+    "fence": _fence,
+    "settle": _settle,
+    "roots": _roots,
+    "remove": _remove,
+    "done-with": _done_with,
+    "condemn": _condemn,
+}

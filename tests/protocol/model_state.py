@@ -1,0 +1,97 @@
+"""The model's state: what lies in the store, and where each writer and collector stands.
+
+Rule: everything is a tuple or a number, so that a state is its own hash. Sets of packs, roots and sessions are masks of
+bits: root and session n are those of writer n, and 0 is the level that was there at the beginning.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is explored. `inherit`: writers that take over the chunk of an earlier root; `runs` of each collector;
+    `copies`: packs that hold the chunk at the beginning; `forgets`: at most so many roots; `broken`: see model.BREAKS.
+    """
+
+    writers: int = 2
+    inherit: frozenset[int] = frozenset()
+    collectors: int = 1
+    runs: int = 2
+    forgets: int = 1
+    copies: int = 1
+    broken: str = ""
+
+
+class Writer(NamedTuple):
+    """`at` names its next step."""
+
+    at: str = "start"
+    generation: int = 0  # in its lease
+    known: int = 0  # packs condemned, as far as it has read
+    read: int = 0  # the newest condemnation it has read
+    relies: int = 0  # packs that hold what its root will refer to
+
+
+class Collector(NamedTuple):
+    """`at` names its next step; the rest is what it has read in this run."""
+
+    at: str = "survey"
+    runs: int = 0
+    condemned: tuple[tuple[int, int], ...] = ()
+    packs: int = 0
+    leases: tuple[tuple[int, int], ...] = ()
+    early: int = 0  # roots, where they are listed too early
+    given_up: int = 0
+    ripe: int = 0  # generations
+    live: int = 0  # packs
+    doomed: int = 0
+
+
+class State(NamedTuple):
+    """Everything. `flying`: roots that may yet be created; `told`: writers that were told that they committed."""
+
+    packs: int
+    roots: int
+    writers: tuple[Writer, ...]
+    collectors: tuple[Collector, ...]
+    condemned: tuple[tuple[int, int], ...] = ()  # (generation, packs), ascending
+    leases: tuple[tuple[int, int], ...] = ()  # (session, generation)
+    fences: int = 0
+    accepted: tuple[tuple[int, bool], ...] = ()  # (session, whether its root counts)
+    flying: int = 0
+    told: int = 0
+    forgotten: int = 0
+    forgets: int = 0
+    buried: int = 0
+
+
+def with_writer(state: State, number: int, writer: Writer, **changes: object) -> State:
+    """The state after a step of writer `number` (from 1)."""
+    writers = (*state.writers[: number - 1], writer, *state.writers[number:])
+    return state._replace(writers=writers, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def with_collector(state: State, number: int, collector: Collector, **changes: object) -> State:
+    """The state after a step of collector `number` (from 0)."""
+    collectors = (*state.collectors[:number], collector, *state.collectors[number + 1 :])
+    return state._replace(collectors=collectors, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def counting(state: State, broken: str = "") -> int:
+    """The roots that are not void."""
+    roots = state.roots
+    if broken != "void-counts":
+        for session, counts in state.accepted:
+            if not counts:
+                roots &= ~(1 << session)
+    return roots
+
+
+def without_lease(state: State, session: int) -> tuple[tuple[int, int], ...]:
+    return tuple(lease for lease in state.leases if lease[0] != session)
+
+
+def newest(state: State) -> int:
+    """The number of the newest condemnation."""
+    return state.condemned[-1][0] if state.condemned else 0

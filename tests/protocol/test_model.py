@@ -1,0 +1,64 @@
+"""The protocol of sessions and garbage collection, explored exhaustively; and each of its rules left out, and missed.
+
+Rule: a setting that passes is explored to its end. A rule that could be left out without any invariant breaking would
+be a rule that nobody needs, so each break has a setting here in which it is found.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from .model import BREAKS, Broken, explore
+from .model_state import Setting
+
+pytestmark = pytest.mark.timeout(900)
+
+TWO = frozenset({2})
+
+ONE = Setting(writers=1, runs=2)
+# In which setting each break is found; where nothing is said, in that of one writer and two runs.
+FOUND_IN = {
+    "lease-after-look": Setting(writers=1, runs=3, copies=2),
+    "keeps-condemned-copy": Setting(writers=0, collectors=2, copies=2, forgets=0),
+}
+
+
+@pytest.mark.parametrize(
+    ("setting", "at_least"),
+    [
+        (Setting(writers=1, runs=3, forgets=2), 8_000),
+        (Setting(writers=1, runs=2, copies=2), 3_000),
+        (Setting(writers=0, collectors=2, runs=2, copies=2, forgets=0), 1_000),
+    ],
+    ids=str,
+)
+def test_nothing_that_counts_is_ever_broken(setting: Setting, at_least: int) -> None:
+    assert explore(setting) > at_least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(writers=2, runs=2),
+        Setting(writers=2, runs=2, inherit=TWO),
+        Setting(writers=1, collectors=2, runs=2),
+        Setting(writers=1, collectors=2, runs=2, copies=2, forgets=0),
+    ],
+    ids=str,
+)
+def test_nor_where_more_are_at_work(setting: Setting) -> None:
+    assert explore(setting) > 100_000
+
+
+@pytest.mark.parametrize("broken", [name for name in BREAKS if name != "inherits-unseen"])
+def test_each_rule_is_needed(broken: str) -> None:
+    with pytest.raises(Broken):
+        explore(replace(FOUND_IN.get(broken, ONE), broken=broken))
+
+
+@pytest.mark.slow
+def test_so_is_the_look_at_what_is_taken_over() -> None:
+    """It takes a writer that sleeps between its last look and its root, and another that goes on from there."""
+    with pytest.raises(Broken):
+        explore(Setting(writers=2, runs=2, inherit=TWO, forgets=2, broken="inherits-unseen"))

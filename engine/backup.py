@@ -250,7 +250,8 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
         product_version=deployment.version,
         privilege=deployment.privilege or "",
         sets=tuple(run.sets),
-        stats=run.finished_stats(started, writer.stored_bytes) | {"warnings": warned.count, GENERATION: writer.generation},
+        stats=run.finished_stats(started, writer.stored_bytes)
+        | {"warnings": warned.count, GENERATION: writer.generation},
         warnings=tuple(warned.kept),
         # What is unchanged is not parsed, and its ACLs may name owners whom only the base level knows.
         owners={**(base.owners if base else {}), **owners},

@@ -14,7 +14,7 @@ import pytest
 
 from siltstone.engine import Deployment, FileSet, Level, back_up, list_levels
 from siltstone.engine import backup as module
-from siltstone.store import SiltError, Writer
+from siltstone.store import Inherited, SiltError, Writer
 from tests.backing_up import Place, calm_down, picture, recorded
 
 pytestmark = pytest.mark.timeout(90)
@@ -33,9 +33,9 @@ def before_commits(patch: pytest.MonkeyPatch, happen: Callable[[], object]) -> N
     """Something happens each time that a level is about to be committed."""
     real = Writer.commit
 
-    def commit(self: Writer, name: str, content: dict[str, object]) -> None:
+    def commit(self: Writer, name: str, content: dict[str, object], inherited: Inherited | None = None) -> None:
         happen()
-        real(self, name, content)
+        real(self, name, content, inherited)
 
     patch.setattr(Writer, "commit", commit)
 

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from .export import Exported, export_level
     from .forgetting import Judgement, carry_out, judge_by_name, judge_by_rules, undelete
     from .forgotten import ForgottenLevel, forgotten_levels
-    from .hooks import HookFailed
     from .garbage import Collected, Limits, collect
-    from .hooks import HookFailed, Hooks
+    from .hooks import HookFailed
     from .level_cost import Costs, costs
     from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
     from .manifest import entries, extents_of
@@ -140,7 +139,6 @@ _FROM = {
     "timers": "Caller cron_lines unit_name units",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
-    "verify_result": "Budget Coverage Damage Shortened Stretch VerifyResult",
     "garbage": "Collected Limits collect",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}

@@ -55,17 +55,13 @@ if TYPE_CHECKING:
     from .keyring import Role
     from .keys import KeyFile, KeyInfo, Passphrase, Secret, make_key_file, parse_key_file
     from .local_cache import CachePlace
+    from .mark import Marks
     from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import MISSING, PackList, listed_packs
     from .parallel import REMOTE_THREADS, in_parallel
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
-    from .mark import Marks
-    from .opening import OpenStore, read_config, unlock
-    from .pack import Footer, FrameInfo
-    from .pack_list import MISSING, PackList, listed_packs
-    from .parallel import in_parallel
     from .private_file import PrivateWriter, read_private
     from .protection import Protection, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
@@ -77,9 +73,8 @@ if TYPE_CHECKING:
     from .segment_scan import SegmentScan
     from .store import Store
     from .twin import CopiedPack, PackCopier, are_twins, make_twin
-    from .verified import Notes, scrubbed_notes, verified_notes
     from .verdict import Verdict, judge
-    from .verified import VerifiedNotes
+    from .verified import Notes, scrubbed_notes, verified_notes
     from .writer import Writer
 
 # Module -> names.
@@ -94,9 +89,7 @@ _FROM = {
     "envelope": "ObjectKind disclose enclose",
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing SiltError "
-        "StoreError StoreFull WrongKey"
-        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectMissing SessionOvertaken "
-        "SiltError StoreError StoreFull VoidRoot WrongKey"
+        "StoreError StoreFull WrongKey SessionOvertaken VoidRoot"
     ),
     "frame": "FRAME_SIZE NewFrame",
     "hurry": "hurry",
@@ -113,7 +106,6 @@ _FROM = {
     "parallel": "REMOTE_THREADS in_parallel",
     "parity": "Policy Stripe read_stripes stripe_of",
     "parity_code": "ParityCoder",
-    "parallel": "in_parallel",
     "private_file": "PrivateWriter read_private",
     "protection": "Protection protect remove_parity retire sound_stripes",
     "reader": "list_packs",
@@ -197,7 +189,6 @@ __all__ = [
     "StoreFull",
     "Stripe",
     "Verdict",
-    "VerifiedNotes",
     "VoidRoot",
     "Writer",
     "WrongKey",

@@ -17,7 +17,8 @@ from blake3 import blake3
 from .backend import Backend
 from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
-from .segment import KEY_SIZE, Segment, encode_segment, entry, find_in_block, join_segment
+from .index_rows import renumbered, size_class, sorted_entries
+from .segment import KEY_SIZE, Segment, encode_segment, find_in_block, join_segment
 
 INDEX = "index/"
 
@@ -260,7 +261,7 @@ class Index:
         total = recent
         sound = [segment for segment in self._segments if segment.name not in self.damaged]
         for segment in sorted(sound, key=lambda s: s.entries):
-            alike = [s for s in sound if s not in merged and _size_class(s.entries) <= _size_class(total)]
+            alike = [s for s in sound if s not in merged and size_class(s.entries) <= size_class(total)]
             if segment in merged or len(alike) < (when or MERGE_WHEN):
                 continue
             for candidate in sorted(alike, key=lambda s: s.entries):
@@ -283,7 +284,7 @@ class Index:
         named = dict.fromkeys(chain(packs, kept))
         # Of a chunk's places the one in the pack of the lowest number stays: packs found damaged come last.
         numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
-        rows = [_sorted_entries(recent, numbers), *(_renumbered(s, numbers, without) for s in merged)]
+        rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
         replaces = [segment.name for segment in merged]
         pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
@@ -297,21 +298,3 @@ class Index:
         except ObjectMissing:  # another session merged it already
             data = memoryview(b"".join(pieces))
         return Segment(name, data, self._key)
-
-
-def _size_class(entries: int) -> int:
-    size: int = max(entries, 512).bit_length() // 3
-    return size
-
-
-def _sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: dict[PackName, int]) -> list[bytes]:
-    return sorted(entry(chunk, numbers[pack], frame, slot) for chunk, (pack, frame, slot) in recent.items())
-
-
-def _renumbered(segment: Segment, numbers: dict[PackName, int], without: frozenset[PackName]) -> Iterator[bytes]:
-    """The rows of a segment but for those of packs that are left out, with packs numbered as where they are written."""
-    mapping = [b"" if pack in without else numbers[pack].to_bytes(4, "big") for pack in segment.packs()]
-    for row in segment.rows():
-        number = mapping[int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")]
-        if number:
-            yield row[:KEY_SIZE] + number + row[KEY_SIZE + 4 :]

@@ -1,0 +1,29 @@
+"""The rows of a segment that is written: of entries that are in none yet, and of segments that it stands for.
+
+Rule: rows come sorted, and with packs numbered as in the new segment; whoever merges them keeps the first of equal
+ones. Nothing here reads or writes an object.
+"""
+
+from collections.abc import Iterator
+
+from .ids import ChunkId, PackName
+from .segment import KEY_SIZE, Segment, entry
+
+
+def sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: dict[PackName, int]) -> list[bytes]:
+    return sorted(entry(chunk, numbers[pack], frame, slot) for chunk, (pack, frame, slot) in recent.items())
+
+
+def renumbered(segment: Segment, numbers: dict[PackName, int], without: frozenset[PackName]) -> Iterator[bytes]:
+    """The rows of a segment but for those of packs that are left out, with packs numbered as where they are written."""
+    mapping = [b"" if pack in without else numbers[pack].to_bytes(4, "big") for pack in segment.packs()]
+    for row in segment.rows():
+        number = mapping[int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")]
+        if number:
+            yield row[:KEY_SIZE] + number + row[KEY_SIZE + 4 :]
+
+
+def size_class(entries: int) -> int:
+    """Segments of one class are about of one size: classes are powers of 8, from 512 entries on."""
+    size: int = max(entries, 512).bit_length() // 3
+    return size

@@ -10,6 +10,7 @@ import heapq
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, repeat
 
 from blake3 import blake3
@@ -185,8 +186,8 @@ class Index:
         with self._lock:
             self._segments = [segment for segment in self._segments if segment.name not in names]
             self.damaged = {name: error for name, error in self.damaged.items() if name not in names}
-        for name in names:
-            self._delete(name)
+        for each in names:
+            self._delete(each)
 
     def drop_packs(self, packs: frozenset[PackName], session: str) -> None:
         """Write the segments that name these packs anew without them: lost ones, when a new level no longer needs them,
@@ -201,7 +202,8 @@ class Index:
                     continue
                 with self._lock:
                     self._segments = [s for s in self._segments if s is not old] + [new]
-                self._delete(old.name)
+                with suppress(ObjectMissing):  # no other error: what stays leads to where nothing is
+                    self._backend.delete(old.name)
             self.lost &= {pack for segment in self._segments for pack in segment.packs()}
 
     def _delete(self, name: str) -> None:
@@ -286,7 +288,7 @@ class Index:
         numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
         rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
-        replaces = [segment.name for segment in merged]
+        replaces = [name for segment in merged for name in (segment.name, *segment.head.replaces)]
         pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
         hasher = blake3()
         for piece in pieces:

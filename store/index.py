@@ -190,9 +190,7 @@ class Index:
             self._delete(each)
 
     def drop_packs(self, packs: frozenset[PackName], session: str) -> None:
-        """Write the segments that name these packs anew without them: lost ones, when a new level no longer needs them,
-        and those that are to be deleted.
-        """
+        """Write the segments that name these packs anew without them: they are lost, or about to be deleted."""
         with self._flushing:
             for old in [s for s in self._segments if not packs.isdisjoint(s.packs())]:
                 try:

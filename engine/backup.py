@@ -260,11 +260,16 @@ def _level(deployment: Deployment, plan: Plan, run: _Run, started: int, writer: 
     )
 
 
+def inherited_from(base: Level | None, store: Store, level: Level) -> Inherited | None:
+    """What a level took over from another without a look at where it lies: what is unchanged."""
+    if base is None:
+        return None
+    return Inherited(base.name, lambda: manifest_chunks(store, level), base.stats.get(GENERATION, 0))
+
+
 def _commit(store: Store, writer: Writer, level: Level, base: Level | None) -> Level:
     """Create the root. Where another backup of the deployment took the level meanwhile, take the next one."""
-    # What is unchanged was taken over from the base without a look at where it lies.
-    read = base.stats.get(GENERATION, 0) if base else 0
-    inherited = Inherited(base.name, lambda: manifest_chunks(store, level), read) if base else None
+    inherited = inherited_from(base, store, level)
     for _ in range(COMMIT_TRIES):
         try:
             writer.commit(level.name, to_root(level), inherited)

@@ -17,6 +17,7 @@ from .events import Noted, Report
 from .forgotten import copies, note_absence, until_ns
 from .levels import LevelRef
 from .live import Live
+from .postgres.wal_pruning import prune_wal
 from .verify_damage import DamageLog
 from .verify_tell import Teller
 
@@ -123,8 +124,8 @@ class _Run:
             self._report(Noted(f"session {session} was given up: its lease was not renewed"))
 
     def _drop_expired(self) -> None:
-        """Remove copies that cannot be undeleted any more. An undeletion that has read one has a session, which any
-        condemnation after this waits for.
+        """Remove copies that cannot be undeleted any more, and the WAL that only they needed. An undeletion that has
+        read a copy has a session, which any condemnation after this waits for.
         """
         now = time.time_ns()
         for copy in copies(self._store):
@@ -134,6 +135,7 @@ class _Run:
                     self._store.backend.delete(copy.name)
                 except ObjectMissing:
                     pass
+        prune_wal(self._store, self._report)
 
     def _roots(self) -> Live:
         self._log = DamageLog(self._report)

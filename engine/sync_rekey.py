@@ -7,9 +7,11 @@ manifests are there already.
 
 from typing import Any
 
-from siltstone.store import DryWriter, Store, Writer
+from siltstone.store import DryWriter, Inherited, Store, Writer
 
 from .events import Progress, Report
+from .levels import LevelRef, from_root
+from .manifest import manifest_chunks
 from .postgres.archive_names import WAL
 from .rekey import Rekeyer, same_root
 from .sync import Commit
@@ -22,6 +24,7 @@ class RekeyCarrier:
         self._source, self._target, self._sink, self._report = source, target, sink, report
         self._rekeyer = Rekeyer(source, target, sink)
         self._newest: str | None = None
+        self._paired: str | None = None
         self._done = 0
         self.packs = self.bytes = 0
 
@@ -36,7 +39,7 @@ class RekeyCarrier:
         """See sync.Carrier."""
         if self._newest:
             self._rekeyer.pair(self._source.read_root(self._newest), self._target.read_root(self._newest))
-            self._newest = None
+            self._paired, self._newest = self._newest, None
         root = self._source.read_root(name)
         made = self._rekeyer.wal(root) if name.startswith(WAL) else self._rekeyer.level(root)
         self._done += 1
@@ -44,5 +47,11 @@ class RekeyCarrier:
         return lambda writer: self._commit(writer, name, made)
 
     def _commit(self, writer: Writer, name: str, root: dict[str, Any]) -> None:
-        writer.commit(name, root)
+        inherited = None
+        if self._paired is not None and not name.startswith(WAL):
+            # What pairs up was taken over from that level without a look at where it lies.
+            _, deployment, group, number = name.split("/")
+            level = from_root(LevelRef(deployment, int(group), int(number)), root)
+            inherited = Inherited(self._paired, lambda: manifest_chunks(self._target, level))
+        writer.commit(name, root, inherited)
         self.packs, self.bytes = writer.packs, writer.stored_bytes

@@ -2,11 +2,13 @@
 
 Rule: a pack is copied when it holds a chunk that the root needs and the target does not surely have. Its bytes are
 compared with its name on the way; one that is damaged in the source fails the root, and is never copied. A pack that is
-known to be damaged in the target is replaced. Packs come in full, so that what else they hold comes along.
+known to be damaged in the target is replaced; the chunks of one that is condemned there are stored anew. Packs come in
+full, so that what else they hold comes along.
 """
 
 import time
 from collections.abc import Collection
+from itertools import accumulate
 
 from siltstone.store import (
     CopiedPack,
@@ -64,6 +66,10 @@ class TwinCarrier:
         return packs - self._brought
 
     def _copy(self, packs: Collection[PackName]) -> None:
+        condemned = self._target.index.condemned.intersection(packs)
+        for pack in sorted(condemned):
+            self._store_anew(pack)
+        packs = set(packs) - condemned
         total, index = len(packs), self._target.index
         for done, found in enumerate(in_parallel(self._copy_one, sorted(packs), THREADS), 1):
             if isinstance(self._sink, Writer):
@@ -74,6 +80,14 @@ class TwinCarrier:
             self.packs += 1
             self.bytes += found.bytes
             self._tell(done, total, found.pack)
+
+    def _store_anew(self, pack: PackName) -> None:
+        """A pack that garbage collection is about to remove from the target: its name is no place for anything now."""
+        if isinstance(self._sink, Writer):
+            frames = self._source.footer(pack).frames
+            for number, plain in self._source.read_frames(pack, range(len(frames))):
+                self._sink.store_run(memoryview(bytes(plain)), list(accumulate(frames[number].lengths)))
+        self._brought.add(pack)
 
     def _copy_one(self, pack: PackName) -> CopiedPack:
         if isinstance(self._sink, DryWriter):

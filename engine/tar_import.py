@@ -18,7 +18,7 @@ from pathlib import Path
 
 from siltstone.store import Store, Writer
 
-from .backup import COUNTS, KEPT_WARNINGS
+from .backup import COUNTS, KEPT_WARNINGS, inherited_from
 from .entry import HEAD, extra, make_row
 from .errors import ConfigError, LevelNotFound, SourceError
 from .events import Report, Warned, show_path
@@ -68,8 +68,8 @@ def import_archive(store: Store, source: Source, *, report: Report) -> Level:
     """Make a level of an archive. Raises SourceError, LevelNotFound (the level before is not there), ObjectExists."""
     members = Members(source.path)
     with store.writer() as writer, source.path.open("rb") as file, RowSorter() as sorter:
-        level = _Import(store, writer, file.fileno(), source, sorter, report).run(members)
-        writer.commit(level.name, to_root(level))
+        level, before = _Import(store, writer, file.fileno(), source, sorter, report).run(members)
+        writer.commit(level.name, to_root(level), inherited_from(before, store, level))
     return level
 
 
@@ -103,8 +103,8 @@ class _Import:
         self._warnings: list[tuple[str, str, str]] = []
         self._teller = Teller(report, writer, None, self._before_read.st_size)
 
-    def run(self, members: Members) -> Level:
-        """Everything but the commit."""
+    def run(self, members: Members) -> tuple[Level, Level | None]:
+        """Everything but the commit: the level, and the one over which it is laid."""
         started = time.time_ns()
         with Workers(self._writer) as workers:
             contents = TarContents(workers, self._store.ring.cut_seed, self._fd, self._read)
@@ -119,7 +119,7 @@ class _Import:
         files = self._write_tree(before)
         archive = self._write_archive(extents, indirect)
         self._writer.flush()
-        return self._level(started, before, files, archive)
+        return self._level(started, before, files, archive), before
 
     def _read(self, size: int) -> None:
         self._teller.read(os.fsencode(self._source.path), size)

@@ -25,6 +25,7 @@ from .ids import PackName, pack_object
 from .mark import RANGE, Marks, References
 from .pack_list import MISSING, PackList, listed_packs
 from .parallel import in_parallel
+from .protection import retire
 from .segment_scan import SegmentScan
 from .sessions import OtherSessions
 from .store import Store
@@ -41,13 +42,16 @@ THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was removed of ripe condemnations. `kept` packs were brought back; `locked` ones the storage kept."""
+    """What was removed of ripe condemnations. `kept` packs were brought back; `locked` ones the storage kept; `held`
+    ones the parity of a damaged pack still needs.
+    """
 
     packs: int = 0
     bytes: int = 0
     kept: int = 0
     locked: int = 0
     left: int = 0
+    held: int = 0
 
 
 class Collection:
@@ -115,6 +119,8 @@ class Collection:
         """Remove the packs of ripe condemnations that are not live, and the condemnations that are done with."""
         assert self._session is not None
         doomed, kept = self._doomed(marks)
+        held = retire(self._store.backend, [self.packs.names[number] for number in doomed])
+        doomed = [number for number in doomed if self.packs.names[number] not in held]
         self._store.index.load()
         # What is written anew leaves condemned packs out, but for those that are needed after all.
         live = {name for name in self.condemned if self._is_live(marks, name)}
@@ -128,7 +134,7 @@ class Collection:
             locked += not gone
             freed += self.packs.sizes[number] * gone
         self._remove_done(marks)
-        return Removed(removed, freed, kept, locked, len(doomed) - done)
+        return Removed(removed, freed, kept, locked, len(doomed) - done, len(held))
 
     def _doomed(self, marks: Marks) -> tuple[list[int], int]:
         doomed: list[int] = []

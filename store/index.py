@@ -47,6 +47,7 @@ class Index:
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
+        self._left_behind: set[str] = set()  # segments that others stand for, of sessions that could not delete them
         self.damaged: dict[str, Corrupt] = {}
         self.all_named = False  # whether a look through all packs found each named by a sound segment, or readable
         self.suspect: frozenset[PackName] = frozenset()  # packs that a verification found damaged
@@ -228,8 +229,9 @@ class Index:
                 for chunk, place in taken.items():
                     if self._recent[chunk] is place:
                         del self._recent[chunk]
-        for old in merged:
-            self._delete(old.name)
+        for name in [*(old.name for old in merged), *self._left_behind]:
+            self._delete(name)
+        self._left_behind = set()
 
     def _write_merged(
         self, recent: dict[ChunkId, tuple[PackName, int, int]], packs: Collection[PackName], session: str

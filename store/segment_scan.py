@@ -44,6 +44,7 @@ class SegmentScan:
         self._backend, self._key = backend, index_key
         self._seen: set[str] = set()
         self._good: dict[str, int] = {}  # name -> entries
+        self._packs: dict[str, set[PackName]] = {}  # of those
         self._replaced: set[str] = set()
         self.faults: list[Fault] = []
         self.named: set[PackName] = set()  # packs, by good segments
@@ -64,8 +65,9 @@ class SegmentScan:
                         added.append(info.name)
                 except ObjectMissing:
                     complete = False  # merged into another, which is there by now: list again
-        for name in self._replaced & self._good.keys():
-            del self._good[name]
+        for name in self._replaced & self._good.keys():  # what a session was cut off from deleting
+            del self._good[name], self._packs[name]
+        self.named = set().union(*self._packs.values())
         return [name for name in added if name in self._good]
 
     @property
@@ -93,7 +95,7 @@ class SegmentScan:
             self.named_by_damaged |= packs
             return False
         self._good[name] = segment.entries
-        self.named |= packs
+        self._packs[name] = packs
         self._replaced |= segment.head.replaces
         return True
 

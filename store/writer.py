@@ -203,7 +203,11 @@ class Writer:
         return pack is not None
 
     def take_pack(self, footer: Footer) -> None:
-        """A pack of this store was put under its name, durably, by the caller: its chunks count as stored."""
+        """A pack of this store was put under its name, durably, by the caller: its chunks count as stored.
+
+        It is relied on like a pack of another session: garbage collection does not know that this one brought it.
+        """
+        self._reliance.packs.add(footer.pack)
         self._on_durable(footer.pack, footer.frames)
 
     def commit(

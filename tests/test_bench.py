@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare, files_bench, index_scale, limits, objects_bench, protect, tree_scale
+from bench import compare, files_bench, index_scale, limits, protect, tree_scale
 from bench.__main__ import DOCUMENT, main
 from bench.comparison_table import ComparisonTables
 from bench.corpora import Corpus, corpus_names, make_corpus
@@ -24,7 +24,6 @@ from bench.measure import BenchError, Taken, measure, stored_bytes
 from bench.picture import differences, take_picture
 from bench.table import write_place
 from bench.tools import SILT, Tool, find_tools
-from tests.seaweed import shared_seaweed
 
 TINY = 0.002
 MIB = 1 << 20
@@ -283,21 +282,3 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(
 
 def test_silt_is_measured_encrypted() -> None:
     assert "--no-encryption" not in SILT.init
-
-
-class TestObjects:
-    """A store in a bucket beside plain transfers."""
-
-    def test_it_measures(self, tmp_path: Path) -> None:
-        figures = objects_bench.measure(tmp_path, shared_seaweed(), 4 * MIB, 1)
-        assert set(figures.seconds) == {"backup", "put", "restore", "get", "four"}
-        assert figures.twice < MIB  # manifests alone
-        assert len(objects_bench.table(figures)) == 7
-
-    def test_it_fails_where_it_is_slow(self) -> None:
-        seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1]}
-        figures = objects_bench.Figures(MIB, seconds, twice=MIB)
-        slow, four, twice = figures.excess()
-        assert "0.50 of a plain put" in slow
-        assert "four" in four
-        assert str(MIB) in twice

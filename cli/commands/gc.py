@@ -54,8 +54,8 @@ def command(
     any more that had not read of that. What a level came to need meanwhile stays.
 
     With --json the result has "packs", "bytes" (of the store), "dead", "repacked", "freed_bytes", "copied_bytes",
-    "left" (packs that found no budget), "removed": {"packs", "bytes", "kept", "locked", "left"}, "generation" (or
-    null), "pending" (packs condemned before), "waiting_for" and "given_up" (sessions), "void" (roots), "expired".
+    "left" (packs that found no budget), "removed": {"packs", "bytes", "kept", "locked", "left", "held"}, "generation"
+    (or null), "pending" (packs condemned before), "waiting_for" and "given_up" (sessions), "void" (roots), "expired".
     """
     from siltstone.engine import Limits, collect
 
@@ -120,6 +120,7 @@ def _lines(result: "Collected") -> Iterator[str]:
             ("left over", f"{counted(result.left, 'pack')}: the budget is used up" if result.left else ""),
             ("brought back", kept),
             ("locked", f"{counted(removed.locked, 'pack')} that the storage keeps" if removed.locked else ""),
+            ("held", f"{counted(removed.held, 'pack')} that parity of damaged ones needs" if removed.held else ""),
             ("waits for", waits if result.waiting_for and result.pending else ""),
             ("void", f"{counted(len(result.void), 'root')} of sessions that had been given up" if result.void else ""),
             ("expired", f"{counted(result.expired, 'forgotten level')}" if result.expired else ""),

@@ -4,8 +4,6 @@ Rule: the contract itself is in test_backend_contract.py. Here is what only a re
 """
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -280,31 +278,3 @@ def test_the_bandwidth_is_kept_to(connect: Connect, way: str) -> None:
         backend.put(f"packs/ab/{number}", [bytes(10_000)])
         backend.get(f"packs/ab/{number}")
     assert time.monotonic() - began > 0.29  # of four requests the last one does not wait for its own bytes
-
-
-def test_a_store_in_a_directory_does_not_load_what_is_for_buckets(tmp_path: Path) -> None:
-    make(open_backend(str(tmp_path / "store"), create=True))
-    code = f"""
-import sys
-from siltstone.store import KeyFile, Store, open_backend
-Store.open(open_backend({str(tmp_path / "store")!r}), KeyFile(bytes(range(32))))
-print("obstore" in sys.modules)
-"""
-    assert subprocess.check_output([sys.executable, "-c", code]) == b"False\n"
-
-
-def test_who_is_told_to_hurry_asks_no_more() -> None:
-    code = """
-import threading
-from siltstone.store import BackendError, hurry, open_backend
-backend = open_backend("s3://trial/x")
-threading.Timer(0.5, hurry).start()
-try:
-    backend.get("config")
-except BackendError as error:
-    print(error)
-"""
-    variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    environment = {**os.environ, **variables, "SILT_RETRY_SECONDS": "10000"}
-    said = subprocess.check_output([sys.executable, "-c", code], env=environment, timeout=100)
-    assert b"Connection refused" in said

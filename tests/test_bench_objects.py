@@ -1,0 +1,29 @@
+"""The bench of object stores, tiny and beside a real server, and what it calls too slow.
+
+Rule: as tests/test_bench.py has it: every case of bench/ runs here, so that none can rot.
+"""
+
+from pathlib import Path
+
+from bench import objects_bench
+from tests.seaweed import shared_seaweed
+
+MIB = 1 << 20
+
+
+class TestObjects:
+    """A store in a bucket beside plain transfers."""
+
+    def test_it_measures(self, tmp_path: Path) -> None:
+        figures = objects_bench.measure(tmp_path, shared_seaweed(), 4 * MIB, 1)
+        assert set(figures.seconds) == {"backup", "put", "restore", "get", "four"}
+        assert figures.twice < MIB  # manifests alone
+        assert len(objects_bench.table(figures)) == 7
+
+    def test_it_fails_where_it_is_slow(self) -> None:
+        seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1]}
+        figures = objects_bench.Figures(MIB, seconds, twice=MIB)
+        slow, four, twice = figures.excess()
+        assert "0.50 of a plain put" in slow
+        assert "four" in four
+        assert str(MIB) in twice

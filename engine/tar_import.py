@@ -18,7 +18,7 @@ from pathlib import Path
 
 from siltstone.store import Store, Writer
 
-from .backup import COUNTS, KEPT_WARNINGS
+from .backup_run import COUNTS, KEPT_WARNINGS
 from .entry import HEAD, extra, make_row
 from .errors import ConfigError, LevelNotFound, SourceError
 from .events import Report, Warned, show_path

@@ -14,7 +14,9 @@ A level, wherever one is told, is
     deployment, group, level (numbers), tar (its tar name)
     kind (full | incr | diff), parent (the level number it was compared with, or null), host
     started, finished, duration, product_version, privilege
-    file_sets: [{name, roots: [{path}], entries, files, bytes}], stats: {name: number}, warnings (how many)
+    configuration (of its topology; null of an imported level)
+    file_sets: [{name, host (empty where hosts have no names), roots: [{path}], entries, files, bytes}],
+    stats: {name: number}, warnings (how many)
     database (null, or: system_identifier, version_num, timeline, start_lsn, stop_lsn, data_checksums, from_standby,
     data_directory: {path}, tablespaces: [{oid, path}])
     damage (why its root cannot be read; then there is nothing else beside its name)
@@ -24,6 +26,10 @@ and where it may be pinned, or was forgotten, also
 
     pin (null, or: note, pinned, host)
     forgotten, until (times), reason
+
+and where parts of it are missing, also
+
+    parts, missing: [set@host]
 
 Rule: members are added, never renamed or removed, within one major version.
 """
@@ -36,7 +42,7 @@ from .figures import utc_time
 from .paths import path_record, shown
 
 if TYPE_CHECKING:
-    from siltstone.engine import ForgottenLevel, Pin
+    from siltstone.engine import ForgottenLevel, Incomplete, Pin
 
 Record = dict[str, Any]
 
@@ -81,6 +87,7 @@ def level_record(level: Level) -> Record:
         "duration": (level.finished_ns - level.started_ns) / 1e9,
         "product_version": level.product_version,
         "privilege": level.privilege,
+        "configuration": level.origin.configuration if level.origin else None,
         "file_sets": [_set_record(files) for files in level.sets],
         "stats": level.stats,
         "warnings": len(level.warnings),
@@ -115,4 +122,12 @@ def _database_record(info: DatabaseInfo) -> Record:
 
 def _set_record(files: SetInfo) -> Record:
     roots = [path_record(root) for root in files.roots]
-    return {"name": files.name, "roots": roots, "entries": files.entries, "files": files.files, "bytes": files.bytes}
+    counts = {"entries": files.entries, "files": files.files, "bytes": files.bytes}
+    return {"name": files.name, "host": files.host, "roots": roots, **counts}
+
+
+def incomplete_record(each: "Incomplete") -> Record:
+    """A level of which parts are missing."""
+    level = level_record(each.level) if each.level else {"damage": "no part of it can be read"}
+    parts = {"parts": [str(part) for part in each.there], "missing": [str(part) for part in each.missing]}
+    return {**level, **name_record(each.ref), **parts}

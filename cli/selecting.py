@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from siltstone.engine import Selection
 
 
-def selection_of(patterns: Sequence[str], set_name: str | None) -> "Selection":
-    """What patterns select, of one file set or of all. Mistake for an empty pattern."""
+def selection_of(patterns: Sequence[str], set_name: str | None, host: str | None = None) -> "Selection":
+    """What patterns select, of one file set or of all, of one host if said. Mistake for an empty pattern."""
     from siltstone.engine import Selection
 
-    return Selection(tuple(pattern_of(text) for text in patterns), set_name)
+    return Selection(tuple(pattern_of(text) for text in patterns), set_name, host=host)
 
 
 def pattern_of(text: str) -> bytes:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .config_tables import LevelTables
     from .database_info import DatabaseInfo
     from .deployment import Deployment, FileSet, ResolvedSet, configuration_of, quick_deployment, resolve_deployment
+    from .deployment_check import check_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
     from .errors import ConfigError, EngineError, LevelNotFound, NothingSelected, SourceError, TargetError, TargetFull
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from .manifest import entries, extents_of
     from .metrics import metrics_text
     from .notify import Message, tell
+    from .onto import DatabaseStep, OntoPlan, Step, plan_onto
+    from .onto_restore import NotAllowed, check_allowed, level_for_onto, restore_onto
+    from .parts import Incomplete, discard, incomplete_levels
     from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
     from .postgres.archive_read import fetch_wal
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     from .read_plan import Reading
     from .repair import apply_remedies, plan_repair
     from .restore import restore_level
+    from .restore_matrix import RULES, Nature, Refusal, judge
     from .restore_tally import RestoreResult
     from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
+    from .topology import Part, Topology, configuration_name, host_here, parts_of
     from .verify import verify_store
     from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
 
@@ -87,6 +93,7 @@ _FROM = {
     "config_tables": "LevelTables",
     "database_info": "DatabaseInfo",
     "deployment": "Deployment FileSet ResolvedSet configuration_of quick_deployment resolve_deployment",
+    "deployment_check": "check_deployment",
     "deployment_file": "load_deployment parse_deployment",
     "entry": "Entry Extent",
     "errors": "ConfigError EngineError LevelNotFound NothingSelected SourceError TargetError TargetFull",
@@ -94,12 +101,16 @@ _FROM = {
     "export": "Exported export_level",
     "forgetting": "Judgement carry_out judge_by_name judge_by_rules undelete",
     "forgotten": "ForgottenLevel forgotten_levels",
+    "garbage": "Collected Limits collect",
     "hooks": "HookFailed",
     "level_cost": "Costs costs",
     "levels": "Level LevelRef SetInfo level_refs list_levels resolve resolve_ref",
     "manifest": "entries extents_of",
     "metrics": "metrics_text",
     "notify": "Message tell",
+    "onto": "DatabaseStep OntoPlan Step plan_onto",
+    "onto_restore": "NotAllowed check_allowed level_for_onto restore_onto",
+    "parts": "Incomplete discard incomplete_levels",
     "pins": "Pin pin_level pinned_refs read_pins unpin_level",
     "postgres.archive_errors": "NotArchived OtherBytes WalGap",
     "postgres.archive_read": "fetch_wal",
@@ -125,6 +136,7 @@ _FROM = {
     "read_plan": "Reading",
     "repair": "apply_remedies plan_repair",
     "restore": "restore_level",
+    "restore_matrix": "RULES Nature Refusal judge",
     "restore_tally": "RestoreResult",
     "retention": "WINDOW_NS KeepRules Retention",
     "runs": "Run read_runs remember replace_text",
@@ -137,14 +149,15 @@ _FROM = {
     "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
     "timers": "Caller cron_lines unit_name units",
+    "topology": "Part Topology configuration_name host_here parts_of",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
-    "garbage": "Collected Limits collect",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 
 __all__ = [
     "PRESETS",
+    "RULES",
     "SETTINGS",
     "TASKS",
     "WINDOW_NS",
@@ -159,6 +172,7 @@ __all__ = [
     "Costs",
     "Damage",
     "DatabaseInfo",
+    "DatabaseStep",
     "Deployment",
     "DeploymentStatus",
     "EngineError",
@@ -171,6 +185,7 @@ __all__ = [
     "ForgottenLevel",
     "Found",
     "HookFailed",
+    "Incomplete",
     "Judgement",
     "KeepRules",
     "Level",
@@ -180,15 +195,20 @@ __all__ = [
     "Limits",
     "Message",
     "Moment",
+    "Nature",
+    "NotAllowed",
     "NotArchived",
     "Noted",
     "NothingSelected",
+    "OntoPlan",
     "OtherBytes",
+    "Part",
     "Pin",
     "Progress",
     "Pushed",
     "Reading",
     "Recovery",
+    "Refusal",
     "Report",
     "ResolvedSet",
     "RestoreResult",
@@ -203,12 +223,14 @@ __all__ = [
     "SlotStatus",
     "SourceError",
     "Status",
+    "Step",
     "StreamEvent",
     "Stretch",
     "SyncResult",
     "TableName",
     "TargetError",
     "TargetFull",
+    "Topology",
     "Unreachable",
     "VerifyResult",
     "WalGap",
@@ -219,14 +241,18 @@ __all__ = [
     "back_up",
     "carry_out",
     "cat",
+    "check_allowed",
     "check_cluster",
+    "check_deployment",
     "cluster_of",
     "collect",
     "compare_settings",
+    "configuration_name",
     "configuration_of",
     "costs",
     "cron_lines",
     "diff",
+    "discard",
     "entries",
     "export_level",
     "extents_of",
@@ -235,11 +261,15 @@ __all__ = [
     "find",
     "forgotten_levels",
     "format_lsn",
+    "host_here",
     "import_archive",
+    "incomplete_levels",
     "is_more_ready",
+    "judge",
     "judge_by_name",
     "judge_by_rules",
     "level_before",
+    "level_for_onto",
     "level_refs",
     "list_entries",
     "list_levels",
@@ -252,8 +282,10 @@ __all__ = [
     "parse_span",
     "parse_table_name",
     "parse_tar_name",
+    "parts_of",
     "pin_level",
     "pinned_refs",
+    "plan_onto",
     "plan_repair",
     "protect_store",
     "prune_wal",
@@ -271,6 +303,7 @@ __all__ = [
     "resolve_ref",
     "restore_cluster",
     "restore_level",
+    "restore_onto",
     "scrub_store",
     "slot_status",
     "sources_of",

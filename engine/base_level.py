@@ -5,14 +5,15 @@ that reads nothing back takes what it kept of its own levels (kept_levels.py), w
 that a reading host would take.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store, is_healed
 
 from .events import Noted, Report, Warned
 from .kept_levels import KeptLevels, KeptRows
-from .levels import Level, Plan, level_refs, read_level
+from .level_plan import Plan
+from .levels import Level, level_refs, read_level
 from .manifest import ManifestReader
 
 
@@ -23,16 +24,17 @@ class Base:
     level: Level
     kept: Mapping[str, KeptRows] | None = field(default=None)
 
-    def reader(self, store: Store, name: str) -> ManifestReader | KeptRows | None:
-        """What reads the manifest of a file set; None where the level has no such set."""
+    def reader(self, store: Store, name: str, host: str) -> ManifestReader | KeptRows | None:
+        """What reads the manifest of a host's file set; None where the level has no such set."""
         if self.kept is not None:
             return self.kept.get(name)
-        return self.manifest(store, name)
+        return self.manifest(store, name, host)
 
-    def manifest(self, store: Store, name: str) -> ManifestReader | None:
+    def manifest(self, store: Store, name: str, host: str) -> ManifestReader | None:
         """The manifest in the store, for who needs more than rows; None where this host cannot read it."""
         sets = self.level.sets if self.kept is None else ()
-        return next((ManifestReader(store, self.level, files) for files in sets if files.name == name), None)
+        mine = (files for files in sets if (files.name, files.host) == (name, host))
+        return next((ManifestReader(store, self.level, files) for files in mine), None)
 
 
 def find_base(store: Store, plan: Plan, kept: KeptLevels, report: Report) -> Base | None:
@@ -68,10 +70,12 @@ def trusted(store: Store, base: Base | None, report: Report) -> Base | None:
     return None
 
 
-def expected_size(store: Store, plan: Plan, base: Base | None) -> tuple[int | None, int | None]:
-    """About how many files and bytes will be read, for the time left: nobody knows what of a known tree changed."""
+def expected_size(store: Store, plan: Plan, base: Base | None, names: Collection[str]) -> tuple[int | None, int | None]:
+    """About how many files and bytes of these file sets will be read, for the time left: nobody knows what of a known
+    tree changed.
+    """
     if base is not None:
-        return sum(files.files for files in base.level.sets), None
+        return sum(files.files for files in base.level.sets if files.name in names), None
     last = [ref for ref in level_refs(store) if ref.deployment == plan.ref.deployment]
     if not last:
         return None, None
@@ -79,4 +83,5 @@ def expected_size(store: Store, plan: Plan, base: Base | None) -> tuple[int | No
         newest = read_level(store, max(last))
     except (Corrupt, NewerFormat, NoKey, ObjectMissing):
         return None, None
-    return sum(files.files for files in newest.sets), sum(files.bytes for files in newest.sets)
+    mine = [files for files in newest.sets if files.name in names]
+    return sum(files.files for files in mine), sum(files.bytes for files in mine)

@@ -20,6 +20,7 @@ from .notify import Notify
 from .postgres.table_name import TableName
 from .retention import Retention
 from .schedule import Schedule
+from .topology import ONE_HOST, Topology, host_of_database
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
 
@@ -50,7 +51,8 @@ class Roots(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class FileSet:
     """Named paths: absolute, expanded and normalised; each may still be a glob. `exclude` is rooted at each of them.
-    `configuration`: part of a configuration-only backup.
+    `configuration`: part of a configuration-only backup. `hosts`: who has it, each a copy of its own (none: the first
+    node). `share`: the mount point of the share on which it lies.
 
     File sets of a deployment may overlap: each holds what its paths name, and what both hold is read twice
     and stored once.
@@ -61,6 +63,8 @@ class FileSet:
     exclude: tuple[str, ...] = ()
     skip: SkipRules = _DEFAULT_SKIP
     configuration: bool = False
+    hosts: tuple[str, ...] = ()
+    share: bytes | None = None
 
     def roots(self) -> Roots:
         """Expand the globs now. `*` and `?` also match names that begin with a dot, as they do in exclude rules.
@@ -102,7 +106,8 @@ class FileSet:
 class Database:
     """A PostgreSQL cluster, reached by libpq's own words. `max_rate` is in kB/s; `spread`: a checkpoint over minutes
     and not at once. `mode`: over the wire, read on this host, or the latter where it is possible. `full_read_days`: how
-    long a server of 17 and later may say itself what changed; 0: everything is read each time.
+    long a server of 17 and later may say itself what changed; 0: everything is read each time. `host`: from which it is
+    backed up; `external`: it runs on none of the hosts. `data_directory`: where a restore puts it.
     """
 
     dsn: str
@@ -111,6 +116,9 @@ class Database:
     mode: Literal["auto", "wire", "local"] = "auto"
     config_tables: tuple[TableName, ...] = ()
     full_read_days: int = 7
+    host: str = ""
+    external: bool = False
+    data_directory: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,7 @@ class ConfigTables:
 
     dsn: str
     names: tuple[TableName, ...]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,7 @@ class Deployment:
     schedule: Schedule | None = None
     notify: Notify | None = None
     retention: Retention | None = None
+    topology: Topology = ONE_HOST
 
 
 def configuration_of(deployment: Deployment) -> Deployment:
@@ -154,7 +164,10 @@ def configuration_of(deployment: Deployment) -> Deployment:
             file=deployment.source,
             hint="write configuration = true in its file sets, or config-tables in [postgres]",
         )
-    tables = ConfigTables(database.dsn, database.config_tables) if database else None
+    tables = None
+    if database is not None:
+        host = host_of_database(deployment.topology, database)
+        tables = ConfigTables(database.dsn, database.config_tables, host)
     name = deployment.name + CONFIG_SUFFIX
     return replace(deployment, name=name, file_sets=sets, database=None, tables=tables, hooks=NO_HOOKS)
 

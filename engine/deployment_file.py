@@ -1,13 +1,15 @@
 """The deployment file: TOML, in which each file set is a table `[file-sets.NAME]`.
 
-    name, version, privilege, preset              strings
+    name, version, privilege, preset, os          strings
+    [hosts.NAME]      see deployment_hosts.py     the hosts of a deployment that has several
     [variables]       NAME = "text"               used as $NAME or ${NAME} in paths and rules
     [defaults]        the options of a file set   where the file set does not give its own
     [file-sets.NAME]  paths, configuration, and   exclude, one-file-system, skip-sockets, skip-caches,
                       the options                 skip-changed-within (seconds), skip-patterns
     [postgres]        dsn, max-rate, checkpoint,  a cluster that is backed up with them: libpq's own words, kB/s,
-                      mode, full-read-days,       "fast" or "spread", "auto", "wire" or "local", and a number
-                      config-tables
+                      mode, full-read-days,       "fast" or "spread", "auto", "wire" or "local", and a number;
+                      config-tables, host,        which host has it, and where a restore puts it
+                      external, data-directory
     [hooks]           see hooks.py                what is run before and after a backup
     [schedule]        see schedule.py             when what is run
     [notify]          see notify.py               whom to tell what it came to
@@ -28,6 +30,7 @@ from typing import Literal
 
 from .database_info import NOT_IN_PLACE
 from .deployment import Database, Deployment, FileSet, Privilege, absolute_path, name_mistake
+from .deployment_hosts import PLACE_KEYS, path_in, place_of_set, topology_of
 from .deployment_retention import retention_of
 from .errors import ConfigError
 from .exclude import SkipRules, rule_mistake
@@ -37,11 +40,15 @@ from .postgres.table_name import TableName, parse_table_name
 from .presets import PRESETS
 from .schedule import schedule_of
 from .toml_table import Table, first_with, read_toml
+from .topology import check_topology
 from .variables import NAME, ExpansionError, did_you_mean, expand, expand_home, resolve_variables
 
-_WORDS = ("name", "version", "privilege", "preset")
-_TABLES = ("variables", "defaults", "file-sets", "postgres", "hooks", "schedule", "notify", "retention")
+_WORDS = ("name", "version", "privilege", "preset", "os", "parts-within")
+_TABLES = ("variables", "defaults", "file-sets", "hosts", "postgres", "hooks", "schedule", "notify", "retention")
 _OPTIONS = ("exclude", "one-file-system", "skip-sockets", "skip-caches", "skip-changed-within", "skip-patterns")
+_DATABASE_KEYS = (
+    "dsn", "max-rate", "checkpoint", "mode", "full-read-days", "config-tables", "host", "external", "data-directory",
+)  # fmt: skip
 _MODES: Mapping[str, Literal["auto", "wire", "local"]] = {"auto": "auto", "wire": "wire", "local": "local"}
 _PRIVILEGES: Mapping[str, Privilege] = {"privileged": "privileged", "unprivileged": "unprivileged"}
 
@@ -70,8 +77,8 @@ def parse_deployment(text: str, source: Path | None = None, variables: Mapping[s
     values = _variables(top, preset, variables or {})
     folder = os.path.abspath(os.fsencode(source.parent if source else "."))
     file_sets = tuple(_file_sets(top, preset, values, folder))
-    database = _database(top, values)
-    return Deployment(
+    database = _database(top, values, folder)
+    deployment = Deployment(
         name,
         file_sets,
         top.string("version"),
@@ -83,7 +90,10 @@ def parse_deployment(text: str, source: Path | None = None, variables: Mapping[s
         schedule=schedule_of(top),
         notify=notify_of(top),
         retention=retention_of(top),
+        topology=topology_of(top),
     )
+    check_topology(deployment)
+    return deployment
 
 
 def _name(top: Table) -> str:
@@ -131,13 +141,13 @@ def _variables(top: Table, preset: Table, given: Mapping[str, str]) -> dict[str,
         raise own.error(str(error), error.variable, hint=error.hint) from None
 
 
-def _database(top: Table, values: Mapping[str, str]) -> Database | None:
+def _database(top: Table, values: Mapping[str, str], folder: bytes) -> Database | None:
     if "postgres" not in top:
         return None
     from .postgres.backup_command import MAX_RATE
 
     table = top.table("postgres")
-    table.refuse_unknown(("dsn", "max-rate", "checkpoint", "mode", "full-read-days", "config-tables"))
+    table.refuse_unknown(_DATABASE_KEYS)
     try:
         dsn = expand(table.string("dsn"), values)
     except ExpansionError as error:
@@ -154,8 +164,17 @@ def _database(top: Table, values: Mapping[str, str]) -> Database | None:
     days = table.number("full-read-days")
     if days is not None and days < 0:
         raise table.error("must not be negative", "full-read-days", hint="0: everything is read each time")
-    full_read = 7 if days is None else days
-    return Database(dsn, rate, checkpoint == "spread", _MODES[mode], _config_tables(table), full_read)
+    return Database(
+        dsn,
+        rate,
+        checkpoint == "spread",
+        _MODES[mode],
+        _config_tables(table),
+        7 if days is None else days,
+        table.string("host"),
+        table.flag("external", default=False),
+        path_in(table, "data-directory", values, folder),
+    )
 
 
 def _config_tables(table: Table) -> tuple[TableName, ...]:
@@ -184,7 +203,7 @@ def _file_sets(top: Table, preset: Table, values: Mapping[str, str], folder: byt
             raise tables[0].error(mistake)
         if name in NOT_IN_PLACE and "postgres" in top:
             raise tables[0].error("is how what [postgres] brings is called", hint="choose another name")
-        tables[0].refuse_unknown(("paths", "configuration", *_OPTIONS))
+        tables[0].refuse_unknown(("paths", "configuration", *PLACE_KEYS, *_OPTIONS))
         if not any("paths" in table for table in tables):
             raise tables[0].error("has no paths", hint=did_you_mean(name, theirs.entries) or 'write paths = ["..."]')
         yield _file_set(name, tables, defaults, values, folder)
@@ -199,7 +218,9 @@ def _file_set(name: str, tables: list[Table], defaults: Table, values: Mapping[s
     _refuse_absolute_rules(source, rules, paths)
     exclude = (*_rules(defaults, "exclude", values), *rules)
     configuration = first_with("configuration", tables).flag("configuration", default=False)
-    return FileSet(name, paths, exclude, _skip_rules([*tables, defaults], values), configuration)
+    place = place_of_set(tables, values, folder)
+    skip = _skip_rules([*tables, defaults], values)
+    return FileSet(name, paths, exclude, skip, configuration, place.hosts, place.share)
 
 
 def _check_options(table: Table, values: Mapping[str, str]) -> None:

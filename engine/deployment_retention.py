@@ -7,9 +7,7 @@ Rule: a table that keeps nothing by any rule is refused, since it would say noth
 retention.py; this module only reads them.
 """
 
-from .errors import ConfigError
 from .retention import WINDOW_NS, KeepRules, Retention
-from .span import parse_span
 from .toml_table import Table
 
 COUNTS = ("groups", "last", "hourly", "daily", "weekly", "monthly", "yearly")
@@ -23,11 +21,11 @@ def retention_of(top: Table) -> Retention | None:
     table = top.table("retention")
     table.refuse_unknown(_KEYS)
     counts = {name: _count(table, f"keep-{name}") for name in COUNTS if f"keep-{name}" in table}
-    within, age = _span(table, "keep-within"), _span(table, "minimum-age")
+    within, age = table.span("keep-within"), table.span("minimum-age")
     rules = KeepRules(**counts, within_ns=within, minimum_age_ns=age)
     if not rules:
         raise table.error("no rule keeps anything", hint="write for example keep-groups = 3, or keep-daily = 14")
-    return Retention(rules, _span(table, "undelete-window") if "undelete-window" in table else WINDOW_NS)
+    return Retention(rules, table.span("undelete-window") if "undelete-window" in table else WINDOW_NS)
 
 
 def _count(table: Table, key: str) -> int:
@@ -35,11 +33,3 @@ def _count(table: Table, key: str) -> int:
     if number is None or number < 1:
         raise table.error("must be 1 or more", key, hint="leave it out if this rule is not wanted")
     return number
-
-
-def _span(table: Table, key: str) -> int:
-    text = table.string(key)
-    try:
-        return parse_span(text) if key in table else 0
-    except ConfigError as error:
-        raise table.error(error.what, key, hint=error.hint) from None

@@ -1,13 +1,14 @@
-"""Groups and levels: what a store holds of each deployment, and which level a new backup becomes.
+"""Groups and levels: what a store holds of each deployment, and what the root of each level says.
 
-A level lives under `backups/<deployment>/<group>/<level>`. A full backup opens the next group at level 0; incremental
+A level lives under `backups/<deployment>/<group>/<level>`; until every host has sent its part, each part is a root of
+its own under `parts/` (see parts.py). A full backup opens the next group at level 0; incremental
 and differential ones add a level. Every level restores by itself; `parent` is only what it was compared with. Rule:
 choosing a level is pure; `Level` is what a root says. A number is given once: that of a level which was forgotten is
 not used again, so that 0/3 means one level for ever.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from siltstone.store import (
@@ -24,16 +25,21 @@ from siltstone.store import (
 
 from .database_info import DatabaseInfo, database_from_root, database_to_root
 from .errors import LevelNotFound
+from .origin import Origin, origin_from_root, origin_to_root
+from .topology import Part
 
 ROOT_FORMAT = 1
 LEVELS = "backups/"
+PARTS = "parts/"
 ABSENT = "absent/"  # below it, a note of each level that was forgotten; see forgotten.py
 Kind = Literal["full", "incr", "diff"]
 
 
 @dataclass(frozen=True, slots=True)
 class SetInfo:
-    """One file set of a level: `roots` are the paths that were walked; `index` leads to the manifest."""
+    """One file set of a level: `roots` are the paths that were walked; `index` leads to the manifest. `host`: whose it
+    is, in a deployment that names its hosts; several hosts may each have one of the same name.
+    """
 
     name: str
     roots: tuple[bytes, ...]
@@ -41,6 +47,10 @@ class SetInfo:
     entries: int
     files: int
     bytes: int
+    host: str = ""
+
+
+Names = dict[int, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,10 +94,14 @@ class Level:
     sets: tuple[SetInfo, ...]
     stats: dict[str, int]
     warnings: tuple[tuple[str, str, str], ...]
-    owners: dict[int, str]
-    groups: dict[int, str]
+    owners: Names
+    groups: Names
     database: DatabaseInfo | None = None
     archive: SetInfo | None = None  # the tar archive from which it was imported: one entry, its content
+    origin: Origin | None = None  # of a level that was backed up
+    names_on: dict[str, tuple[Names, Names]] = field(default_factory=dict)  # host -> its owners and groups, of several
+    part: Part | None = None  # of a part of a level, which is no level yet
+    expected: tuple[Part, ...] = ()  # all parts that the level is to have
     damage: str = ""  # why the root could not be read; everything else is empty then
     sealed: bool = False  # the key that opened the store does not open the root; everything else is empty then
 
@@ -110,11 +124,20 @@ class Level:
 
     @property
     def name(self) -> str:
-        return self.ref.name
+        return part_object(self.ref, self.part) if self.part else self.ref.name
 
     @property
     def tar_name(self) -> str:
         return self.ref.tar_name
+
+    def names_of(self, host: str | None) -> tuple[Names, Names]:
+        """The owners and groups by number, as that host calls them."""
+        return self.names_on.get(host or "", (self.owners, self.groups))
+
+
+def part_object(ref: LevelRef, part: Part) -> str:
+    """The name of the root of a part."""
+    return f"{ref.below(PARTS)}/{part.host}/{part.set_name}"
 
 
 def level_refs(store: Store, folder: str = LEVELS) -> list[LevelRef]:
@@ -162,7 +185,11 @@ def _unread(ref: LevelRef, *, damage: str = "", sealed: bool = False) -> Level:
 def read_level(store: Store, ref: LevelRef, name: str = "") -> Level:
     """What a root says, which may lie under another name by now. Raises ObjectMissing, Corrupt, NewerFormat, NoKey."""
     name = name or ref.name
-    root = store.read_root(name, written_as=ref.name)
+    return level_from_root(ref, name, store.read_root(name, written_as=ref.name))
+
+
+def level_from_root(ref: LevelRef, name: str, root: dict[str, Any]) -> Level:
+    """The level, or the part of one, that a root under that name says. Raises Corrupt, NewerFormat."""
     if root.get("format", 0) > ROOT_FORMAT:
         raise NewerFormat(f"{name}: a level of format {root['format']}", hint="upgrade silt on this host")
     try:
@@ -178,17 +205,27 @@ def from_root(ref: LevelRef, root: dict[str, Any]) -> Level:
     plain = {key: root[key] for key in _PLAIN}
     warnings = tuple((w[0], w[1], w[2]) for w in root["warnings"])
     database = database_from_root(root["postgres"]) if "postgres" in root else None
-    return Level(ref, sets=sets, warnings=warnings, database=database, archive=archive, **plain)
+    origin = origin_from_root(root["origin"]) if "origin" in root else None
+    names_on = {host: (owners, groups) for host, (owners, groups) in root.get("names_on", {}).items()}
+    part = Part(*root["part"]) if "part" in root else None
+    return Level(
+        ref, sets=sets, warnings=warnings, database=database, archive=archive, origin=origin, names_on=names_on,
+        part=part, expected=tuple(Part(*each) for each in root.get("expected", ())), **plain,
+    )  # fmt: skip
 
 
 def _set_from_root(row: dict[str, Any]) -> SetInfo:
     index = tuple((ChunkId(chunk), size) for chunk, size in row["index"])
-    return SetInfo(row["name"], tuple(row["roots"]), index, row["entries"], row["files"], row["bytes"])
+    host = row.get("host", "")
+    return SetInfo(row["name"], tuple(row["roots"]), index, row["entries"], row["files"], row["bytes"], host)
 
 
 def _set_to_root(files: SetInfo) -> dict[str, Any]:
     index = [list(item) for item in files.index]
-    return {**asdict(files), "roots": list(files.roots), "index": index}
+    row = {**asdict(files), "roots": list(files.roots), "index": index}
+    if not files.host:
+        del row["host"]
+    return row
 
 
 _PLAIN = (
@@ -205,45 +242,14 @@ def to_root(level: Level) -> dict[str, Any]:
         root["archive"] = _set_to_root(level.archive)
     if level.database is not None:
         root["postgres"] = database_to_root(level.database)
+    if level.origin is not None:
+        root["origin"] = origin_to_root(level.origin)
+    if level.names_on:
+        root["names_on"] = {host: list(names) for host, names in level.names_on.items()}
+    if level.part is not None:
+        root["part"] = list(level.part)
+        root["expected"] = [list(part) for part in level.expected]
     return root
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a new backup becomes, and which level it is compared with (None: every file is read)."""
-
-    ref: LevelRef
-    kind: Kind
-    base: LevelRef | None
-
-
-def plan_level(
-    deployment: str,
-    kind: Literal["auto", "full", "incr", "diff"],
-    refs: Iterable[LevelRef],
-    forgotten: Iterable[LevelRef] = (),
-) -> Plan:
-    """The level that a backup of this kind becomes, given the levels there are and those that were forgotten, whose
-    numbers stay taken. Full where nothing is there to go on from: no level yet, or none of the newest group any more.
-    """
-    there = [ref for ref in refs if ref.deployment == deployment]
-    taken = [*there, *(ref for ref in forgotten if ref.deployment == deployment)]
-    newest = max(taken, default=LevelRef(deployment, -1, 0))
-    group = [ref for ref in there if ref.group == newest.group]
-    if kind == "full" or not group:
-        return Plan(LevelRef(deployment, newest.group + 1, 0), "full", None)
-    base = min(group) if kind == "diff" else max(group)
-    return Plan(LevelRef(deployment, newest.group, newest.level + 1), "diff" if kind == "diff" else "incr", base)
-
-
-def next_ref(ref: LevelRef, kind: Kind, taken: Iterable[LevelRef]) -> LevelRef:
-    """The name of a level whose own was taken meanwhile. An incremental one stays in its group: one that was opened
-    since is not what it was compared with.
-    """
-    mine = [ref, *(each for each in taken if each.deployment == ref.deployment)]
-    if kind == "full":
-        return LevelRef(ref.deployment, max(mine).group + 1, 0)
-    return LevelRef(ref.deployment, ref.group, max(each.level for each in mine if each.group == ref.group) + 1)
 
 
 def resolve_ref(refs: Sequence[LevelRef], spec: str) -> LevelRef:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Live:
     """The roots of a store and what they refer to. One thread.
 
-    `levels` can be read, `lost_roots` are of those that cannot. Raises BackendError when the storage is away, NoKey,
+    `levels` can be read, `lost_roots` cannot. Raises BackendError when the storage is away, NoKey,
     NewerFormat.
     """
 

@@ -80,7 +80,7 @@ def restore_level(
         way = Way(target or b"/", _roots(rows, base or b"", in_place=target is None), replace=target is None)
         preview(rows, Comparer(rows, store.ring.id_key, target or b"/"), way, base or b"", tally, pace)
     else:
-        owners = OneOwner(*owner) if owner else OwnerMap(not numeric_ids, level.owners, level.groups)
+        owners = OneOwner(*owner) if owner else OwnerMap(not numeric_ids, *level.names_of(rows.host))
         _Run(store, rows, owners, tally, pace, verify=verify, patch=patch).restore(target, base or b"")
     _tell_of_level(level, rows, tally, report)
     return tally.finished(report, skipped=rows.left_out, dry_run=dry_run)

@@ -9,7 +9,7 @@ It does not read contents. A store reads one chunk at a time, so whoever needs l
 
 import heapq
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
@@ -51,10 +51,20 @@ def row_has_extra(row: bytes) -> bool:
     return len(row) > PATH_AT + path_size + EXTENT.size * int.from_bytes(row[HEAD_END + 2 : PATH_AT], "little")
 
 
+def one_host(level: Level, sets: Sequence[SetInfo]) -> str:
+    """The host whose these file sets are. Raises NothingSelected where there are several: each has paths of its own."""
+    hosts = list(dict.fromkeys(files.host for files in sets))
+    if len(hosts) > 1:
+        hint = "their paths may be the same: restore one of them with --host, or one file set with --set"
+        raise NothingSelected(f"level {level.ref} holds files of {', '.join(hosts)}", hint=hint)
+    return hosts[0] if hosts else ""
+
+
 def rows_of(store: Store, level: Level) -> Iterator[tuple[bytes, bytes]]:
     """(path, row) of a whole level in path order, each path once, whichever file sets hold it. Raises Corrupt,
     ObjectMissing.
     """
+    one_host(level, level.sets)
     sets = [ManifestReader(store, level, files).rows() for files in level.sets]
     last: bytes | None = None
     for path, row in heapq.merge(*sets, key=lambda found: order_key(found[0])):
@@ -70,18 +80,25 @@ class LevelRows:
     """
 
     def __init__(self, store: Store, level: Level, selection: Selection, *, base: bytes | None, lost: Lost) -> None:
-        """Raises NothingSelected when the level has no such file set."""
+        """Raises NothingSelected when the level has no such file set, or several hosts have and none is said."""
         self._store, self._level, self._lost = store, level, lost
         self._lock = threading.Lock()
         self._matcher, self._but = selection.matcher(), selection.but
         self._base = base
         self._prefix = (base or b"").rstrip(b"/") + b"/"
         meant = [files for files in level.sets if files.name not in selection.without_sets]
-        self.sets = [files for files in meant if selection.set_name in (None, files.name)]
+        of_sets = [files for files in meant if selection.set_name in (None, files.name)]
+        self.sets = [files for files in of_sets if selection.host in (None, files.host)]
         self.left_out = 0  # entries that are selected and not below the base
         if not self.sets:
             names = ", ".join(files.name for files in meant)
+            if of_sets:
+                hosts = ", ".join(dict.fromkeys(files.host for files in of_sets))
+                raise NothingSelected(
+                    f"level {level.ref} has nothing of host '{selection.host}'", hint=f"it has: {hosts}"
+                )
             raise NothingSelected(f"level {level.ref} has no file set '{selection.set_name}'", hint=f"it has: {names}")
+        self.host = one_host(level, self.sets)
 
     @property
     def walked(self) -> tuple[bytes, ...]:

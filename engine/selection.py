@@ -24,18 +24,19 @@ _MAGIC = re.compile(rb"[*?[]")
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What is selected: `patterns` (none: everything) of the file set `set_name` (None: of all, but for
-    `without_sets`), without the paths `but`, word for word.
+    `without_sets`) of `host` (None: of the only one), without the paths `but`, word for word.
     """
 
     patterns: tuple[bytes, ...] = ()
     set_name: str | None = None
     but: frozenset[bytes] = frozenset()
     without_sets: frozenset[str] = frozenset()
+    host: str | None = None
 
     @property
     def everything(self) -> bool:
         """Whether all entries of the level are meant."""
-        return not (self.patterns or self.but or self.set_name is not None or self.without_sets)
+        return not (self.patterns or self.but or self.set_name is not None or self.without_sets or self.host)
 
     def matcher(self) -> "Matcher":
         """The patterns, ready to be asked."""

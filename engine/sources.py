@@ -1,6 +1,7 @@
 """What a backup looks at before it begins: are the paths there that it is to read, and is the store somewhere else?
 
-Rule: it warns, and refuses only where nothing at all is there. It looks at paths and at nothing below them.
+Rule: it warns, and refuses only where nothing at all is there, or a share is not mounted. It looks at paths and at
+nothing below them.
 """
 
 import os
@@ -11,11 +12,17 @@ from siltstone.store import Store
 from .deployment import Deployment, ResolvedSet
 from .errors import SourceError
 from .events import Noted, Report, Warned, show_path
+from .mounts import mount_fault
 from .scan import same_device
 
 
 def check_sources(store: Store, sets: Iterable[ResolvedSet], deployment: Deployment, report: Report) -> None:
-    """Tell of paths that are not there, or not what they seem to be. Raises SourceError when nothing is there."""
+    """Tell of paths that are not there, or not what they seem to be. Raises SourceError when nothing
+    is there, or a share is not mounted.
+    """
+    for each in sets:
+        if each.file_set.share is not None and (fault := mount_fault(each.file_set.share)):
+            raise SourceError(f"file set {each.file_set.name}: {fault}", hint="mount the share; nothing was backed up")
     spoken = deployment.source is None  # paths that were named for this very backup
     roots = [root for each in sets for root in each.roots.found]
     for each in sets:

@@ -13,9 +13,11 @@ from siltstone.store import PackList, Store, listed_packs, verified_notes
 
 from .deployment import Deployment
 from .levels import Level, list_levels
+from .parts import Incomplete, incomplete_levels
 from .postgres.archive_status import ArchiveStatus, archive_status
 from .runs import Run
 from .schedule import missed
+from .topology import PARTS_WITHIN_NS
 
 GROWTH_DAYS = 30
 COVERAGE_DAYS = 30
@@ -85,6 +87,7 @@ def read_status(
     figures, broken = _figures(store, levels, now)
     attention = [*_of_deployments(deployments), *_of_runs(deployment, own), *_of_archives(archives)]
     attention += _of_store(figures, broken, levels)
+    attention += _of_incomplete(incomplete_levels(store), now)
     return Status(deployments, archives, figures, tuple(attention))
 
 
@@ -143,6 +146,16 @@ def _of_deployments(deployments: tuple[DeploymentStatus, ...]) -> Iterator[Atten
 
 def _retry(task: str) -> str:
     return f"silt schedule run {task} -c FILE"
+
+
+def _of_incomplete(unfinished: list[Incomplete], now: datetime) -> Iterator[Attention]:
+    for each in unfinished:
+        level, name = each.level, f"{each.ref.deployment}:{each.ref}"
+        if level is None:
+            yield Attention(f"no part of {name} can be read", "silt verify")
+        elif level.started_ns < now.timestamp() * _SECOND - PARTS_WITHIN_NS:
+            missing = ", ".join(map(str, each.missing)) or "nothing: the next backup makes it whole"
+            yield Attention(f"{name} is incomplete, and no part joins it any more; missing: {missing}", "silt list")
 
 
 def _of_runs(deployment: Deployment | None, runs: Mapping[str, Run]) -> Iterator[Attention]:

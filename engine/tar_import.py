@@ -18,7 +18,7 @@ from pathlib import Path
 
 from siltstone.store import Store, Writer
 
-from .backup import COUNTS, KEPT_WARNINGS, inherited_from
+from .backup_run import COUNTS, KEPT_WARNINGS, inherited_of
 from .entry import HEAD, extra, make_row
 from .errors import ConfigError, LevelNotFound, SourceError
 from .events import Report, Warned, show_path
@@ -69,7 +69,7 @@ def import_archive(store: Store, source: Source, *, report: Report) -> Level:
     members = Members(source.path)
     with store.writer() as writer, source.path.open("rb") as file, RowSorter() as sorter:
         level, before = _Import(store, writer, file.fileno(), source, sorter, report).run(members)
-        writer.commit(level.name, to_root(level), inherited_from(before, store, level))
+        writer.commit(level.name, to_root(level), inherited_of(store, level, before))
     return level
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
+from .span import parse_span
 from .toml_lines import KeyPath, key_lines, nearest_line
 from .variables import did_you_mean
 
@@ -85,6 +86,14 @@ class Table:
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
         raise self.error(f"must be a whole number, not {_word(value)}", key)
+
+    def span(self, key: str) -> int:
+        """A stretch of time such as "30d", in nanoseconds."""
+        text = self.string(key)
+        try:
+            return parse_span(text) if key in self else 0
+        except ConfigError as error:
+            raise self.error(error.what, key, hint=error.hint) from None
 
     def table(self, key: str) -> "Table":
         """The table below a key."""

@@ -89,9 +89,9 @@ class _Verification:
             Blame(self._store, self._manifests, losses, self.damages).run()
         if losses or self._live.wal.lost:
             WalBlame(self._store, self._live, losses).assign(self.damages)
-        for ref in self._live.lost_roots:
-            self.damages[ref.name].levels[label(ref)] = []
-            self.damages[ref.name].unlisted[label(ref)] = [Stretch()]
+        for name, ref in self._live.lost_roots:
+            self.damages[name].levels[label(ref)] = []
+            self.damages[name].unlisted[label(ref)] = [Stretch()]
 
     def _find_copies(self) -> None:
         """As long as that makes more of the manifests readable, hold what is in them against the store again."""

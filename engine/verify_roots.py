@@ -7,12 +7,15 @@ seen.
 
 from collections.abc import Collection
 from itertools import groupby
+from typing import NamedTuple
 
 from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VoidRoot, fault_of, in_parallel
 
 from .forgotten import copies
-from .levels import ABSENT, Level, LevelRef, level_refs, read_level
+from .levels import ABSENT, Level, LevelRef, level_refs, part_object, read_level
+from .parts import part_names, read_part
 from .pins import PINS, pinned_refs
+from .topology import Part
 from .verify_blame import label
 from .verify_damage import DamageLog
 
@@ -20,10 +23,20 @@ from .verify_damage import DamageLog
 ROOT_THREADS = 4
 
 
-def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef]]:
-    """The levels that can be read, and the names of those that are lost, which are in the log."""
-    levels: list[Level] = []
-    lost: list[LevelRef] = []
+class Lost(NamedTuple):
+    """A root that cannot be read, or is gone, by the object's name; and the level that it is of."""
+
+    name: str
+    ref: LevelRef
+
+
+def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[Lost]]:
+    """The levels that can be read, with the parts of those that are not whole, and what is lost, which is in the
+    log. The parts are listed first: a level's root is there before its parts go.
+    """
+    lost: list[Lost] = []
+    listed = part_names(store)
+    levels = _read_parts(store, listed, lost, log)
     there = set(level_refs(store))
     gone: set[LevelRef] = set()
     for ref in sorted(there):
@@ -35,12 +48,27 @@ def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[LevelRef
             gone.add(ref)  # it may have been forgotten a moment ago
         except (Corrupt, BackendError) as error:
             log.add(ref.name, fault_of(ref.name, error, store.backend).error)
-            lost.append(ref)
+            lost.append(Lost(ref.name, ref))
     meant = _check_forgotten(store, log)
-    for ref in sorted({*(gone - meant), *missing_levels(there - gone, meant)}):
+    begun = {ref for ref, _ in listed}
+    for ref in sorted({*(gone - meant), *missing_levels(there - gone, meant | begun)} - begun):
         log.add(ref.name, "it is missing: there are later levels, and it was not forgotten")
-        lost.append(ref)
+        lost.append(Lost(ref.name, ref))
     return levels, lost
+
+
+def _read_parts(store: Store, listed: list[tuple[LevelRef, Part]], lost: list[Lost], log: DamageLog) -> list[Level]:
+    found = []
+    for ref, part in listed:
+        try:
+            found.append(read_part(store, ref, part))
+        except ObjectMissing:
+            continue  # its level is whole by now
+        except (Corrupt, BackendError) as error:
+            name = part_object(ref, part)
+            log.add(name, fault_of(name, error, store.backend).error)
+            lost.append(Lost(name, ref))
+    return found
 
 
 def _check_forgotten(store: Store, log: DamageLog) -> set[LevelRef]:

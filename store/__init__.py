@@ -84,12 +84,13 @@ _FROM = {
     "bytes_check": "BytesChecker BytesReport is_content_named",
     "check": "Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
+    "collection": "Collection Removed",
     "config": "Config",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
     "errors": (
-        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing SiltError "
-        "StoreError StoreFull WrongKey SessionOvertaken VoidRoot"
+        "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing "
+        "SessionOvertaken SiltError StoreError StoreFull VoidRoot WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
     "hurry": "hurry",
@@ -100,6 +101,7 @@ _FROM = {
     "keyring": "Role",
     "keys": "KeyFile KeyInfo Passphrase Secret make_key_file parse_key_file",
     "local_cache": "CachePlace",
+    "mark": "Marks",
     "opening": "OpenStore read_config unlock",
     "pack": "Footer FrameInfo",
     "pack_list": "MISSING PackList listed_packs",
@@ -110,18 +112,16 @@ _FROM = {
     "protection": "Protection protect remove_parity retire sound_stripes",
     "reader": "list_packs",
     "recovery": "Recovered recover",
+    "reliance": "Inherited",
     "remedy": "Remedy",
     "replaced": "is_healed is_replaced move_and_remove remove_replaced_pack",
     "scrub": "PackReport PackScrubber",
     "segment_scan": "SegmentScan",
     "store": "Store",
     "twin": "CopiedPack PackCopier are_twins make_twin",
+    "verdict": "Verdict judge",
     "verified": "Notes scrubbed_notes verified_notes",
     "writer": "Writer",
-    "collection": "Collection Removed",
-    "mark": "Marks",
-    "reliance": "Inherited",
-    "verdict": "Verdict judge",
 }
 _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.split()}
 

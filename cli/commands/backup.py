@@ -6,7 +6,8 @@ new level.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     silt backup -c deployment.toml --type full     # opens the next group
     silt backup -c deployment.toml --dry-run
     silt backup -c deployment.toml --config-only
+    silt backup -c deployment.toml --part files@node2
     silt backup /etc /home --name laptop --exclude '*.tmp'
     """,
 )
@@ -49,6 +51,12 @@ if TYPE_CHECKING:
     help="full opens a group; incr adds a level, diff one relative to level 0; auto: incr, or full if there is none.",
 )
 @click.option("--config-only", is_flag=True, help="Only configuration, as levels of deployment NAME.config.")
+@click.option(
+    "--part", "parts", multiple=True, metavar="SET@HOST", help="Only this part, of those of this host; repeat."
+)
+@click.option(
+    "--host", metavar="NAME", help="What the deployment file calls this host, where its address does not say."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Read, and tell what would be stored; store nothing.")
 @click.option("--compression", metavar="NAME", help=f"Of what this backup adds, instead of the store's: {IN_WORDS}.")
 @click.option("--name", metavar="NAME", help="With PATHs: the deployment's name instead of the host's.")
@@ -60,6 +68,8 @@ def command(
     definitions: tuple[str, ...],
     kind: Literal["auto", "full", "incr", "diff"],
     config_only: bool,
+    parts: tuple[str, ...],
+    host: str | None,
     dry_run: bool,
     compression: str | None,
     name: str | None,
@@ -67,15 +77,19 @@ def command(
 ) -> int:
     """Back up a deployment, or PATHs, as a new level.
 
+    In a deployment of several hosts each sends its parts into the same level, which is there when all are.
+
     With --json the result is the level and "dry_run"; a dry run has its name, "stats" and "warnings" only. In "stats":
     files, directories, others, bytes; new, changed, unchanged, gone (entries); read_bytes, new_bytes (not known to the
     store before), stored_bytes (what that became in the store). "forgotten": the levels that the deployment's
-    [retention] does not keep, now that there is a new one.
+    [retention] does not keep, now that there is a new one. "parts": those that this host stored of a level to which
+    others send theirs; while some are "missing", the result has the level's name, "stats" and "warnings" only.
     """
     check_compression(compression)
     opening = Opening(options)
     if paths:
-        _refuse({"-c": file, "-D": definitions, "--config-only": config_only}, "with paths")
+        of_file = {"-c": file, "-D": definitions, "--config-only": config_only, "--part": parts, "--host": host}
+        _refuse(of_file, "with paths")
         deployment = deployment_from_paths(paths, name, exclude)
     else:
         _refuse({"--name": name, "--exclude": exclude}, "without paths")
@@ -84,10 +98,14 @@ def command(
         from siltstone.engine import configuration_of
 
         deployment = configuration_of(deployment)
-    return _back_up(options, opening, deployment, kind, dry_run=dry_run, compression=compression)
+    from siltstone.engine import host_here
+
+    here = host_here(deployment, os.uname().nodename, host or "")
+    back_up = partial(_back_up, kind=kind, dry_run=dry_run, compression=compression, here=here, parts=parts)
+    return back_up(options, opening, deployment)
 
 
-def _refuse(given: dict[str, object], where: str) -> None:
+def _refuse(given: Mapping[str, object], where: str) -> None:
     for option, value in given.items():
         if value:
             raise Mistake(f"{option} has no meaning {where}", hint="the file says it all, or the command line does")
@@ -97,10 +115,7 @@ def _back_up(
     options: Options,
     opening: Opening,
     deployment: "Deployment",
-    kind: Literal["auto", "full", "incr", "diff"],
-    *,
-    dry_run: bool,
-    compression: str | None,
+    **how: Any,
 ) -> int:
     from siltstone.engine import back_up
 
@@ -109,15 +124,8 @@ def _back_up(
 
     store = opening.store()
     with make_reporter(options) as reporter:
-        result = back_up(
-            store,
-            deployment,
-            kind=kind,
-            dry_run=dry_run,
-            compression=compression,
-            report=reporter.report,
-            keep_in=str(state_folder(os.environ) / "levels"),
-        )
+        keep_in = str(state_folder(os.environ) / "levels")
+        result = back_up(store, deployment, report=reporter.report, keep_in=keep_in, **how)
     answer(options, _record(result), _lines(result))
     return int(Exit.WARNINGS if result.warnings else Exit.DONE)
 
@@ -125,16 +133,20 @@ def _back_up(
 def _record(result: "BackupResult") -> dict[str, Any]:
     from ..records import level_record, name_record
 
+    parts = {"parts": list(map(str, result.parts)), "missing": list(map(str, result.missing))}
     if result.level is not None:
         forgotten = [name_record(ref) for ref in result.forgotten]
-        return {**level_record(result.level), "dry_run": False, "forgotten": forgotten}
-    return {**name_record(result.ref), "stats": result.stats, "warnings": result.warnings, "dry_run": True}
+        return {**level_record(result.level), "dry_run": False, "forgotten": forgotten, **parts}
+    plain = {"stats": result.stats, "warnings": result.warnings, "dry_run": result.dry_run}
+    return {**name_record(result.ref), **plain, **parts}
 
 
 def _lines(result: "BackupResult") -> Iterator[str]:
-    kind = f"({result.level.kind})" if result.level else "would be"
+    kind = f"({result.level.kind})" if result.level else "waits for other parts:" if result.missing else "would be"
     yield f"{result.ref.deployment}:{result.ref} {kind} {result.ref.tar_name}"
     yield from facts(summary(result.stats, stored=not result.dry_run))
+    if result.missing:
+        yield f"missing {', '.join(map(str, result.missing))}: the level is there when they are"
     if result.forgotten:
         yield f"{counted(len(result.forgotten), 'level')} forgotten, as [retention] says; see 'silt list --forgotten'"
     if result.warnings:

@@ -1,6 +1,7 @@
 """`silt config`: deployment files: one to start from, whether one is right, what it stands for on this disk.
 
-Rule: `check` reads the file alone and `show` looks at the disk too; neither opens a store. A file is written only where
+Rule: `check` reads the file, and tries what this host can reach of it; `show` looks at the disk too; neither opens a
+store. A file is written only where
 none is. The settings file of the user (store, keys, defaults) is another one: `siltstone.cli.settings`.
 """
 
@@ -13,6 +14,7 @@ import click
 
 from ..answer import answer
 from ..deploying import HERE, deployment_to_look_at
+from ..exits import Exit
 from ..figures import counted, duration
 from ..keeping import retention_lines, retention_record
 from ..mistake import Mistake
@@ -21,7 +23,7 @@ from ..paths import path_record, shown
 from ..settings import load_settings
 
 if TYPE_CHECKING:
-    from siltstone.engine import Deployment, FileSet, ResolvedSet
+    from siltstone.engine import Deployment, FileSet, Finding, ResolvedSet
 
 PRESETS = ("phantom",)
 EXAMPLES = """
@@ -79,20 +81,50 @@ def new_file(options: Options, file: str, preset: str | None) -> int:
     return 0
 
 
-@make_command("check", with_store=False, examples="silt config check deployment.toml")
+@make_command(
+    "check",
+    with_store=False,
+    examples="""
+    silt config check deployment.toml
+    silt config check deployment.toml --offline    # the file alone
+    """,
+)
 @_file
 @_definitions
-def check_file(options: Options, file: str | None, definitions: tuple[str, ...]) -> int:
+@click.option("--offline", is_flag=True, help="Read the file alone: look at no disk and ask no database.")
+@click.option("--host", metavar="NAME", help="What the file calls this host, where its address does not say.")
+def check_file(
+    options: Options, file: str | None, definitions: tuple[str, ...], offline: bool, host: str | None
+) -> int:
     """Check a deployment file.
 
-    Without FILE: deployment.toml here, else the one that the settings name. Every mistake is named by line and key. The
-    disk is not looked at. With --json: as 'silt config show', but for "found", "missing" and "unmatched".
+    Without FILE: deployment.toml here, else the one that the settings name. Every mistake is named by line and key.
+    Then this host's part of it is tried: paths that can be read, shares that are mounted, a database that answers, a
+    store that is not on the same device. The exit code is 8 with a fault: a backup would not work.
+
+    With --json: as 'silt config show', but for "found", "missing" and "unmatched"; and "findings": [{"what", "state",
+    "sentence", "mend"}].
     """
     deployment = deployment_to_look_at(file, definitions, load_settings(os.environ))
+    findings = [] if offline else _findings(deployment, host or "")
     sets = counted(len(deployment.file_sets), "file set")
     said = f"{shown(str(deployment.source))}: right; deployment {deployment.name}, {sets}"
-    answer(options, _deployment_record(deployment), [said])
-    return 0
+    lines = [f"{each.state}: {each.what}: {shown(each.sentence)}" for each in findings]
+    answer(
+        options, {**_deployment_record(deployment), "findings": list(map(_finding_record, findings))}, [said, *lines]
+    )
+    return int(Exit.NOT_READY if any(each.state == "fault" for each in findings) else Exit.DONE)
+
+
+def _findings(deployment: "Deployment", host: str) -> "list[Finding]":
+    from siltstone.engine import check_deployment, host_here
+
+    store = os.environ.get("SILT_STORE") or load_settings(os.environ).get("store")
+    return check_deployment(deployment, host_here(deployment, os.uname().nodename, host), store or None)
+
+
+def _finding_record(finding: "Finding") -> dict[str, str]:
+    return {"what": finding.what, "state": finding.state, "sentence": shown(finding.sentence), "mend": finding.mend}
 
 
 @make_command(
@@ -111,7 +143,8 @@ def show_file(options: Options, file: str | None, definitions: tuple[str, ...]) 
     Its variables, its file sets with their rules, and which of their paths are on this disk now. Without FILE:
     deployment.toml here, else the one that the settings name.
 
-    With --json: {"name", "version", "privilege", "variables", "file_sets": [{"name", "exclude", "one_file_system",
+    With --json: {"name", "version", "privilege", "configuration", "os", "hosts": [{"name", "address", "role"}],
+    "parts": [set@host] (where hosts are named), "variables", "file_sets": [{"name", "exclude", "one_file_system",
     "skip": {"sockets", "caches", "changed_within" (seconds), "patterns"}, "paths", "found", "missing", "unmatched"}]},
     each of the last four a list of {"path"}; and "retention": null, or {"keep_groups", "keep_last", "keep_hourly",
     "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within", "minimum_age", "undelete_window"}, spans
@@ -134,9 +167,22 @@ def _deployment_record(deployment: "Deployment") -> dict[str, Any]:
         "name": deployment.name,
         "version": deployment.version,
         "privilege": deployment.privilege,
+        **_topology_record(deployment),
         "variables": dict(deployment.variables),
         "file_sets": [_set_record(each) for each in deployment.file_sets],
         "retention": retention_record(deployment.retention),
+    }
+
+
+def _topology_record(deployment: "Deployment") -> dict[str, Any]:
+    from siltstone.engine import configuration_name, parts_of
+
+    topology = deployment.topology
+    return {
+        "configuration": configuration_name(deployment),
+        "os": topology.os,
+        "hosts": [{"name": each.name, "address": each.address, "role": each.role} for each in topology.hosts],
+        "parts": [str(part) for part in parts_of(deployment)] if topology.hosts else [],
     }
 
 
@@ -162,6 +208,11 @@ def _paths(paths: tuple[bytes, ...]) -> list[dict[str, str]]:
 
 def _lines(deployment: "Deployment", resolved: "tuple[ResolvedSet, ...]") -> Iterator[str]:
     yield " ".join(filter(None, ["deployment", deployment.name, deployment.version, deployment.privilege]))
+    topology = _topology_record(deployment)
+    yield " ".join(filter(None, ["topology", topology["configuration"], topology["os"]]))
+    yield from (f"  {each['role']} {each['name']} ({shown(each['address'])})" for each in topology["hosts"])
+    if topology["parts"]:
+        yield f"  parts {' '.join(topology['parts'])}"
     for name, value in deployment.variables.items():
         yield f"  {name} = {shown(value)}"
     for each in resolved:

@@ -24,7 +24,7 @@ from ..options import Options, make_command
 from ..settings import load_settings
 
 if TYPE_CHECKING:
-    from siltstone.engine import Judgement, Retention
+    from siltstone.engine import Judgement, LevelRef, Retention
     from siltstone.store import Store
 
 
@@ -56,7 +56,8 @@ def command(
 
     A level stays when any rule keeps it, each counted by itself; pinned levels and the newest one stay anyway. Without
     names and rules the [retention] of the deployment file says what stays. Room is made when garbage is collected,
-    after the undelete window.
+    after the undelete window. A level of which hosts have not sent all parts is forgotten by its name alone, and for
+    good.
 
     With --json: "dry_run"; "levels" (deployment, group, level, tar, "stays", "reasons"); "groups" (deployment, group,
     "levels", "staying"); "forgotten", the levels that were; "wal_removed", how many WAL files no level needed any more.
@@ -66,10 +67,33 @@ def command(
     retention, deployment = _retention(what, keep, deployment, file)
     store = open_store(options, needing="forgetting")
     window = _window(undelete_window, retention)
+    if (unfinished := _unfinished(store, what)) and not dry_run:
+        return _discard(options, store, unfinished)
     judged = _judge(store, what, retention, deployment)
     if dry_run:
         return _draw(options, store, judged)
     return _forget(options, store, judged, window)
+
+
+def _unfinished(store: "Store", what: tuple[str, ...]) -> "list[LevelRef]":
+    """The levels that words name, where all of them name levels that are not whole."""
+    from siltstone.engine import incomplete_levels
+
+    known: dict[str, LevelRef] = {}
+    for each in incomplete_levels(store) if what else ():
+        known |= {str(each.ref): each.ref, f"{each.ref.deployment}:{each.ref}": each.ref}
+    return [known[word] for word in what] if all(word in known for word in what) else []
+
+
+def _discard(options: Options, store: "Store", unfinished: "list[LevelRef]") -> int:
+    from siltstone.engine import discard
+
+    from ..records import name_record
+
+    gone = [ref for ref in unfinished if discard(store, ref)]
+    record = {"dry_run": False, "forgotten": [name_record(ref) for ref in gone]}
+    answer(options, record, [f"{ref.deployment}:{ref}, which was incomplete, was forgotten" for ref in gone])
+    return int(Exit.DONE)
 
 
 def _retention(

@@ -18,7 +18,7 @@ from ..options import Options, make_command
 from ..paths import shown
 
 if TYPE_CHECKING:
-    from siltstone.engine import Level, Pin
+    from siltstone.engine import Incomplete, Level, Pin
 
 HEADER = ("LEVEL", "TIME", "TYPE", "FILES", "SIZE", "ADDED", "DURATION", "NAME")
 RIGHT = frozenset({"FILES", "SIZE", "ADDED", "DURATION"})
@@ -40,24 +40,33 @@ def command(options: Options, deployment: str | None, forgotten: bool) -> int:
 
     DEPLOYMENT: only its levels. FILES and SIZE are what the level holds, ADDED is what it brought into the store. With
     --json: one array of levels, each with "pin" (null, or "note", "pinned", "host"); forgotten ones with "forgotten",
-    "until" and "reason" instead.
+    "until" and "reason" instead. Levels of which hosts have not sent all parts yet come last, with "parts" and
+    "missing".
     """
-    from siltstone.engine import list_levels, read_pins
+    from siltstone.engine import incomplete_levels, list_levels, read_pins
 
-    from ..records import level_record, pin_record
+    from ..records import incomplete_record, level_record, pin_record
 
     if forgotten:
         return _list_forgotten(options, deployment)
     store = open_store(options)
+    unfinished = incomplete_levels(
+        store, deployment
+    )  # first: what becomes whole meanwhile is then listed twice, at worst
     found = list_levels(store, deployment)
+    unfinished = [each for each in unfinished if each.ref not in {level.ref for level in found}]
     pins = read_pins(store)
     if options.json:
-        print(json.dumps([{**level_record(level), "pin": pin_record(pins.get(level.ref))} for level in found]))
-    elif not found:
+        levels = [{**level_record(level), "pin": pin_record(pins.get(level.ref))} for level in found]
+        print(json.dumps([*levels, *map(incomplete_record, unfinished)]))
+    elif not found and not unfinished:
         print("no backups yet" if deployment is None else f"no backups of {deployment}")
     else:
         several = len({level.deployment for level in found}) > 1
-        _print(HEADER, [(_row(level, several), _pinned(pins.get(level.ref))) for level in found], "PINNED")
+        if found:
+            _print(HEADER, [(_row(level, several), _pinned(pins.get(level.ref))) for level in found], "PINNED")
+        for each in unfinished:
+            print(_incomplete(each))
     return int(Exit.DAMAGE if any(level.damage for level in found) else Exit.DONE)
 
 
@@ -90,6 +99,12 @@ def _print(header: tuple[str, ...], rows: "list[tuple[tuple[str, ...], str]]", m
         cells = [row for row, _ in rows]
     for line in columns(header, cells, right=RIGHT):
         print(line)
+
+
+def _incomplete(each: "Incomplete") -> str:
+    there = ", ".join(map(str, each.there))
+    missing = f"missing {', '.join(map(str, each.missing))}" if each.level else "which cannot be read"
+    return f"{each.ref.deployment}:{each.ref} is incomplete: {missing}; there: {there}"
 
 
 def _pinned(pin: "Pin | None") -> str:

@@ -37,15 +37,20 @@ if TYPE_CHECKING:
     silt restore latest --in-place --verify
     silt restore latest --database --to /srv/pg --tablespace /mnt/fast=/srv/fast
     silt restore latest --to /srv/pg --until '2026-11-20 14:03:07+00' --dry-run
+    silt restore latest --onto new-cluster.toml --dry-run
     """,
 )
 @click.argument("level")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--to", metavar="DIR", help="Restore below this folder, each file under its original path.")
 @click.option("--in-place", is_flag=True, help="Restore to where it came from; what is right already is left alone.")
+@click.option("--onto", metavar="FILE", help="Restore onto the deployment that this file describes: this host's share.")
+@click.option("--allow", "allowed", multiple=True, metavar="RULE", help="With --onto: although this rule is broken.")
+@click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="With --onto: replace a variable of FILE.")
+@click.option("--host", metavar="NAME", help="Only what this host had; with --onto, what FILE calls this host.")
 @click.option("--set", "set_name", metavar="NAME", help="Only this file set.")
 @click.option("--base", metavar="DIR", help="With --to: put what lies below DIR directly into the folder.")
-@click.option("--database", is_flag=True, help="With --to: only the database, as a data directory to start.")
+@click.option("--database", is_flag=True, help="With --to or --onto: only the database, as a data directory to start.")
 @click.option("--tablespace", "tablespaces", multiple=True, metavar="OLD=NEW", help="Where a tablespace goes.")
 @click.option("--until", metavar="MOMENT", help="Recover the database to a moment, to 'latest' or 'immediate'.")
 @click.option("--until-lsn", metavar="LSN", help="Recover the database to a place in the WAL.")
@@ -63,6 +68,10 @@ def command(
     paths: tuple[str, ...],
     to: str | None,
     in_place: bool,
+    onto: str | None,
+    allowed: tuple[str, ...],
+    definitions: tuple[str, ...],
+    host: str | None,
     set_name: str | None,
     base: str | None,
     database: bool,
@@ -88,8 +97,18 @@ def command(
     (whether some of these are for damage in the store), "problems" (what could not be put back): [{"kind", "reason",
     "path" (the first), "count"}], "warnings", "duration", "dry_run".
     """
+    if onto is not None:
+        elsewhere = {"PATH": paths, "--to": to, "--in-place": in_place, "--base": base, "--tablespace": tablespaces}
+        moment = until or until_lsn or until_xid or until_name
+        _refuse_with_onto({**elsewhere, "--until": moment, "--keep-archiving": keep_archiving})
+        from ..onto import Onto, restore_onto_file
+
+        asked = Onto(level, onto, definitions, allowed, host or "", set_name, database, dry_run, read_back, numeric_ids)
+        return restore_onto_file(options, asked)
+    if allowed or definitions:
+        raise Mistake("--allow and -D have no meaning without --onto", hint="leave them out")
     if bool(to) == in_place:
-        raise Mistake("say where to restore to", hint="either --to DIR or --in-place")
+        raise Mistake("say where to restore to", hint="--to DIR, --in-place or --onto FILE")
     if base and in_place:
         raise Mistake("--base has no meaning with --in-place", hint="leave it out, or restore --to a folder")
     targets = {"time": until, "lsn": until_lsn, "xid": until_xid, "name": until_name}
@@ -108,9 +127,15 @@ def command(
         return _restore(options, level, restore, to, recovery)
     from siltstone.engine import restore_level
 
-    chosen, below = selection_of(paths, set_name), absolute_path(base) if base else None
+    chosen, below = selection_of(paths, set_name, host), absolute_path(base) if base else None
     restore = partial(restore_level, target=target, selection=chosen, base=below, **same)
     return _restore(options, level, restore, to)
+
+
+def _refuse_with_onto(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise Mistake(f"{option} has no meaning with --onto", hint="where things go is what its FILE says")
 
 
 def _refuse_mixed(database: bool, of_databases: Mapping[str, object], of_files: Mapping[str, object]) -> None:
@@ -147,7 +172,11 @@ def _restore(
     with make_reporter(options) as reporter:
         result = restore(store, found, report=reporter.report)
     seconds = time.monotonic() - begun
-    answer(options, {**name_record(found), **_record(result), "duration": seconds}, _lines(found, result, to, seconds))
+    answer(
+        options,
+        {**name_record(found), **result_record(result), "duration": seconds},
+        _lines(found, result, to, seconds),
+    )
     return int(Exit.DAMAGE if result.damaged else Exit.WARNINGS if result.warnings else Exit.DONE)
 
 
@@ -158,7 +187,8 @@ def _move(text: str) -> tuple[bytes, bytes]:
     return absolute_path(old), absolute_path(new)
 
 
-def _record(result: "RestoreResult") -> dict[str, Any]:
+def result_record(result: "RestoreResult") -> dict[str, Any]:
+    """What a restore did, for --json."""
     problems = [
         {"kind": each.kind, "reason": shown(each.reason), **path_record(each.first), "count": each.count}
         for each in result.problems

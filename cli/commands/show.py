@@ -18,7 +18,7 @@ from ..paths import about, path_record, shown
 from ..summary import summary
 
 if TYPE_CHECKING:
-    from siltstone.engine import Level, Pin
+    from siltstone.engine import Level, Pin, SetInfo
 
 
 @make_command(
@@ -54,6 +54,7 @@ def _lines(level: "Level", pin: "Pin | None") -> Iterator[str]:
             ("type", level.kind if level.parent is None else f"{level.kind}, compared with level {level.parent}"),
             ("host", shown(level.host)),
             ("product", " ".join(filter(None, [level.product_version, level.privilege]))),
+            ("topology", level.origin.configuration if level.origin else ""),
             ("started", local_time(level.started_ns)),
             ("finished", local_time(level.finished_ns)),
             ("pinned", f"since {local_time(pin.pinned_ns)} {shown(pin.note)}".rstrip() if pin else ""),
@@ -61,14 +62,18 @@ def _lines(level: "Level", pin: "Pin | None") -> Iterator[str]:
         ]
     )
     yield ""
-    rows = [(files.name, count(files.entries), count(files.files), size(files.bytes)) for files in level.sets]
+    rows = [(_name(files), count(files.entries), count(files.files), size(files.bytes)) for files in level.sets]
     yield from columns(("FILE SET", "ENTRIES", "FILES", "SIZE"), rows, right=frozenset({"ENTRIES", "FILES", "SIZE"}))
     yield from _database_lines(level)
     for files in level.sets:
-        yield from (f"  {files.name}: {shown(root)}" for root in files.roots)
+        yield from (f"  {_name(files)}: {shown(root)}" for root in files.roots)
     if level.warnings:
         yield ""
         yield from (f"warning: {about(path, message)}" for _, path, message in level.warnings)
+
+
+def _name(files: "SetInfo") -> str:
+    return f"{files.name}@{files.host}" if files.host else files.name
 
 
 def _database_lines(level: "Level") -> Iterator[str]:

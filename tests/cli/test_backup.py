@@ -49,7 +49,7 @@ def test_json_names_the_level(silt: Silt, tree: Path) -> None:
     assert result["tar"] == "app_backup_group_0_level_0.tar"
     assert (result["kind"], result["parent"], result["dry_run"], result["warnings"]) == ("full", None, False, 0)
     assert result["file_sets"] == [
-        {"name": "files", "roots": [{"path": str(tree)}], "entries": 6, "files": 3, "bytes": 102404}
+        {"name": "files", "host": "", "roots": [{"path": str(tree)}], "entries": 6, "files": 3, "bytes": 102404}
     ]
     assert result["stats"]["read_bytes"] == 102404
     (listed,) = json.loads(silt("list", "--json").out)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from siltstone.engine import Deployment, FileSet, Noted, Progress, SourceError, back_up
-from siltstone.engine import backup as module
+from siltstone.engine import backup_run as module
 from siltstone.engine.files import STAT, read_files, scan_directory, stat_of, stat_path
 from tests.backing_up import Place, calm_down, picture, recorded
 

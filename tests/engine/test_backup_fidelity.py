@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from siltstone.engine import Warned, back_up, content, entries, list_levels, walk
-from siltstone.engine import backup as module
+from siltstone.engine import backup_run as module
 from siltstone.engine.entry import order_key
 from siltstone.engine.exclude import SkipRules
 from siltstone.engine.metadata import MetadataError

@@ -149,7 +149,7 @@ def test_an_interruption_from_the_keyboard(scene: Scene) -> None:
 
         calm_down()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("siltstone.engine.backup.time.monotonic", iter_clock())
+            patch.setattr("siltstone.engine.backup_run.time.monotonic", iter_clock())
             try:
                 back_up(attempt.open(), quick_deployment([str(scene.tree)], "scene"), report=report)
             except KeyboardInterrupt:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siltstone.engine import LevelNotFound, LevelRef, list_levels
-from siltstone.engine.levels import Level, SetInfo, level_refs, plan_level, read_level, resolve_ref, to_root
+from siltstone.engine.level_plan import plan_level
+from siltstone.engine.levels import Level, SetInfo, level_refs, read_level, resolve_ref, to_root
 from siltstone.store import ChunkId, Corrupt, NewerFormat, ObjectMissing, Store
 from tests.backing_up import KEY
 from tests.store.backends import MemoryBackend

@@ -1,0 +1,37 @@
+"""Whether a share is mounted where a deployment says that it is.
+
+Rule: an unmounted mount point is an empty folder of the host's own disk, which a backup would take for a deployment of
+which all files are gone, and a restore would fill. It asks the kernel's table too: a bind mount of the same file
+system does not show in device numbers.
+"""
+
+import os
+import re
+
+TABLE = "/proc/self/mountinfo"
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+
+def mount_fault(path: bytes, *, may_be_empty: bool = False) -> str | None:
+    """What is wrong with a mount point, or None."""
+    shown = path.decode("utf-8", "backslashreplace")
+    if not os.path.isdir(path):
+        return f"the mount point {shown} is not there"
+    if not (os.path.ismount(path) or path in _mounted()):
+        return f"nothing is mounted at {shown}"
+    try:
+        if not may_be_empty and not os.listdir(path):
+            return f"what is mounted at {shown} is empty"
+    except OSError as error:
+        return f"{shown} cannot be read: {error.strerror}"
+    return None
+
+
+def _mounted() -> set[bytes]:
+    """The mount points that the kernel lists (proc(5): the fifth field, with octal escapes)."""
+    try:
+        with open(TABLE, "rb") as file:
+            points = [line.split()[4] for line in file]
+    except OSError:
+        return set()
+    return {_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), point) for point in points}

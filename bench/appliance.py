@@ -1,4 +1,4 @@
-"""The files of a phantom deployment, made from seeds: nine file sets of about the shapes that they have, and their days.
+"""The files of a phantom deployment, made from seeds: nine file sets of about the shapes they have, and their days.
 
     vault                  attachments, named by the hash of what they hold                  60,000 files, 15 GiB
     apps                   Python and JSON of apps, several versions of each                120,000 files

@@ -9,6 +9,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.appliance import Appliance
@@ -78,11 +79,10 @@ class Daily:
     def _back_up(self, day: int) -> None:
         warm(self._appliance.top)
         full = day % WEEK == 0
-        work: list[tuple[str, Path, Callable[[], list[Taken]]]] = []
-        for database in self._databases:
-            work.append((database.tool.name, database.store, lambda turn=database: self._of_database(turn, full)))
-        for tree in self._trees:
-            work.append((tree.way.name, tree.store, lambda turn=tree: turn.backup(full=full)))
+        work: list[tuple[str, Path, Callable[[], list[Taken]]]] = [
+            *((each.tool.name, each.store, partial(self._of_database, each, full)) for each in self._databases),
+            *((each.way.name, each.store, partial(each.backup, full=full)) for each in self._trees),
+        ]
         shift = day % len(work)
         for part, store, back_up in work[shift:] + work[:shift]:
             self._note(part, day, back_up(), store)
@@ -152,6 +152,4 @@ class Daily:
 def _judged(top: Path) -> Picture:
     """What lies in file sets."""
     picture = take_picture(os.fsencode(top), left_out=lambda name: name == b"lost+found")
-    return {
-        path: seen for path, seen in picture.items() if not stat.S_ISDIR(seen.mode) or path.startswith(_JUDGED)
-    }
+    return {path: seen for path, seen in picture.items() if not stat.S_ISDIR(seen.mode) or path.startswith(_JUDGED)}

@@ -33,9 +33,10 @@ class DayTable:
         daily = self._daily
         head = [OURS] + [cell for name in self._ways if name != OURS for cell in (name, f"{name} : {OURS}")]
         parts = [[name, *cells] for name in self._parts for cells in [self._cells(self._column((name,)))]]
+        size = f"{daily.files:,} files, {daily.bytes / MIB:,.0f} MiB, and a database of {daily.database / MIB:,.0f} MiB"
+        kept = f"at the end of {len(self._days)} days, {GROUPS} groups kept"
         return [
-            f"{daily.files:,} files, {daily.bytes / MIB:,.0f} MiB, and a database of {daily.database / MIB:,.0f} MiB at "
-            f"the end of {len(self._days)} days, {GROUPS} groups kept. Seconds of wall time, and of CPU in parentheses.",
+            f"{size} {kept}. Seconds of wall time, and of CPU in parentheses.",
             "",
             *markdown(["", *head], list(self._rows())),
             "",

@@ -1,8 +1,8 @@
-"""The ways to back up a whole deployment day by day: `silt`; tar with pgBackRest, as ibackup did; restic with pgBackRest.
+"""The ways to back up a deployment day by day: `silt`; tar and pgBackRest, as ibackup did; restic and pgBackRest.
 
-Rule: a way is a table of command lines for its files, and a tool of pg_tools.py for the database where it has one of its
-own; pgBackRest's figures are taken once and count for both ways that use it. Each keeps the same: the last GROUPS weeks.
-ibackup wrote plain archives, and so does tar here. Templates know {bin}, {folder} (the way's own), {store} in it, {top}
+Rule: a way is a table of command lines for its files, and a tool of pg_tools.py for the database; pgBackRest's figures
+are taken once and count for both ways that use it. Each keeps the same: the last GROUPS weeks. ibackup wrote plain
+archives, and so does tar here. Templates know {bin}, {folder} (the way's own), {store} in it, {top}
 (what is backed up), {group} and {level}.
 """
 

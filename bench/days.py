@@ -1,8 +1,8 @@
-"""The command `bench days`: a phantom deployment backed up every day, files and database, the way ibackup did and ours.
+"""The command `bench days`: a phantom deployment backed up every day, files and database, the old way and ours.
 
-    a full backup, then a day's changes and an incremental, each day; another full backup every seventh day; three groups
-    are kept. `silt` does both in one backup. Beside it, as far as they are there: tar with pgBackRest, restic with
-    pgBackRest. At the end the newest level is restored and compared, and the database recovered.
+    a full backup, then a day's changes and an incremental, each day; another full backup every seventh day; three
+    groups are kept. `silt` does both in one backup. Beside it, as far as they are there: tar with pgBackRest, restic
+    with pgBackRest. At the end the newest level is restored and compared, and the database recovered.
 
 Rule: all back up the same state in turn, in another order each day. Where files or rows of `silt` are not what they
 were, the measurement fails. The WAL of a day is archived to each tool before its backup; sizes hold it, times do not.
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from bench.appliance import Appliance
-from bench.day_table import DayTable
 from bench.daily import Daily
+from bench.day_table import DayTable
 from bench.day_ways import backrest, file_ways, silt_of
 from bench.machine import describe
 from bench.pg_cluster import Cluster, hand_over

@@ -6,7 +6,6 @@ day_table.py adds up those that belong together. It does not measure what the se
 
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +54,6 @@ class Daily:
         self._databases = [PgTurn(tool, folder / tool.name, cluster) for tool in tools]
         self._trees = [FileTurn(way, folder / way.name, appliance.top) for way in ways]
         self._archived: dict[str, set[str]] = {}
-        self._collects = not subprocess.run([silt.binary, "gc", "--help"], capture_output=True, check=False).returncode
         self.figures: list[DayFigure] = []
         self.notes: list[str] = []
         self.files, self.bytes, self.database = 0, 0, 0
@@ -95,7 +93,7 @@ class Daily:
         self._cluster.settle_archiving()
         taken = [turn.backup(turn.tool.full if full else turn.tool.incr)]
         self._archived[name] = self._segments()
-        if name == OURS and self._collects:
+        if name == OURS and full:  # as restic's --prune
             taken.append(self._run_silt(turn, "gc", turn.folder))
         return taken
 

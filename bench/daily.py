@@ -78,22 +78,22 @@ class Daily:
         warm(self._appliance.top)
         full = day % WEEK == 0
         work: list[tuple[str, Path, Callable[[], list[Taken]]]] = [
-            *((each.tool.name, each.store, partial(self._of_database, each, full)) for each in self._databases),
+            *((each.tool.name, each.store, partial(self._of_database, each, day)) for each in self._databases),
             *((each.way.name, each.store, partial(each.backup, full=full)) for each in self._trees),
         ]
         shift = day % len(work)
         for part, store, back_up in work[shift:] + work[:shift]:
             self._note(part, day, back_up(), store)
 
-    def _of_database(self, turn: PgTurn, full: bool) -> list[Taken]:
+    def _of_database(self, turn: PgTurn, day: int) -> list[Taken]:
         """A backup of the server, and for `silt` of the files as well; after all WAL since its last one is archived."""
         name = turn.tool.name
         turn.archive()
         self._cluster.ask_again(self._segments() - self._archived[name])
         self._cluster.settle_archiving()
-        taken = [turn.backup(turn.tool.full if full else turn.tool.incr)]
+        taken = [turn.backup(turn.tool.incr if day % WEEK else turn.tool.full)]
         self._archived[name] = self._segments()
-        if name == OURS and full:  # as restic's --prune
+        if name == OURS and day % WEEK < 2:  # one run condemns, and another removes
             taken.append(self._run_silt(turn, "gc", turn.folder))
         return taken
 

@@ -3,6 +3,8 @@
     ./dev bench                      compare with restic and borg, then the limits; the tables go to docs/performance.md
     ./dev bench compare [OPTION...]  silt beside its peers, over every corpus
     ./dev bench pg [OPTION...]       PostgreSQL: silt beside pgBackRest and pg_basebackup
+    ./dev bench days [OPTION...]     a whole deployment, day by day: silt beside tar or restic with pgBackRest
+    ./dev bench tar [OPTION...]      how quickly levels leave as tar archives, and come in
     ./dev bench limits [OPTION...]   what each step costs alone
     ./dev bench index [OPTION...]    an index of 20 million chunks
     ./dev bench gc [OPTION...]       marking the live chunks of stores of several sizes
@@ -19,12 +21,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import compare, gc_scale, index_scale, limits, objects_bench, peers_tool, pg, protect, tree_scale
+from bench import (
+    compare,
+    days,
+    gc_scale,
+    index_scale,
+    limits,
+    objects_bench,
+    peers_tool,
+    pg,
+    protect,
+    tar_speed,
+    tree_scale,
+)
 from bench.measure import BenchError
 
 COMMANDS = {
     "compare": compare.main,
     "pg": pg.main,
+    "days": days.main,
+    "tar": tar_speed.main,
     "limits": limits.main,
     "index": index_scale.main,
     "gc": gc_scale.main,

@@ -14,12 +14,11 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import BinaryIO
 
 from siltstone.store import Corrupt, Store
 
 from .archive_changes import Compared, FolderListings, compare, members
-from .archive_content import Part, Run, write_stream
+from .archive_content import Part, Run, Sink, write_stream
 from .archive_header import END, RECORD, comment, kind_of, member_header, padding
 from .entry import Entry, pack_extents, parse_row
 from .errors import NothingSelected
@@ -34,7 +33,7 @@ INTERVAL = 0.1
 _Member = tuple[bytes, bytes]  # row, listing of the folder
 
 
-def write_tar(store: Store, level: Level, selection: Selection, out: BinaryIO, *, report: Report) -> int:
+def write_tar(store: Store, level: Level, selection: Selection, out: Sink, *, report: Report) -> int:
     """Write what is selected of a level as a tar archive; the number of members.
 
     Raises NothingSelected before anything was written, when nothing is; Corrupt, ObjectMissing, BackendError when it
@@ -50,7 +49,7 @@ def write_tar(store: Store, level: Level, selection: Selection, out: BinaryIO, *
     return archive.members
 
 
-def write_whole(store: Store, level: Level, out: BinaryIO, *, report: Report) -> int:
+def write_whole(store: Store, level: Level, out: Sink, *, report: Report) -> int:
     """Write all of a level, in path order, and say in the archive that it is all. As `write_tar` otherwise."""
     archive = _Archive(store, level, report, said=f"siltstone {level.deployment} {level.ref} whole")
     rows = ((row, b"") for _, row in rows_of(store, level))
@@ -58,14 +57,14 @@ def write_whole(store: Store, level: Level, out: BinaryIO, *, report: Report) ->
     return archive.members
 
 
-def write_imported(store: Store, level: Level, out: BinaryIO) -> int:
+def write_imported(store: Store, level: Level, out: Sink) -> int:
     """Write the archive from which a level was imported; the number of bytes. As `write_tar` otherwise."""
     assert level.archive is not None
     ((_, row),) = ManifestReader(store, level, level.archive).rows()
     return write_stream(store, _content(store, parse_row(row)), out)
 
 
-def write_incremental(store: Store, before: Level, level: Level, out: BinaryIO, *, report: Report) -> int:
+def write_incremental(store: Store, before: Level, level: Level, out: Sink, *, report: Report) -> int:
     """Write what is not as in the level `before`, as an incremental archive of GNU tar. As `write_tar` otherwise.
 
     Extracted with `tar --incremental` over what `before` is, it makes of it what `level` is; but for what a warning
@@ -83,7 +82,7 @@ def write_incremental(store: Store, before: Level, level: Level, out: BinaryIO, 
     return archive.members
 
 
-def cat(store: Store, level: Level, path: bytes, out: BinaryIO) -> int:
+def cat(store: Store, level: Level, path: bytes, out: Sink) -> int:
     """Write the content of one file; the number of bytes.
 
     Raises NothingSelected, Corrupt, ObjectMissing, BackendError.

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from mmap import mmap
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, Protocol
 
 from siltstone.store import (
     BackendError,
@@ -65,7 +65,13 @@ class _Window:
 Part = Run | bytes
 
 
-def write_stream(store: Store, parts: Iterable[Part], out: BinaryIO) -> int:
+class Sink(Protocol):
+    """What takes bytes: a file, a pipe, or what writes past the page cache."""
+
+    def write(self, data: memoryview, /) -> int | None: ...
+
+
+def write_stream(store: Store, parts: Iterable[Part], out: Sink) -> int:
     """Write the parts one behind the other; how many bytes. Raises Corrupt, ObjectMissing, BackendError, OSError."""
     filler = _Filler(store)
     total = 0
@@ -76,7 +82,7 @@ def write_stream(store: Store, parts: Iterable[Part], out: BinaryIO) -> int:
     return total
 
 
-def _write_all(out: BinaryIO, data: memoryview) -> None:
+def _write_all(out: Sink, data: memoryview) -> None:
     while data:
         written = out.write(data)
         data = data[written or len(data) :]

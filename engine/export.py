@@ -9,13 +9,14 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from siltstone.store import Store
 
 from .archive import write_imported, write_incremental, write_whole
+from .archive_content import Sink
 from .errors import TargetError, TargetFull
 from .events import Report
+from .large_write import LARGE, LargeWriter
 from .levels import Level, LevelRef
 from .tar_import import earlier_level
 
@@ -43,11 +44,13 @@ def export_level(
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            try:
+                file = _PastCache(descriptor)
                 members = _write(store, level, before, file, report)
-                size = file.tell()
-                file.flush()
+                file.close()
                 os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             _give_name(temporary, path, replace=replace)
         except BaseException:
             os.unlink(temporary)
@@ -57,7 +60,23 @@ def export_level(
     except OSError as error:
         kind = TargetFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetError
         raise kind(f"{path}: {error.strerror}", hint="choose another folder with --to") from error
-    return Exported(level.ref, size, members, before is not None)
+    return Exported(level.ref, file.size, members, before is not None)
+
+
+class _PastCache:
+    """A file written from its beginning to its end, which nobody reads soon. `size` is what was written."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._writer = LargeWriter(descriptor, LARGE)  # how large it becomes is not known; most are
+        self.size = 0
+
+    def write(self, data: memoryview, /) -> int:
+        self._writer.write(data, self.size)
+        self.size += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 def _give_name(temporary: str, path: Path, *, replace: bool) -> None:
@@ -73,7 +92,7 @@ def _give_name(temporary: str, path: Path, *, replace: bool) -> None:
     os.replace(temporary, path)
 
 
-def _write(store: Store, level: Level, before: Level | None, out: BinaryIO, report: Report) -> int | None:
+def _write(store: Store, level: Level, before: Level | None, out: Sink, report: Report) -> int | None:
     if level.archive is not None:
         write_imported(store, level, out)
         return None

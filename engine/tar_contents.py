@@ -22,12 +22,15 @@ from .errors import SourceError
 from .extent_list import ExtentList
 from .stream import Stream, pack_chunks
 from .tar_members import Member
+from .tar_window import TarWindow
 from .workers import BUFFER, Workers
 
 # Other bytes wait until so many are there, and are one chunk then; extents lead to places in it.
 OTHER = 1 << 20
 
 SMALL = BUFFER // 2
+# Larger ones are read straight into a batch's buffer.
+TINY = 64 << 10
 
 # Large contents that may be under way at once.
 STREAMS = 8
@@ -52,8 +55,8 @@ class _Other(NamedTuple):
 class TarContents:
     """One archive. `add` its members in order, `add_rest`, then `finish`."""
 
-    def __init__(self, workers: Workers, cut_seed: int, fd: int, on_read: Callable[[int], None]) -> None:
-        self._workers, self._fd, self._on_read = workers, fd, on_read
+    def __init__(self, workers: Workers, cut_seed: int, window: TarWindow, on_read: Callable[[int], None]) -> None:
+        self._workers, self._window, self._on_read = workers, window, on_read
         self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
         self._archive = ExtentList(workers.sink)
         self._at = 0  # what lies before it in the archive is taken
@@ -73,7 +76,6 @@ class TarContents:
             self._take_small(stretch.at, stretch.size, on_extents)
         else:
             self._take_large(member, on_extents)
-        self._take_other(member.end)
 
     def add_rest(self, size: int) -> None:
         """What follows the last member, up to the end of the archive."""
@@ -91,7 +93,7 @@ class TarContents:
             size = min(end - self._at, OTHER)
             if len(self._other) + size > OTHER or self._filled + len(self._other) + size > BUFFER:
                 self._flush()
-            data = os.pread(self._fd, size, self._at)
+            data = self._window.view(self._at, size)
             if not data:
                 raise SourceError("the archive became shorter while it was read")
             self._items.append(_Other(len(self._other), len(data)))
@@ -109,12 +111,19 @@ class TarContents:
             self._buffer = self._workers.take_buffer()
         start, first = self._filled, len(self._ends)
         space = self._buffer[start : start + size]
-        if os.preadv(self._fd, [space], at) != size:
+        if self._read(space, at) != size:
             raise SourceError("the archive became shorter while it was read")
         self._ends += [start + end for end in self._cutter.ends(space, last=True)] if size > WHOLE else [start + size]
         self._items.append(_Small(first, len(self._ends), start, on_extents))
         self._at = at + size
         self._on_read(size)
+
+    def _read(self, space: memoryview, at: int) -> int:
+        if len(space) > TINY:
+            return os.preadv(self._window.fd, [space], at)
+        data = self._window.view(at, len(space))
+        space[: len(data)] = data
+        return len(data)
 
     def _flush(self) -> None:
         """Store the batch: contents first, then the other bytes as one chunk."""
@@ -136,7 +145,10 @@ class TarContents:
             if isinstance(item, _Other):
                 self._archive.add(EXTENT.pack(ids[-1], item.start, item.size))
             else:
-                packed = pack_chunks(ids[item.first : item.behind], ends[item.first : item.behind], item.start)
+                if item.behind - item.first == 1:
+                    packed = EXTENT.pack(ids[item.first], 0, ends[item.first] - item.start)
+                else:
+                    packed = pack_chunks(ids[item.first : item.behind], ends[item.first : item.behind], item.start)
                 self._archive.add(packed)
                 item.on_extents(packed, False)
 
@@ -144,13 +156,13 @@ class TarContents:
         self._take_other(member.content[0].at)
         self._flush()
         first = member.content[0]
-        coarse = len(member.content) == 1 and suits_coarse(self._fd, member.size, first.at)
+        coarse = len(member.content) == 1 and suits_coarse(self._window.fd, member.size, first.at)
         told: list[bytes] = []  # its extents: they wait for those of what came before
         stream = Stream(self._workers, self._coarse if coarse else self._cutter, self._on_read, told.append)
         at = 0
         for start, place, size in member.content:
             stream.add_hole(start - at)
-            if not stream.read_stretch(self._fd, place, place + size):
+            if not stream.read_stretch(self._window.fd, place, place + size):
                 raise SourceError("the archive became shorter while it was read")
             at, self._at = start + size, place + size
         stream.add_hole(member.size - at)

@@ -30,6 +30,7 @@ from .tar_contents import TarContents
 from .tar_members import Member, Members
 from .tar_name import TarName, parse_tar_name
 from .tar_tree import Row, linked_rows, listed_names, merged, topmost
+from .tar_window import TarWindow
 from .teller import Teller
 from .workers import Workers
 
@@ -107,8 +108,9 @@ class _Import:
         """Everything but the commit: the level, and the one over which it is laid."""
         started = time.time_ns()
         with Workers(self._writer) as workers:
-            contents = TarContents(workers, self._store.ring.cut_seed, self._fd, self._read)
-            for member in members:
+            window = TarWindow(self._fd)
+            contents = TarContents(workers, self._store.ring.cut_seed, window, self._read)
+            for member in members.read(window):
                 self._take(member, contents)
             contents.add_rest(self._before_read.st_size)
             extents, indirect = contents.finish()
@@ -156,7 +158,7 @@ class _Import:
             if member.unknown:
                 self._warn("unknown", b"", f"a member of type '{member.unknown}' is kept in the archive alone")
             return False
-        if b".." in member.path.split(b"/") or b"\0" in member.path:
+        if (b".." in member.path and b".." in member.path.split(b"/")) or b"\0" in member.path:
             self._warn("unsafe", member.path, "the path leads upwards: it is kept in the archive alone")
             return False
         if member.lost:
@@ -169,7 +171,9 @@ class _Import:
 
     def _add_row(self, member: Member, extents: bytes, indirect: bool) -> None:
         if not member.hard_link:
-            more = extra(target=member.target, xattrs=member.xattrs, indirect=indirect)
+            more = b""
+            if member.target or member.xattrs or indirect:
+                more = extra(target=member.target, xattrs=member.xattrs, indirect=indirect)
             self._sorter.add(make_row(member.path, member.head, extents, more))
 
     # ---- the tree

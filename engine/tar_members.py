@@ -1,6 +1,7 @@
 """The members of a tar archive, one by one: what each is, and where its bytes lie in the file.
 
-Python's tarfile reads the headers (ustar, pax, GNU; sparse members of all kinds). Rule: every byte of the file belongs
+Plain members are read by tar_plain.py, all others by Python's tarfile (ustar, pax, GNU; sparse members of all kinds).
+Rule: every byte of the file belongs
 to one member or to the end of the archive, and is either content of a file or is not. So the file can be put together
 again from contents and from the rest. It takes plain archives; one that is compressed is refused.
 """
@@ -8,7 +9,7 @@ again from contents and from the rest. It takes plain archives; one that is comp
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import NamedTuple
 from .archive_header import acl_from_text
 from .entry import HEAD
 from .errors import SourceError
+from .tar_plain import Plain, plain_member
+from .tar_window import TarWindow
 
 _SECOND = 10**9
 _COMPRESSED = {
@@ -78,7 +81,7 @@ class Member:
 
 
 class Members:
-    """Iterate once. Afterwards `comment` is what the archive says of itself."""
+    """Read once. Afterwards `comment` is what the archive says of itself."""
 
     def __init__(self, path: Path) -> None:
         """Raises SourceError when it is no plain tar archive."""
@@ -92,7 +95,8 @@ class Members:
             if beginning.startswith(magic):
                 raise SourceError(f"{path}: the archive is compressed", hint=f"unpack it first, with {program}")
 
-    def __iter__(self) -> Iterator[Member]:
+    def read(self, window: TarWindow) -> Iterator[Member]:
+        """All members; `window` is of the same file. Raises SourceError."""
         try:
             with tarfile.open(self.path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
                 while (info := archive.next()) is not None:
@@ -100,11 +104,36 @@ class Members:
                     if archive.offset > self._size:
                         raise SourceError(f"{self.path}: the archive is cut off, in {info.name}")
                     yield _member(info, archive.offset, self.path)
+                    if archive.pax_headers.keys() <= {"comment"}:  # others hold for every member that follows
+                        archive.offset = yield from self._plain(window, archive.offset)
                 self.comment = archive.pax_headers.get("comment", "")
         except tarfile.TarError as error:
             raise SourceError(f"{self.path}: it is no tar archive, or it is cut off: {error}") from None
         except OSError as error:
             raise SourceError(f"{self.path}: {error.strerror}") from None
+
+    def _plain(self, window: TarWindow, at: int) -> Generator[Member, None, int]:
+        """The plain members from a place on; where the first begins that is none."""
+        while (plain := plain_member(window.view, at)) is not None and plain.end <= self._size:
+            yield _member_of(plain, at)
+            at = plain.end
+        return at
+
+
+def _member_of(plain: Plain, begin: int) -> Member:
+    kind = _TYPES[plain.kind]
+    member = Member(begin, plain.end, _rooted(plain.path), kind | plain.mode & 0o7777)
+    member.owner = (plain.uid, _text(plain.owner), plain.gid, _text(plain.group))
+    if plain.kind == tarfile.LNKTYPE:
+        member.hard_link = _rooted(plain.target)
+    elif plain.kind == tarfile.SYMTYPE:
+        member.target = plain.target
+    elif plain.size:
+        member.size = plain.size
+        member.content = (Stretch(0, plain.content, plain.size),)
+    mtime = _nanoseconds(plain.mtime.decode("ascii", "replace"), plain.seconds)
+    member.head = HEAD.pack(member.mode, plain.uid, plain.gid, 1, member.size, mtime, 0, 0, 0)
+    return member
 
 
 def _member(info: tarfile.TarInfo, end: int, path: Path) -> Member:
@@ -171,17 +200,30 @@ def _take_attributes(info: tarfile.TarInfo, member: Member) -> None:
 
 
 def _mtime_ns(info: tarfile.TarInfo) -> int:
+    return _nanoseconds(str(info.pax_headers.get("mtime", "")), info.mtime)
+
+
+def _nanoseconds(text: str, seconds: float) -> int:
+    """Of a record's text, or of whole seconds where it is none."""
     try:
-        return int(Decimal(info.pax_headers.get("mtime", info.mtime)) * _SECOND)
+        return int(Decimal(text) * _SECOND) if text else int(seconds) * _SECOND
     except (InvalidOperation, ValueError):
-        return int(info.mtime) * _SECOND
+        return int(seconds) * _SECOND
 
 
 def _absolute(name: str) -> bytes:
+    return _rooted(_bytes(name))
+
+
+def _rooted(name: bytes) -> bytes:
     """A member's path, whatever stands before it. '..' stays: whoever makes entries of it refuses that."""
-    parts = [part for part in _bytes(name).split(b"/") if part not in (b"", b".")]
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     return b"/" + b"/".join(parts)
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

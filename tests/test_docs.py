@@ -196,7 +196,16 @@ class TestTables:
             assert getattr(module, coded(constant)[0]) == int(number) * UNITS[unit], f"{constant} in {where}"
 
     @pytest.mark.parametrize(
-        "place", ["comparison:{}", "bench:{}", "bench:{} limits", "bench:{} index", "bench:{} tree"]
+        "place",
+        [
+            "comparison:{}",
+            "bench:{}",
+            "bench:{} limits",
+            "bench:{} index",
+            "bench:{} tree",
+            "bench:{} days",
+            "bench:{} tar",
+        ],
     )
     def test_places_for_figures_are_there(self, place: str) -> None:
         text = read("README.md" if "comparison" in place else "docs/performance.md")

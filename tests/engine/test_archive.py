@@ -257,7 +257,7 @@ class TestContent:
 
         store, level, tree = large
         sip = Sip()
-        cat(store, level, os.fsencode(tree / "random"), sip)  # type: ignore[arg-type]  # a raw stream is one, too
+        cat(store, level, os.fsencode(tree / "random"), sip)
         assert bytes(sip.taken) == (tree / "random").read_bytes()
 
     @pytest.mark.parametrize("how", ["flipped", "deleted"])

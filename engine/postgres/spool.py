@@ -1,12 +1,14 @@
 """The spool: segments that recovery will ask for next, laid ready while it replays the one before.
 
 Rule: only whole segments, whose name means the same bytes for ever, and only those that follow on the timeline without
-a gap; AHEAD bytes at most. A file appears under its name when it is complete and on the disk; the folder itself is not
-synced, and a spool is not believed after the machine went down.
+a gap; AHEAD bytes at most. A file appears under its name when it is complete. It is on its way to the disk then, for
+PostgreSQL will wait until it is there, and nobody waits here: a spool is not believed after the machine went down.
 """
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,16 +33,17 @@ def fill_spool(store: Store, system_identifier: int, name: str, spool: Path) -> 
     last = read_record(store, system_identifier, name)
     limit = min(MOST_FILES, max(2, AHEAD // last.size))
     _tidy(spool, name)
-    while True:
-        room = limit - len(_laid(spool))
-        new = 0
-        for following in whole_after(store, last, room):
-            if not (spool / following.name).exists():
-                _lay(store, following, spool)
-            last = following
-            new += 1
-        if new < room or not _wait_for_room(spool, limit):
-            return
+    with ThreadPoolExecutor(1, "silt-spool") as syncing:
+        while True:
+            room = limit - len(_laid(spool))
+            new = 0
+            for following in whole_after(store, last, room):
+                if not (spool / following.name).exists():
+                    syncing.submit(_sync, _lay(store, following, spool))
+                last = following
+                new += 1
+            if new < room or not _wait_for_room(spool, limit):
+                return
 
 
 def _laid(spool: Path) -> list[str]:
@@ -71,9 +74,18 @@ def _wait_for_room(spool: Path, limit: int) -> bool:
         idle.unlink(missing_ok=True)
 
 
-def _lay(store: Store, record: ArchivedFile, spool: Path) -> None:
+def _lay(store: Store, record: ArchivedFile, spool: Path) -> int:
+    """Lay a segment ready: a descriptor of the file, which may have been taken already."""
     temporary = spool / f".{record.name}"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
-        file.write(content(store, record))
-        os.fsync(file.fileno())  # whoever hands it on has to, and would keep the server waiting
+    data = content(store, record)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb", buffering=0, closefd=False) as file:
+        file.write(data)
     temporary.rename(spool / record.name)
+    return fd
+
+
+def _sync(fd: int) -> None:
+    with suppress(OSError):  # who takes the file syncs it, and is told
+        os.fsync(fd)
+    os.close(fd)

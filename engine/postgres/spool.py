@@ -7,7 +7,7 @@ PostgreSQL will wait until it is there, and nobody waits here: a spool is not be
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from siltstone.store import Store
 
 from .archive_read import content, whole_after
-from .archive_record import ArchivedFile, read_record
+from .archive_record import read_record
 
 AHEAD: Final = 128 << 20
 MOST_FILES: Final = 64
@@ -33,15 +33,22 @@ def fill_spool(store: Store, system_identifier: int, name: str, spool: Path) -> 
     last = read_record(store, system_identifier, name)
     limit = min(MOST_FILES, max(2, AHEAD // last.size))
     _tidy(spool, name)
-    with ThreadPoolExecutor(1, "silt-spool") as syncing:
+    # While one segment is decompressed, the one before is written, which takes as long, and those before are synced.
+    with ThreadPoolExecutor(1, "silt-sync") as syncing, ThreadPoolExecutor(1, "silt-spool") as laying:
         while True:
             room = limit - len(_laid(spool))
             new = 0
+            laid: Future[None] | None = None
             for following in whole_after(store, last, room):
                 if not (spool / following.name).exists():
-                    syncing.submit(_sync, _lay(store, following, spool))
+                    data = content(store, following)
+                    if laid is not None:
+                        laid.result()
+                    laid = laying.submit(_lay, data, spool, following.name, syncing)
                 last = following
                 new += 1
+            if laid is not None:
+                laid.result()
             if new < room or not _wait_for_room(spool, limit):
                 return
 
@@ -74,15 +81,13 @@ def _wait_for_room(spool: Path, limit: int) -> bool:
         idle.unlink(missing_ok=True)
 
 
-def _lay(store: Store, record: ArchivedFile, spool: Path) -> int:
-    """Lay a segment ready: a descriptor of the file, which may have been taken already."""
-    temporary = spool / f".{record.name}"
-    data = content(store, record)
+def _lay(data: bytearray, spool: Path, name: str, syncing: ThreadPoolExecutor) -> None:
+    temporary = spool / f".{name}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(fd, "wb", buffering=0, closefd=False) as file:
         file.write(data)
-    temporary.rename(spool / record.name)
-    return fd
+    temporary.rename(spool / name)
+    syncing.submit(_sync, fd)
 
 
 def _sync(fd: int) -> None:

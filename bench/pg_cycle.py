@@ -5,7 +5,8 @@
 
 Rule: the tools take turns within each step, on the same server in the same state, in another order each repetition; the
 server archives by the tool that is at work. Each repetition begins with empty stores. Every copy is recovered to the
-end of the WAL and has to hold the rows of the original; where one of `silt` does not, the measurement fails.
+end of the WAL and has to hold the rows of the original; where one of `silt` does not, the measurement fails. The WAL of
+the changes before an incremental is archived by no tool, or the first one's store would be charged with it alone.
 
 Of `drain` and `recovery` the wall time is the server's. The CPU time of `drain` is that of the whole machine, for
 `silt` archives ahead in a process that nobody waits for; that of `recovery` is what the replay itself took: the nearer
@@ -170,6 +171,7 @@ class PgCycles:
             turn.prepare()
         self._step("full", turns, number, lambda turn: turn.backup(turn.tool.full))
         self._change_rows(2 * number)
+        self._cluster.drop_wal()
         able = [turn for turn in turns if turn.tool.incr]
         self._step("small incr", able, number, lambda turn: turn.backup(turn.tool.incr))
         self._step("restore", able, number, PgTurn.restore)
@@ -189,7 +191,7 @@ class PgCycles:
             self._step("drain", [turn], number, PgTurn.drain)
         sums = self._cluster.sums()
         self._step("recovery", able, number, lambda turn: turn.recover(sums))
-        self._cluster.go_on_archiving()
+        self._cluster.drop_wal()
         self._step("burst incr", able, number, lambda turn: turn.backup(turn.tool.incr))
 
     def _change_rows(self, number: int) -> None:

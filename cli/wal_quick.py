@@ -169,34 +169,19 @@ def from_spool(name: str, target: str, store: str) -> str | None:
 
 
 def _move(source: str, target: str) -> bool:
-    """Give a file its place, durably; False if there is none."""
+    """Give a file its place; False if there is none."""
     if not os.path.exists(source):
         return False
-    temporary = f"{target}.silt"
     try:
-        os.rename(source, temporary)
+        os.rename(source, target)
     except OSError:  # another file system
+        temporary = f"{target}.silt"
         with open(source, "rb") as old, open(temporary, "wb") as new:
             while data := old.read(1 << 20):
                 new.write(data)
         os.unlink(source)
-    finish(temporary, target)
+        os.rename(temporary, target)
     return True
-
-
-def finish(temporary: str, target: str) -> None:
-    """Bytes to the disk, then the name, then the name to the disk. OSError."""
-    file = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-    os.rename(temporary, target)
-    folder = os.open(os.path.dirname(os.path.abspath(target)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def running_low(spool: str, name: str) -> bool:

@@ -133,7 +133,9 @@ def _back_up(
 def _record(result: "BackupResult") -> dict[str, Any]:
     from ..records import level_record, name_record
 
-    parts = {"parts": list(map(str, result.parts)), "missing": list(map(str, result.missing))}
+    parts: dict[str, Any] = {}
+    if result.parts:
+        parts = {"parts": list(map(str, result.parts)), "missing": list(map(str, result.missing))}
     if result.level is not None:
         forgotten = [name_record(ref) for ref in result.forgotten]
         return {**level_record(result.level), "dry_run": False, "forgotten": forgotten, **parts}

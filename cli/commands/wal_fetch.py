@@ -1,6 +1,8 @@
 """`silt wal fetch`: PostgreSQL's restore_command.
 
-Rule: the file appears under its name when all its bytes are on the disk, or not at all. The exit code is NOT_ARCHIVED
+Rule: the file appears under its name whole, or not at all. It is not waited for until it lies on the disk: PostgreSQL
+asks under a name of no meaning, removes what a crash left there, and syncs a file before it gives it its own name
+(durable_rename in KeepFileRestoredFromArchive), so recovery would wait twice. The exit code is NOT_ARCHIVED
 only where the store proves that the file is beyond the end of the archive. `start` turns all other failures into codes
 that stop recovery, so what is said here may be any.
 """
@@ -17,7 +19,7 @@ from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import shown
-from ..wal_quick import detach, finish, lock_spool, place_of, spool_of
+from ..wal_quick import detach, lock_spool, place_of, spool_of
 
 if TYPE_CHECKING:
     from siltstone.store import Store
@@ -76,7 +78,7 @@ def _write(data: bytes | bytearray, path: str) -> None:
     temporary = f"{path}.silt"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
         file.write(data)
-    finish(temporary, path)
+    os.rename(temporary, path)
 
 
 def _spool(store: "Store") -> str:

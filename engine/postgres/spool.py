@@ -1,19 +1,21 @@
 """The spool: segments that recovery will ask for next, laid ready while it replays the one before.
 
 Rule: only whole segments, whose name means the same bytes for ever, and only those that follow on the timeline without
-a gap; AHEAD bytes at most. A file appears under its name when it is complete and on the disk; the folder itself is not
-synced, and a spool is not believed after the machine went down.
+a gap; AHEAD bytes at most. A file appears under its name when it is complete. It is on its way to the disk then, for
+PostgreSQL will wait until it is there, and nobody waits here: a spool is not believed after the machine went down.
 """
 
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from siltstone.store import Store
 
 from .archive_read import content, whole_after
-from .archive_record import ArchivedFile, read_record
+from .archive_record import read_record
 
 AHEAD: Final = 128 << 20
 MOST_FILES: Final = 64
@@ -31,16 +33,24 @@ def fill_spool(store: Store, system_identifier: int, name: str, spool: Path) -> 
     last = read_record(store, system_identifier, name)
     limit = min(MOST_FILES, max(2, AHEAD // last.size))
     _tidy(spool, name)
-    while True:
-        room = limit - len(_laid(spool))
-        new = 0
-        for following in whole_after(store, last, room):
-            if not (spool / following.name).exists():
-                _lay(store, following, spool)
-            last = following
-            new += 1
-        if new < room or not _wait_for_room(spool, limit):
-            return
+    # While one segment is decompressed, the one before is written, which takes as long, and those before are synced.
+    with ThreadPoolExecutor(1, "silt-sync") as syncing, ThreadPoolExecutor(1, "silt-spool") as laying:
+        while True:
+            room = limit - len(_laid(spool))
+            new = 0
+            laid: Future[None] | None = None
+            for following in whole_after(store, last, room):
+                if not (spool / following.name).exists():
+                    data = content(store, following)
+                    if laid is not None:
+                        laid.result()
+                    laid = laying.submit(_lay, data, spool, following.name, syncing)
+                last = following
+                new += 1
+            if laid is not None:
+                laid.result()
+            if new < room or not _wait_for_room(spool, limit):
+                return
 
 
 def _laid(spool: Path) -> list[str]:
@@ -71,9 +81,16 @@ def _wait_for_room(spool: Path, limit: int) -> bool:
         idle.unlink(missing_ok=True)
 
 
-def _lay(store: Store, record: ArchivedFile, spool: Path) -> None:
-    temporary = spool / f".{record.name}"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
-        file.write(content(store, record))
-        os.fsync(file.fileno())  # whoever hands it on has to, and would keep the server waiting
-    temporary.rename(spool / record.name)
+def _lay(data: bytearray, spool: Path, name: str, syncing: ThreadPoolExecutor) -> None:
+    temporary = spool / f".{name}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb", buffering=0, closefd=False) as file:
+        file.write(data)
+    temporary.rename(spool / name)
+    syncing.submit(_sync, fd)
+
+
+def _sync(fd: int) -> None:
+    with suppress(OSError):  # who takes the file syncs it, and is told
+        os.fsync(fd)
+    os.close(fd)

@@ -44,6 +44,7 @@ def follow(standby: Server, primary: Server, base: Path, settings: dict[str, str
     standby.start(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [15])
 def test_stream_and_push_go_on_together(servers: Templates, version: int, archive: Archive) -> None:
     with servers.server(version) as primary, servers.empty(version) as standby, servers.empty(version) as copy:
@@ -88,6 +89,7 @@ def test_stream_and_push_go_on_together(servers: Templates, version: int, archiv
             shutil.rmtree(copy.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [15])
 def test_an_upgrade_needs_no_new_setup(servers: Templates, version: int, archive: Archive) -> None:
     """A new version is a new cluster under the old address: it goes on with the levels, and loses no history."""

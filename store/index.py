@@ -18,7 +18,7 @@ from blake3 import blake3
 from .backend import Backend
 from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
-from .index_rows import renumbered, size_class, sorted_entries
+from .index_rows import renumbered, sorted_entries, to_merge
 from .segment import KEY_SIZE, Segment, encode_segment, find_in_block, join_segment
 
 INDEX = "index/"
@@ -64,6 +64,7 @@ class Index:
             replaced = {name for segment in opened.values() for name in segment.head.replaces}
             with self._lock:
                 self._segments = [segment for name, segment in opened.items() if name not in replaced]
+                self._left_behind = replaced & opened.keys()
         for name in replaced & self.damaged.keys():
             del self.damaged[name]
 
@@ -238,7 +239,7 @@ class Index:
     ) -> tuple[Segment, list[Segment]]:
         """The new segment, and those that it stands for. One that proves damaged on the way is left as it is."""
         while True:
-            merged = self._to_merge(len(recent))
+            merged = to_merge(self._sound_segments(), len(recent), MERGE_WHEN, MERGE_LIMIT)
             try:
                 return self._write(recent, packs, merged, session, self.lost), merged
             except Corrupt as error:
@@ -246,31 +247,19 @@ class Index:
                     raise
                 self.damaged[error.name] = error
 
+    def _sound_segments(self) -> list[Segment]:
+        return [segment for segment in self._segments if segment.name not in self.damaged]
+
     def merge(self, session: str) -> None:
         """Merge segments of about one size, however few they are."""
         with self._flushing:
-            merged = self._to_merge(0, when=2)
+            merged = to_merge(self._sound_segments(), 0, 2, MERGE_LIMIT)
             if len(merged) > 1:
                 new = self._write({}, (), merged, session, self.lost)
                 with self._lock:
                     self._segments = [s for s in self._segments if s not in merged] + [new]
                 for old in merged:
                     self._delete(old.name)
-
-    def _to_merge(self, recent: int, when: int = 0) -> list[Segment]:
-        """The segments of the size classes (powers of 8) that hold `when` (0: MERGE_WHEN), smallest first; pure."""
-        merged: list[Segment] = []
-        total = recent
-        sound = [segment for segment in self._segments if segment.name not in self.damaged]
-        for segment in sorted(sound, key=lambda s: s.entries):
-            alike = [s for s in sound if s not in merged and size_class(s.entries) <= size_class(total)]
-            if segment in merged or len(alike) < (when or MERGE_WHEN):
-                continue
-            for candidate in sorted(alike, key=lambda s: s.entries):
-                if total + candidate.entries <= MERGE_LIMIT:
-                    merged.append(candidate)
-                    total += candidate.entries
-        return merged
 
     def _write(
         self,

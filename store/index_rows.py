@@ -4,7 +4,7 @@ Rule: rows come sorted, and with packs numbered as in the new segment; whoever m
 ones. Nothing here reads or writes an object.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .ids import ChunkId, PackName
 from .segment import KEY_SIZE, Segment, entry
@@ -21,6 +21,23 @@ def renumbered(segment: Segment, numbers: dict[PackName, int], without: frozense
         number = mapping[int.from_bytes(row[KEY_SIZE : KEY_SIZE + 4], "big")]
         if number:
             yield row[:KEY_SIZE] + number + row[KEY_SIZE + 4 :]
+
+
+def to_merge(sound: Sequence[Segment], recent: int, when: int, limit: int) -> list[Segment]:
+    """The segments of the size classes that hold `when`, smallest first, to be merged with so many recent entries into
+    no more than `limit`.
+    """
+    merged: list[Segment] = []
+    total = recent
+    for segment in sorted(sound, key=lambda s: s.entries):
+        alike = [s for s in sound if s not in merged and size_class(s.entries) <= size_class(total)]
+        if segment in merged or len(alike) < when:
+            continue
+        for candidate in sorted(alike, key=lambda s: s.entries):
+            if total + candidate.entries <= limit:
+                merged.append(candidate)
+                total += candidate.entries
+    return merged
 
 
 def size_class(entries: int) -> int:

@@ -10,7 +10,7 @@ Any physical slot counts as one that brings WAL here, and any archiving of the s
 
 from collections.abc import Collection, Iterator, Sequence
 
-from siltstone.store import Store
+from siltstone.store import NoKey, Store
 
 from ..events import Event, Noted, Warned
 from .archive_catalog import Catalog, read_catalog
@@ -44,6 +44,8 @@ def check_onward(store: Store, connection: Connection, facts: ServerFacts, taken
         return list(onward(catalog, taken.timeline, taken.stop_lsn, slots, archiving=archiving))
     except Malformed as error:
         return [Warned("wal", "wal", f"whether WAL leads on from this backup cannot be told: {error}")]
+    except NoKey:
+        return [Noted("whether WAL leads on from this backup cannot be told: the key of this host reads nothing")]
 
 
 def onward(

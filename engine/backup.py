@@ -18,7 +18,6 @@ from .backup_parts import back_up_parts, only, plan_part
 from .backup_run import Warnings, inherited_of, take_level, try_level
 from .deployment import Deployment, resolve_deployment
 from .events import Noted, Report, Warned
-from .forgetting import keep_to
 from .hooks import Around
 from .kept_levels import KeptLevels
 from .level_plan import Plan, next_ref, plan_level
@@ -89,7 +88,11 @@ def back_up(
             result = _back_up(store, deployment, kind, here, compression, kept, warned)
         hooks.level = str(result.ref)
     late = Warnings(report)
-    forgotten = keep_to(deployment.retention, store, deployment.name, late) if result.level else ()
+    forgotten: tuple[LevelRef, ...] = ()
+    if result.level and deployment.retention is not None:
+        from .forgetting import keep_to
+
+        forgotten = keep_to(deployment.retention, store, deployment.name, late)
     return replace(result, warnings=result.warnings + hooks.warnings + late.count, forgotten=forgotten)
 
 

@@ -18,19 +18,13 @@ from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .events import Event, Noted, Report, Warned
 from .kept_levels import KeptLevels
 from .level_plan import Plan
-from .levels import Level, SetInfo
+from .levels import GENERATION, KEPT_WARNINGS, Level, SetInfo
 from .manifest import manifest_chunks
 from .origin import origin_of
 from .owners import SeenOwners
 from .teller import Teller
 from .topology import names_of
 from .walk import SetWalk
-
-# Warnings kept in the root; the rest is counted.
-KEPT_WARNINGS = 1000
-
-# In the stats of a level: the newest condemnation that its session had read.
-GENERATION = "generation"
 
 # What is counted of every backup, be it 0; the names that `silt show --json` uses.
 COUNTS = (

@@ -8,7 +8,7 @@ that a reading host would take.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store, is_healed
+from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, PackName, Store
 
 from .events import Noted, Report, Warned
 from .kept_levels import KeptLevels, KeptRows
@@ -61,13 +61,19 @@ def trusted(store: Store, base: Base | None, report: Report) -> Base | None:
     stored again.
     """
     suspect = store.index.suspect and store.index.suspect & store.index.packs()  # notes outlive packs
-    unhealed = [pack for pack in suspect if not is_healed(store, pack)]
+    unhealed = _unhealed(store, suspect) if suspect else []
     if base is None or not (store.index.lost or unhealed):
         return base
     counts = ((len(store.index.lost), "missing"), (len(unhealed), "damaged"))
     what = " and ".join(f"{number} packs are {how}" for number, how in counts if number)
     report(Warned("damaged", base.level.name, f"{what}; every file is read, to store again what they held"))
     return None
+
+
+def _unhealed(store: Store, suspect: Collection[PackName]) -> list[PackName]:
+    from siltstone.store import is_healed  # parity and all, which no store needs that is whole
+
+    return [pack for pack in suspect if not is_healed(store, pack)]
 
 
 def expected_size(store: Store, plan: Plan, base: Base | None, names: Collection[str]) -> tuple[int | None, int | None]:

@@ -11,16 +11,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError
 from .exclude import Excluder, SkipRules, rule_mistake
 from .hooks import NO_HOOKS, Hooks
-from .notify import Notify
 from .postgres.table_name import TableName
-from .retention import Retention
-from .schedule import Schedule
 from .topology import ONE_HOST, Topology, host_of_database
+
+if TYPE_CHECKING:
+    from .notify import Notify
+    from .retention import Retention
+    from .schedule import Schedule
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
 
@@ -143,9 +145,9 @@ class Deployment:
     database: Database | None = None
     tables: ConfigTables | None = None  # of a configuration-only backup, which has no database
     hooks: Hooks = NO_HOOKS
-    schedule: Schedule | None = None
-    notify: Notify | None = None
-    retention: Retention | None = None
+    schedule: "Schedule | None" = None
+    notify: "Notify | None" = None
+    retention: "Retention | None" = None
     topology: Topology = ONE_HOST
 
 

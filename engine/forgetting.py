@@ -116,14 +116,12 @@ def carry_out(store: Store, judged: Sequence[Judgement], window_ns: int, report:
     return done
 
 
-def keep_to(retention: Retention | None, store: Store, deployment: str, report: Report) -> tuple[LevelRef, ...]:
+def keep_to(retention: Retention, store: Store, deployment: str, report: Report) -> tuple[LevelRef, ...]:
     """Forget what a deployment's rules do not keep, after a backup that was committed: the levels that were forgotten.
     WAL that no level needs any more goes, too.
 
     The backup is good whatever happens here: a failure is a warning, and the next backup tries again.
     """
-    if retention is None:
-        return ()
     from .postgres.wal_pruning import prune_wal
 
     done: tuple[LevelRef, ...] = ()

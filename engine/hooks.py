@@ -16,11 +16,13 @@ import os
 import signal
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .errors import EngineError
 from .events import Report, Warned
-from .toml_table import Table
+
+if TYPE_CHECKING:
+    from .toml_table import Table
 
 TIMEOUT = 300
 
@@ -44,7 +46,7 @@ class HookFailed(EngineError):
     """A hook before the backup failed: nothing was backed up."""
 
 
-def hooks_of(top: Table) -> Hooks:
+def hooks_of(top: "Table") -> Hooks:
     """What a deployment file says. Raises ConfigError."""
     table = top.table("hooks")
     table.refuse_unknown(("before", "after", "timeout"))

@@ -34,6 +34,12 @@ PARTS = "parts/"
 ABSENT = "absent/"  # below it, a note of each level that was forgotten; see forgotten.py
 Kind = Literal["full", "incr", "diff"]
 
+# Warnings kept in the root; the rest is counted.
+KEPT_WARNINGS = 1000
+
+# In the stats of a level: the newest condemnation that its session had read.
+GENERATION = "generation"
+
 
 @dataclass(frozen=True, slots=True)
 class SetInfo:

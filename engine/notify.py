@@ -14,10 +14,12 @@ about the run. What speaks to others is imported when it is needed: every backup
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .runs import Run
-from .toml_table import Table
+
+if TYPE_CHECKING:
+    from .toml_table import Table
 
 SECONDS: Final = 30.0  # for each way
 WHEN = ("failure", "warnings", "always")
@@ -59,7 +61,7 @@ class Message:
         return f"{self.subject} (exit code {self.run.exit_code})\n\n{self.run.said}"
 
 
-def notify_of(top: Table) -> Notify | None:
+def notify_of(top: "Table") -> Notify | None:
     """What a deployment file says. Raises ConfigError."""
     if "notify" not in top:
         return None

@@ -13,10 +13,21 @@ from dataclasses import dataclass, replace
 
 from siltstone.store import Corrupt, Inherited, NewerFormat, ObjectExists, ObjectMissing, Store
 
-from .backup_run import GENERATION, KEPT_WARNINGS
 from .errors import EngineError
-from .forgotten import note_absence
-from .levels import ABSENT, PARTS, Level, LevelRef, Names, level_from_root, level_refs, part_object, read_level, to_root
+from .levels import (
+    ABSENT,
+    GENERATION,
+    KEPT_WARNINGS,
+    PARTS,
+    Level,
+    LevelRef,
+    Names,
+    level_from_root,
+    level_refs,
+    part_object,
+    read_level,
+    to_root,
+)
 from .manifest import manifest_chunks
 from .topology import Part
 
@@ -178,6 +189,8 @@ def discard(store: Store, ref: LevelRef) -> bool:
     """
     if ref not in incomplete_refs(store):
         return False
+    from .forgotten import note_absence
+
     note_absence(store, ref, "it was incomplete")
     drop_parts(store, ref)
     return True

@@ -15,9 +15,12 @@ there the runs on this host are asked (runs.py).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from .calendar import Times, parse_times
-from .toml_table import Table
+
+if TYPE_CHECKING:
+    from .toml_table import Table
 
 GRACE = 3600
 
@@ -53,7 +56,7 @@ class Schedule:
         return hash((tuple(sorted(self.times)), self.grace, self.metrics))
 
 
-def schedule_of(top: Table) -> Schedule | None:
+def schedule_of(top: "Table") -> Schedule | None:
     """What a deployment file says. Raises ConfigError."""
     if "schedule" not in top:
         return None

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from siltstone.store import Store, Writer
 
-from .backup_run import COUNTS, KEPT_WARNINGS, inherited_of
+from .backup_run import COUNTS, inherited_of
 from .entry import HEAD, extra, make_row
 from .errors import ConfigError, LevelNotFound, SourceError
 from .events import Report, Warned, show_path
-from .levels import Level, LevelRef, SetInfo, level_refs, read_level, to_root
+from .levels import KEPT_WARNINGS, Level, LevelRef, SetInfo, level_refs, read_level, to_root
 from .manifest import ManifestWriter
 from .restore_rows import rows_of
 from .row_sorter import RowSorter

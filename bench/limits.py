@@ -215,7 +215,8 @@ def small_files(folder: Path, count: int, rounds: int) -> dict[str, float]:
 def measure(folder: Path, mebibytes: int, files: int, rounds: int) -> list[str]:
     """The tables as Markdown lines. The folder is used and left empty."""
     text = b"".join(text_segment(number) for number in range(mebibytes))
-    noise = random.Random(1).randbytes(mebibytes * MIB)
+    source = random.Random(1)
+    noise = b"".join(source.randbytes(MIB) for _ in range(mebibytes))  # randbytes takes no 256 MiB at once
     with one_core(), tempfile.TemporaryDirectory(dir=folder) as made:
         costs = [Steps(Path(made), content, rounds).measure() for content in (text, noise)]
         small = small_files(Path(made), files, rounds)

@@ -67,12 +67,8 @@ class Collected:
 
 
 def collect(store: Store, *, limits: Limits = Limits(), dry_run: bool = False, report: Report) -> Collected:
-    """Collect garbage once. Raises EngineError when it refuses, NoKey where this host cannot read, StoreError."""
-    if store.ring.encrypted and store.ring.reader_private is None:
-        raise EngineError(
-            f"{store.backend.location}: this host can only add to the store, and not collect garbage",
-            hint="run 'silt gc' on a host whose key can read it",
-        )
+    """Collect garbage once. Raises EngineError when it refuses, NoKey where the key is not for it, StoreError."""
+    store.ring.need("manage", "collecting garbage")
     if not store.backend.holds_conditions():
         raise EngineError(
             f"{store.backend.location}: the storage does not create objects exclusively, so nothing can be removed "

@@ -185,8 +185,9 @@ def settle(store: Store, deployment: str) -> None:
 
 def discard(store: Store, ref: LevelRef) -> bool:
     """Forget a level that is not whole: its parts go, for good, and its number stays taken. False: it is no such level.
-    Raises StoreError.
+    Raises NoKey, StoreError.
     """
+    store.ring.need("manage", "forgetting levels")
     if ref not in incomplete_refs(store):
         return False
     from .forgotten import note_absence

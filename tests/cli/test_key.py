@@ -131,6 +131,7 @@ class TestKinds:
             "repair",
             "status",
             "forget 0",
+            "gc",
             "undelete 0/0",
             "unpin 0/0",
             "key add",
@@ -152,7 +153,7 @@ class TestKinds:
         assert (level["deployment"], level["group"], level["level"], level["sealed"]) == ("t", 0, 0, True)
 
     def test_one_that_reads_changes_nothing(self, reader: Silt) -> None:
-        for command in ("backup .", "repair", "forget 0", "pin 0/0", "key add", "key rotate", "key export out"):
+        for command in ("backup .", "repair", "forget 0", "gc", "pin 0/0", "key add", "key rotate", "key export out"):
             assert "changes nothing" in reader(*command.split(), code=5).err, command
 
     def test_one_that_reads_reads(self, reader: Silt, store: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from siltstone.engine import (
     verify_store,
 )
 from siltstone.engine.forgotten import forget_level, undelete_level
-from siltstone.store import Store
+from siltstone.store import NoKey, Store
 from siltstone.store.fence import accept, raise_fence
 from siltstone.store.opening import OpenStore
 from tests.backed_up import back_up, copied, ignore, new_store, objects, reopened
@@ -177,7 +177,7 @@ class TestRefusing:
     def test_a_host_that_only_writes(self, backend: MemoryBackend) -> None:
         opened = reopened(backend).opened
         adding = Store(OpenStore(opened.backend, opened.config, opened.ring.without_private()))
-        with pytest.raises(EngineError, match="only add"):
+        with pytest.raises(NoKey, match="collecting garbage is refused"):
             collect(adding, limits=ANY, report=ignore)
 
     def test_storage_without_conditions(self, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def parse_key_copy(text: str) -> tuple[bytes, KeyFile | None] | None:
     if lines[0] != RING_PREFIX:
         raise NewerFormat("the copy of a key was made by a newer Siltstone", hint=UPDATE)
     try:
-        payload = disclose(ObjectKind.KEY, "the copy of a key", a2b_base64("".join(lines[1:]), strict_mode=True))
+        payload = disclose(ObjectKind.KEY, "the copy of a key", _decoded("".join(lines[1:])))
         wanted = describe(payload).kind
     except (ValueError, Corrupt):
         raise WrongKey(
@@ -74,3 +74,14 @@ def parse_key_copy(text: str) -> tuple[bytes, KeyFile | None] | None:
             hint=f"the line {KEY_FILE_PREFIX}... stands before {RING_PREFIX}",
         )
     return payload, secret
+
+
+def _decoded(letters: str) -> bytes:
+    """The bytes behind the letters. ValueError also where unused bits of the last letter are set, which base64 lets pass.
+
+    Raises ValueError.
+    """
+    data = a2b_base64(letters, strict_mode=True)
+    if b2a_base64(data, newline=False) != letters.encode():
+        raise ValueError("not the letters of these bytes")
+    return data

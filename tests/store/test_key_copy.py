@@ -58,7 +58,7 @@ class TestCopies:
         for at in range(2, len(lines)):
             with pytest.raises(WrongKey):
                 parse_key_copy("\n".join([*lines[:at], *lines[at + 1 :]]))
-        for at in range(text.index("silt-ring") + 13, len(text) - 2, 7):
+        for at in [*range(text.index("silt-ring") + 13, len(text) - 2, 7), len(text.rstrip("=\n")) - 1]:
             changed = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
             if text[at] != "\n":
                 with pytest.raises(WrongKey):

@@ -77,10 +77,7 @@ def parse_key_copy(text: str) -> tuple[bytes, KeyFile | None] | None:
 
 
 def _decoded(letters: str) -> bytes:
-    """The bytes behind the letters. ValueError also where unused bits of the last letter are set, which base64 lets pass.
-
-    Raises ValueError.
-    """
+    """The bytes behind the letters. Raises ValueError, also where only unused bits of the last letter are changed."""
     data = a2b_base64(letters, strict_mode=True)
     if b2a_base64(data, newline=False) != letters.encode():
         raise ValueError("not the letters of these bytes")

@@ -36,7 +36,7 @@ def read_packs(
     chosen = reading.choose(packs, notes, census.unusable, time.time_ns())
     total = sum(packs.sizes[number] for number in chosen)
     scrubber = PackScrubber(store.opened, store.reader)
-    threads = REMOTE_THREADS if store.backend.remote else min(MOST_THREADS, os.cpu_count() or 1)
+    threads = REMOTE_THREADS if store.backend.remote else min(MOST_THREADS, 2 * (os.cpu_count() or 1))
     pad = ReadingPad(notes, report)
     count = size = 0
     try:

@@ -202,7 +202,6 @@ class BigFile:
     def _close_when_left(self) -> None:
         """The last one out closes: a descriptor closed under a writer may by then be another file."""
         if self._ended and not self._writers:
-            self._writer.close()
             os.close(self._fd)
             self._directory.release()
 

@@ -47,7 +47,6 @@ def export_level(
             try:
                 file = _PastCache(descriptor)
                 members = _write(store, level, before, file, report)
-                file.close()
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -74,9 +73,6 @@ class _PastCache:
         self._writer.write(data, self.size)
         self.size += len(data)
         return len(data)
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 def _give_name(temporary: str, path: Path, *, replace: bool) -> None:

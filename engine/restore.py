@@ -31,7 +31,7 @@ from .restore_plan import Planner, Window
 from .restore_rows import LevelRows
 from .restore_tally import RestoreResult, Tally
 from .restore_walk import Walk
-from .restore_write import FrameWriter, descriptors, is_of_large_files, stretches
+from .restore_write import FrameWriter, descriptors, stretches
 from .selection import Selection, is_within
 from .target import Target
 
@@ -143,7 +143,6 @@ class _Run:
         directories, assemblies = descriptors()
         with (
             ThreadPoolExecutor(self._workers, "silt-restore") as pool,
-            ThreadPoolExecutor(2 * self._workers, "silt-large") as self._large,
             Target(
                 folder or b"/",
                 roots=_roots(self._rows, base, in_place=in_place),
@@ -162,8 +161,7 @@ class _Run:
                     read_back(self._rows, comparer, site, pool, self._pace)
             except BaseException:
                 self._writer.stop()
-                for workers in (pool, self._large):
-                    workers.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=True, cancel_futures=True)
                 site.abandon()
                 raise
 
@@ -183,12 +181,10 @@ class _Run:
     def _start(self, window: Window, pool: ThreadPoolExecutor) -> list[Future[None]]:
         writer = self._writer
         futures = [pool.submit(writer.copy, [copy]) for copy in window.copies]
-        for stretch in stretches(window, self._workers):
-            frames = window.packs[stretch.pack]
-            # Past the page cache a write is waited for, so large files have two workers a core: one waits, one works.
-            # Small files do not: there more workers only wait for each other, and took up to a fifth more CPU.
-            workers = self._large if is_of_large_files(stretch, frames) else pool
-            futures.append(workers.submit(writer.write_stretch, stretch, frames))
+        futures += [
+            pool.submit(writer.write_stretch, stretch, window.packs[stretch.pack])
+            for stretch in stretches(window, self._workers)
+        ]
         futures += [pool.submit(writer.write_empty, batch) for batch in window.empty]
         futures += [pool.submit(writer.write_specials, some) for some in _groups(window.specials)]
         return futures

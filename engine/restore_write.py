@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from siltstone.store import BLOCK, BackendError, Corrupt, ObjectMissing, PackName, Store
+from siltstone.store import BackendError, Corrupt, ObjectMissing, PackName, Store
 
 from .create import create_hardlink, create_special
 from .entry import parse_row, row_path
@@ -22,7 +22,7 @@ from .errors import TargetError
 from .metadata import apply_metadata, apply_open
 from .restore_assembly import Site
 from .restore_inplace import metadata_stands, special_stands
-from .restore_plan import Batch, Copy, FrameWork, Piece, Placed, Window, check_store
+from .restore_plan import Batch, Copy, FrameWork, Placed, Window, check_store
 from .restore_rows import row_mode, row_size
 from .restore_small import SmallWriter
 
@@ -60,11 +60,6 @@ def stretches(window: Window, workers: int) -> Iterator[Stretch]:
             yield Stretch(pack, numbers)
 
 
-def is_of_large_files(stretch: Stretch, frames: dict[int, FrameWork]) -> bool:
-    """Whether most frames of a stretch go to large files alone."""
-    return 2 * sum(not frames[number].small for number in stretch.numbers) > len(stretch.numbers)
-
-
 def descriptors() -> tuple[int, int]:
     """How many directories may be kept open, and how many files be assembled at once (each holds three descriptors).
 
@@ -82,12 +77,6 @@ def descriptors() -> tuple[int, int]:
     return 2 * share, share
 
 
-def _phase(pieces: Sequence[Piece]) -> int:
-    """Where in a block of memory a frame should begin, for the largest of its pieces to lie there as in its file."""
-    largest = max(pieces, key=lambda piece: piece.length, default=None)
-    return (largest.at - largest.start) % BLOCK if largest else 0
-
-
 class FrameWriter:
     """Writes what a window holds. Any thread; each call works on things of its own. All may raise TargetFull."""
 
@@ -103,10 +92,9 @@ class FrameWriter:
     def write_stretch(self, stretch: Stretch, frames: dict[int, FrameWork]) -> None:
         """Read the frames and write all that needs them. Raises BackendError when nothing can be read any more."""
         left = list(stretch.numbers)
-        phases = {number: _phase(frames[number].pieces) for number in left}
         while left and not self._stopped.is_set():
             try:
-                for number, plain in self._store.read_frames(stretch.pack, left, phases):
+                for number, plain in self._store.read_frames(stretch.pack, left):
                     self._write_frame(frames.pop(number), plain)
                     if self._stopped.is_set():
                         break

@@ -14,7 +14,6 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 import zstandard
 from blake3 import blake3
 
-from .backend import BLOCK
 from .errors import SiltError
 from .ids import ChunkId
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
@@ -125,7 +124,7 @@ class FrameOpener:
 
     def __init__(self, id_key: bytes) -> None:
         self._id_key = id_key
-        self._body, self._plain = page_buffer(FRAME_SIZE + OVERHEAD), page_buffer(FRAME_SIZE + BLOCK)
+        self._body, self._plain = page_buffer(FRAME_SIZE + OVERHEAD), page_buffer(FRAME_SIZE)
         self._zstd = zstandard.ZstdDecompressor()
 
     def open(
@@ -136,21 +135,16 @@ class FrameOpener:
         plain_size: int,
         ids: Sequence[ChunkId],
         lengths: Sequence[int],
-        *,
-        phase: int = 0,
     ) -> memoryview:
-        """The plaintext of a frame. Raises Tampered when anything about it is not as it was stored.
-
-        It begins `phase` bytes (less than BLOCK) after a block's border in memory, unless it was compressed with lz4.
-        """
+        """The plaintext of a frame. Raises Tampered when anything about it is not as it was stored."""
         size = len(sealed) - OVERHEAD
         if size < 0 or sum(lengths) != plain_size or (codec == CODEC_NONE and size != plain_size):
             raise Tampered
         if size > len(self._body):
             self._body = page_buffer(size)
-        if phase + plain_size > len(self._plain):
-            self._plain = page_buffer(phase + plain_size)
-        room = self._plain[phase : phase + plain_size]
+        if plain_size > len(self._plain):
+            self._plain = page_buffer(plain_size)
+        room = self._plain[:plain_size]
         body = room if codec == CODEC_NONE else self._body[:size]
         sealer.open_into(sealed, frame_aad(codec, ids), body)
         plain = self._decompress(codec, body, room)

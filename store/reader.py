@@ -6,7 +6,7 @@ the pack and the frame. Frames of one call are read in ascending order, neighbou
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from blake3 import blake3
 
@@ -23,8 +23,6 @@ from .workspace import workspaces
 # Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP.
 RUN = 4 << 20
 GAP = 64 << 10
-
-NO_PHASES: Mapping[int, int] = {}
 
 # Footers are kept while they hold no more chunks together than this: some 110 bytes each.
 FOOTER_CHUNKS = 1 << 18
@@ -82,12 +80,9 @@ class PackReader:
             self._sealers[slot.session_id] = sealer
         return sealer
 
-    def read_frames(
-        self, pack: PackName, frames: Sequence[int], phases: Mapping[int, int] = NO_PHASES
-    ) -> Iterator[tuple[int, memoryview]]:
+    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         """(number, plaintext) of the given frames, ascending. A plaintext is valid until the next step.
 
-        `phases`: where in a block of memory the plaintext of a frame begins (FrameOpener.open), else at its border.
         Raises ObjectMissing when the pack is gone and Corrupt at the first damaged frame.
         """
         footer, name = self.footer(pack), pack_object(pack)
@@ -97,7 +92,7 @@ class PackReader:
                 stop = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored
                 data = workspace.read(name, start, stop)
                 for number in run:
-                    yield number, self.open_frame(footer, number, data, start, workspace.opener, phases.get(number, 0))
+                    yield number, self.open_frame(footer, number, data, start, workspace.opener)
 
     def read_frame(self, pack: PackName, number: int) -> bytes:
         """The plaintext of one frame, read by `get`: a cache before a remote store keeps it. Raises as read_frames."""
@@ -108,7 +103,7 @@ class PackReader:
             return bytes(self.open_frame(footer, number, memoryview(data), frame.offset, workspace.opener))
 
     def open_frame(
-        self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener, phase: int = 0
+        self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener
     ) -> memoryview:
         """The plaintext of a frame, valid while `opener` opens no other; `data`: the pack's bytes from `start`.
 
@@ -118,7 +113,7 @@ class PackReader:
         sealed = data[frame.offset - start : frame.offset - start + frame.stored]
         try:
             sealer = self.sealer(name, footer.keys[frame.key_slot])
-            return opener.open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths, phase=phase)
+            return opener.open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths)
         except Tampered:
             raise Corrupt(name, f"damaged, {len(frame.ids)} chunks in it are concerned", frame=number) from None
 

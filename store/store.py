@@ -6,7 +6,7 @@ about.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from .keys import KeyRing, Secret
 from .local_cache import CachePlace, LocalCache
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
-from .reader import NO_PHASES, PackReader
+from .reader import PackReader
 from .root import ROOTS, read_root, root_names, write_alone
 from .verified import noted_damage
 from .writer import Writer
@@ -101,11 +101,9 @@ class Store:
         """See PackReader.footer."""
         return self.reader.footer(pack)
 
-    def read_frames(
-        self, pack: PackName, frames: Sequence[int], phases: Mapping[int, int] = NO_PHASES
-    ) -> Iterator[tuple[int, memoryview]]:
+    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         """See PackReader.read_frames."""
-        return self.reader.read_frames(pack, frames, phases)
+        return self.reader.read_frames(pack, frames)
 
     def read_chunk(self, chunk: ChunkId) -> bytes:
         """One chunk, through a small cache of frames; from another pack that holds it, where one is damaged or gone.

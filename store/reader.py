@@ -102,9 +102,7 @@ class PackReader:
         with self.workspaces.borrow() as workspace:
             return bytes(self.open_frame(footer, number, memoryview(data), frame.offset, workspace.opener))
 
-    def open_frame(
-        self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener
-    ) -> memoryview:
+    def open_frame(self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener) -> memoryview:
         """The plaintext of a frame, valid while `opener` opens no other; `data`: the pack's bytes from `start`.
 
         Raises Corrupt.

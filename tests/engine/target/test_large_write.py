@@ -1,7 +1,7 @@
 """LargeWriter: whatever way its pieces take, they lie in the file as they were given."""
 
+import errno
 import itertools
-import mmap
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -9,18 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.engine import large_write
 from siltstone.engine.large_write import LARGE, LEAST, LargeWriter
-from siltstone.store import BLOCK
 
 SIZE = 4 * LARGE + 1234
-
-
-def in_memory_as_in_the_file(data: bytes, offset: int, shift: int) -> memoryview:
-    """The data at an address that is as far from a block's border as the offset, and `shift` bytes."""
-    start = (offset + shift) % BLOCK
-    room = memoryview(mmap.mmap(-1, start + len(data) + 1))
-    room[start : start + len(data)] = data
-    return room[start : start + len(data)]
 
 
 @pytest.fixture
@@ -28,25 +20,23 @@ def content() -> bytes:
     return random.Random(5).randbytes(SIZE)
 
 
-@pytest.mark.parametrize("shift", [0, 1, 512], ids=["as in the file", "otherwise", "half way"])
 @pytest.mark.parametrize("size", [SIZE, LARGE - 1], ids=["large", "small"])
-def test_pieces_of_several_threads(tmp_path: Path, content: bytes, size: int, shift: int) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["as here", "a file system without the wish"])
+def test_pieces_of_several_threads(
+    tmp_path: Path, content: bytes, size: int, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not known:
+        monkeypatch.setattr(large_write, "_DONT_CACHE", 1 << 30)  # a flag that no kernel knows
     content = content[:size]
-    chance = random.Random(shift)
-    cuts = sorted({0, size, *(chance.randrange(size) for _ in range(12)), LEAST * 2, BLOCK * 9})
+    chance = random.Random(size)
+    cuts = sorted({0, size, *(chance.randrange(size) for _ in range(12)), LEAST - 1, LEAST * 2})
     spans = list(itertools.pairwise(cuts))
     chance.shuffle(spans)
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     os.ftruncate(fd, size)
     writer = LargeWriter(fd, size)
-
-    def write(span: tuple[int, int]) -> None:
-        start, end = span
-        writer.write(in_memory_as_in_the_file(content[start:end], start, shift), start)
-
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, spans))
-    writer.close()
+        list(pool.map(lambda span: writer.write(memoryview(content)[slice(*span)], span[0]), spans))
     os.close(fd)
     assert (tmp_path / "file").read_bytes() == content
 
@@ -56,30 +46,15 @@ def test_what_nobody_writes_stays_a_hole(tmp_path: Path, content: bytes) -> None
     os.ftruncate(fd, 64 << 20)
     writer = LargeWriter(fd, 64 << 20)
     for offset in (100, (32 << 20) + 77):
-        writer.write(in_memory_as_in_the_file(content[: 300 << 10], offset, 0), offset)
-    writer.close()
+        writer.write(memoryview(content)[: 300 << 10], offset)
     assert os.fstat(fd).st_blocks * 512 < 8 << 20
     assert os.pread(fd, 300 << 10, (32 << 20) + 77) == content[: 300 << 10]
     os.close(fd)
 
 
-def test_its_descriptors_are_closed(tmp_path: Path, content: bytes) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    os.ftruncate(fd, SIZE)
-    writer = LargeWriter(fd, SIZE)
-    for offset in (0, LARGE):
-        writer.write(in_memory_as_in_the_file(content[:LARGE], offset, 0), offset)
-    writer.close()
-    os.close(fd)
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
 def test_a_full_disk_is_raised() -> None:
-    """Whatever way the bytes take."""
     fd = os.open("/dev/full", os.O_RDWR)
-    writer = LargeWriter(fd, LARGE)
-    with pytest.raises(OSError, match="No space left"):
-        writer.write(memoryview(bytes(LARGE)), 0)
-    writer.close()
+    with pytest.raises(OSError, match="No space left") as raised:
+        LargeWriter(fd, LARGE).write(memoryview(bytes(LARGE)), 0)
+    assert raised.value.errno == errno.ENOSPC
     os.close(fd)

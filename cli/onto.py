@@ -18,6 +18,7 @@ from .opening import open_store
 from .options import Options
 from .paths import path_record, shown
 from .records import name_record
+from .restored import result_record
 
 if TYPE_CHECKING:
     from siltstone.engine import DatabaseStep, Level, OntoPlan, RestoreResult, Step
@@ -43,7 +44,6 @@ def restore_onto_file(options: Options, asked: Onto) -> int:
     """Do it; the exit code."""
     from siltstone.engine import check_allowed, host_here, level_for_onto, load_deployment, plan_onto, restore_onto
 
-    from .commands.restore import result_record
     from .reporter import make_reporter
 
     destination = load_deployment(asked.file, parse_definitions(asked.definitions))

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .browse import list_entries
     from .browse_diff import Change, diff
     from .browse_find import Found, find
+    from .config_only import configuration_of
     from .config_tables import LevelTables
     from .database_info import DatabaseInfo
-    from .deployment import Deployment, FileSet, ResolvedSet, configuration_of, quick_deployment, resolve_deployment
+    from .deployment import Deployment, FileSet, ResolvedSet, quick_deployment, resolve_deployment
     from .deployment_check import check_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from .forgotten import ForgottenLevel, forgotten_levels
     from .garbage import Collected, Limits, collect
     from .hooks import HookFailed
+    from .hosts import Part, Topology
+    from .keep_rules import WINDOW_NS, KeepRules, Retention
     from .level_cost import Costs, costs
-    from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
+    from .levels import Level, LevelRef, SetInfo, level_refs, list_levels
     from .manifest import entries, extents_of
     from .metrics import metrics_text
     from .notify import Message, tell
@@ -64,10 +67,10 @@ if TYPE_CHECKING:
     from .protect import protect_store
     from .read_plan import Reading
     from .repair import apply_remedies, plan_repair
+    from .resolving import resolve, resolve_ref
     from .restore import restore_level
     from .restore_matrix import RULES, Nature, Refusal, judge
     from .restore_tally import RestoreResult
-    from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
     from .scrub import ScrubResult, scrub_store
@@ -78,7 +81,7 @@ if TYPE_CHECKING:
     from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
-    from .topology import Part, Topology, configuration_name, host_here, parts_of
+    from .topology import configuration_name, host_here, parts_of
     from .verify import verify_store
     from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
 
@@ -92,7 +95,7 @@ _FROM = {
     "browse_find": "Found find",
     "config_tables": "LevelTables",
     "database_info": "DatabaseInfo",
-    "deployment": "Deployment FileSet ResolvedSet configuration_of quick_deployment resolve_deployment",
+    "deployment": "Deployment FileSet ResolvedSet quick_deployment resolve_deployment",
     "deployment_check": "check_deployment",
     "deployment_file": "load_deployment parse_deployment",
     "entry": "Entry Extent",
@@ -104,7 +107,8 @@ _FROM = {
     "garbage": "Collected Limits collect",
     "hooks": "HookFailed",
     "level_cost": "Costs costs",
-    "levels": "Level LevelRef SetInfo level_refs list_levels resolve resolve_ref",
+    "levels": "Level LevelRef SetInfo level_refs list_levels",
+    "resolving": "resolve resolve_ref",
     "manifest": "entries extents_of",
     "metrics": "metrics_text",
     "notify": "Message tell",
@@ -138,7 +142,8 @@ _FROM = {
     "restore": "restore_level",
     "restore_matrix": "RULES Nature Refusal judge",
     "restore_tally": "RestoreResult",
-    "retention": "WINDOW_NS KeepRules Retention",
+    "config_only": "configuration_of",
+    "keep_rules": "WINDOW_NS KeepRules Retention",
     "runs": "Run read_runs remember replace_text",
     "schedule": "TASKS Schedule",
     "scrub": "ScrubResult scrub_store",
@@ -149,7 +154,8 @@ _FROM = {
     "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
     "timers": "Caller cron_lines unit_name units",
-    "topology": "Part Topology configuration_name host_here parts_of",
+    "hosts": "Part Topology",
+    "topology": "configuration_name host_here parts_of",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
 }

@@ -18,11 +18,12 @@ from .backup_run import Warnings, inherited_of, take_level
 from .database_info import CONFIG_SET_NAME, SET_NAME
 from .deployment import Deployment
 from .events import Noted, Report
+from .hosts import Part
 from .kept_levels import KeptLevels
 from .level_plan import Plan, plan_level
 from .levels import ABSENT, Kind, Level, LevelRef, level_refs, to_root
 from .parts import check_expectations, complete, incomplete_refs, part_names, parts_there, settle
-from .topology import Part, parts_of
+from .topology import parts_of
 
 # How often a part may find its place taken by the same part of another run before it gives up.
 TRIES = 20

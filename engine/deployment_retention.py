@@ -7,7 +7,7 @@ Rule: a table that keeps nothing by any rule is refused, since it would say noth
 retention.py; this module only reads them.
 """
 
-from .retention import WINDOW_NS, KeepRules, Retention
+from .keep_rules import WINDOW_NS, KeepRules, Retention
 from .toml_table import Table
 
 COUNTS = ("groups", "last", "hourly", "daily", "weekly", "monthly", "yearly")

@@ -11,16 +11,17 @@ from siltstone.store import Store
 
 from .errors import EngineError, TargetError
 from .events import Noted, Report, Warned
-from .levels import Level, level_refs, read_level, resolve_ref
+from .hosts import Part
+from .levels import Level, level_refs, read_level
 from .mounts import mount_fault
 from .onto import OntoPlan, Step
 from .parts import assembled, incomplete_refs, missing_of, parts_there
 from .path_mapping import Move
+from .resolving import resolve_ref
 from .restore import restore_level
 from .restore_matrix import RULES, remarks
 from .restore_tally import RestoreResult, combined
 from .selection import Selection
-from .topology import Part
 
 
 class NotAllowed(EngineError):

@@ -12,12 +12,12 @@ from datetime import datetime
 from siltstone.store import PackList, Store, listed_packs, verified_notes
 
 from .deployment import Deployment
+from .hosts import PARTS_WITHIN_NS
 from .levels import Level, list_levels
 from .parts import Incomplete, incomplete_levels
 from .postgres.archive_status import ArchiveStatus, archive_status
 from .runs import Run
 from .schedule import missed
-from .topology import PARTS_WITHIN_NS
 
 GROWTH_DAYS = 30
 COVERAGE_DAYS = 30

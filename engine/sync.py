@@ -9,9 +9,8 @@ It adds and never removes or overwrites: a level that is there under the same na
 told. A level of which anything cannot be read is not copied, and the others are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from siltstone.store import Corrupt, DryWriter, ObjectExists, ObjectMissing, Store, Writer, are_twins
 
@@ -20,27 +19,11 @@ from .events import Report, Warned
 from .levels import level_refs
 from .postgres.archive_names import WAL, cluster_folder
 from .root_chunks import level_of
+from .sync_carrier import Carrier, Commit
 from .sync_select import select_levels
 
 # Roots that wait for one index segment: each WAL file would otherwise write one of its own.
 BATCH_ROOTS = 64
-
-Commit = Callable[[Writer], None]
-
-
-class Carrier(Protocol):
-    """Brings what a root needs into the target."""
-
-    packs: int
-    bytes: int
-
-    def is_same(self, name: str) -> bool:
-        """Whether the target's root of that name is of the same level or file. Raises what reading either raises."""
-        ...
-
-    def bring(self, name: str) -> Commit:
-        """Store what the root needs; what then creates it. Raises Corrupt, ObjectMissing."""
-        ...
 
 
 @dataclass(slots=True)

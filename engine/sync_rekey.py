@@ -14,7 +14,7 @@ from .levels import LevelRef, from_root
 from .manifest import manifest_chunks
 from .postgres.archive_names import WAL
 from .rekey import Rekeyer, same_root
-from .sync import Commit
+from .sync_carrier import Commit
 
 
 class RekeyCarrier:

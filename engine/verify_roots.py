@@ -12,10 +12,10 @@ from typing import NamedTuple
 from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VoidRoot, fault_of, in_parallel
 
 from .forgotten import copies
+from .hosts import Part
 from .levels import ABSENT, Level, LevelRef, level_refs, part_object, read_level
 from .parts import part_names, read_part
 from .pins import PINS, pinned_refs
-from .topology import Part
 from .verify_blame import label
 from .verify_damage import DamageLog
 

@@ -19,8 +19,9 @@ from ..figures import count, duration, rate, size
 from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
-from ..paths import path_record, shown
+from ..paths import shown
 from ..recovering import recovery_of, restore_command
+from ..restored import result_record
 from ..selecting import absolute_path, selection_of
 
 if TYPE_CHECKING:
@@ -185,26 +186,6 @@ def _move(text: str) -> tuple[bytes, bytes]:
     if not (equals and old and new):
         raise Mistake(f"--tablespace {text}: this is not OLD=NEW", hint="for example /mnt/fast=/srv/fast")
     return absolute_path(old), absolute_path(new)
-
-
-def result_record(result: "RestoreResult") -> dict[str, Any]:
-    """What a restore did, for --json."""
-    problems = [
-        {"kind": each.kind, "reason": shown(each.reason), **path_record(each.first), "count": each.count}
-        for each in result.problems
-    ]
-    return {
-        "files": result.files,
-        "bytes": result.bytes,
-        "unchanged_files": result.unchanged_files,
-        "written_bytes": result.written_bytes,
-        "skipped": result.skipped,
-        "failures": [{**path_record(path), "reason": shown(reason)} for path, reason in result.failures],
-        "damaged": result.damaged,
-        "problems": problems,
-        "warnings": result.warnings,
-        "dry_run": result.dry_run,
-    }
 
 
 def _lines(level: "Level", result: "RestoreResult", to: str | None, seconds: float) -> Iterator[str]:

@@ -24,8 +24,8 @@ from siltstone.engine import (
     plan_onto,
     restore_onto,
 )
+from siltstone.engine.hosts import CONFIGURATIONS
 from siltstone.engine.path_mapping import mapped, moved, moves_of
-from siltstone.engine.topology import CONFIGURATIONS
 from tests.backed_up import ignore
 from tests.hosts import Site, cluster_text
 

@@ -9,6 +9,7 @@ import pytest
 
 from siltstone.engine import Event, LevelRef, Noted, Warned, list_levels
 from siltstone.engine.forgetting import carry_out, judge_by_name, undelete
+from siltstone.engine.keep_rules import WINDOW_NS
 from siltstone.engine.levels import to_root
 from siltstone.engine.postgres.archive_catalog import read_catalog
 from siltstone.engine.postgres.archive_names import object_name
@@ -17,7 +18,6 @@ from siltstone.engine.postgres.archive_record import to_root as record_to_root
 from siltstone.engine.postgres.lsn import format_lsn
 from siltstone.engine.postgres.wal_names import history_name
 from siltstone.engine.postgres.wal_pruning import prune_wal, wal_outlook
-from siltstone.engine.retention import WINDOW_NS
 from siltstone.store import Store
 from tests.backed_up import copied, flip_middle, ignore, new_store, objects, reopened
 from tests.engine.test_levels import LEVEL

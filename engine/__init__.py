@@ -36,12 +36,13 @@ if TYPE_CHECKING:
     from .hosts import Part, Topology
     from .keep_rules import WINDOW_NS, KeepRules, Retention
     from .level_cost import Costs, costs
+    from .level_hosts import by_host, hosts_of, of_each_host, of_host, tar_name_of
     from .levels import Level, LevelRef, SetInfo, level_refs, list_levels
     from .manifest import entries, extents_of
     from .metrics import metrics_text
     from .notify import Message, tell
     from .onto import DatabaseStep, OntoPlan, Step, plan_onto
-    from .onto_restore import NotAllowed, check_allowed, level_for_onto, restore_onto
+    from .onto_restore import NotAllowed, check_allowed, full_of, level_for_onto, restore_onto
     from .parts import Incomplete, discard, incomplete_levels
     from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from .resolving import resolve, resolve_ref
     from .restore import restore_level
     from .restore_matrix import RULES, Nature, Refusal, judge
+    from .restore_notes import RestoreNote, read_restores
+    from .restore_pace import Expected, expected_times
     from .restore_tally import RestoreResult
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
@@ -107,13 +110,16 @@ _FROM = {
     "garbage": "Collected Limits collect",
     "hooks": "HookFailed",
     "level_cost": "Costs costs",
+    "level_hosts": "by_host hosts_of of_each_host of_host tar_name_of",
     "levels": "Level LevelRef SetInfo level_refs list_levels",
     "resolving": "resolve resolve_ref",
     "manifest": "entries extents_of",
     "metrics": "metrics_text",
     "notify": "Message tell",
     "onto": "DatabaseStep OntoPlan Step plan_onto",
-    "onto_restore": "NotAllowed check_allowed level_for_onto restore_onto",
+    "onto_restore": "NotAllowed check_allowed full_of level_for_onto restore_onto",
+    "restore_notes": "RestoreNote read_restores",
+    "restore_pace": "Expected expected_times",
     "parts": "Incomplete discard incomplete_levels",
     "pins": "Pin pin_level pinned_refs read_pins unpin_level",
     "postgres.archive_errors": "NotArchived OtherBytes WalGap",
@@ -184,6 +190,7 @@ __all__ = [
     "EngineError",
     "Entry",
     "Event",
+    "Expected",
     "Exported",
     "Extent",
     "FileSet",
@@ -217,6 +224,7 @@ __all__ = [
     "Refusal",
     "Report",
     "ResolvedSet",
+    "RestoreNote",
     "RestoreResult",
     "Retention",
     "Run",
@@ -245,6 +253,7 @@ __all__ = [
     "apply_remedies",
     "archive_status",
     "back_up",
+    "by_host",
     "carry_out",
     "cat",
     "check_allowed",
@@ -260,6 +269,7 @@ __all__ = [
     "diff",
     "discard",
     "entries",
+    "expected_times",
     "export_level",
     "extents_of",
     "fetch_wal",
@@ -267,7 +277,9 @@ __all__ = [
     "find",
     "forgotten_levels",
     "format_lsn",
+    "full_of",
     "host_here",
+    "hosts_of",
     "import_archive",
     "incomplete_levels",
     "is_more_ready",
@@ -283,6 +295,8 @@ __all__ = [
     "mend_cluster",
     "metrics_text",
     "moments_near",
+    "of_each_host",
+    "of_host",
     "parse_amount",
     "parse_deployment",
     "parse_span",
@@ -300,6 +314,7 @@ __all__ = [
     "quick_deployment",
     "reachable",
     "read_pins",
+    "read_restores",
     "read_runs",
     "read_status",
     "remember",
@@ -316,6 +331,7 @@ __all__ = [
     "span_text",
     "starting_file",
     "sync_stores",
+    "tar_name_of",
     "tell",
     "undelete",
     "unit_name",

@@ -111,7 +111,7 @@ def keep_to(retention: Retention, store: Store, deployment: str, report: Report)
     done: tuple[LevelRef, ...] = ()
     try:
         judged = judge_by_rules(store, retention.rules, deployment)
-        done = tuple(each.ref for each in carry_out(store, judged, retention.window_ns, report))
+        done = tuple(each.ref for each in carry_out(store, judged, retention.window, report))
         prune_wal(store, report)
     except NoKey as error:
         report(Noted(f"{error}; what the rules do not keep was left"))

@@ -32,7 +32,12 @@ class KeepRules:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a deployment keeps, and how long what it does not keep can be undeleted (nanoseconds)."""
+    """What a deployment keeps, and how long what it does not keep can be undeleted (nanoseconds; None: not said)."""
 
     rules: KeepRules
-    window_ns: int = WINDOW_NS
+    window_ns: int | None = None
+
+    @property
+    def window(self) -> int:
+        """How long what goes can be undeleted, in nanoseconds."""
+        return WINDOW_NS if self.window_ns is None else self.window_ns

@@ -7,6 +7,7 @@ the engine's word (`silt config check` asks for it).
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .mistake import Mistake
@@ -39,7 +40,17 @@ def deployment_from_file(file: str | None, definitions: Sequence[str], settings:
             "nothing says what to back up",
             hint="give paths, or -c FILE ('silt config new' writes one), or 'deployment' in the settings file",
         )
-    return load_deployment(path, parse_definitions(definitions))
+    return _with_settings(load_deployment(path, parse_definitions(definitions)), settings)
+
+
+def _with_settings(deployment: "Deployment", settings: Settings) -> "Deployment":
+    """The deployment, with what its file leaves to the settings."""
+    from .keeping import default_window
+
+    retention = deployment.retention
+    if retention is None or retention.window_ns is not None:
+        return deployment
+    return replace(deployment, retention=replace(retention, window_ns=default_window(settings)))
 
 
 def deployment_to_look_at(file: str | None, definitions: Sequence[str], settings: Settings) -> "Deployment":
@@ -52,7 +63,7 @@ def deployment_to_look_at(file: str | None, definitions: Sequence[str], settings
             f"no deployment file was named, and there is no {HERE} here",
             hint="name FILE; 'silt config new' writes one",
         )
-    return load_deployment(path, parse_definitions(definitions))
+    return _with_settings(load_deployment(path, parse_definitions(definitions)), settings)
 
 
 def deployment_of_status(file: str | None, settings: Settings) -> "Deployment | None":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .mistake import Mistake
+from .settings import Settings
 
 if TYPE_CHECKING:
     from siltstone.engine import KeepRules, Retention
@@ -54,6 +55,14 @@ def rules_given(given: Mapping[str, Any]) -> "KeepRules | None":
     return rules
 
 
+def default_window(settings: Settings) -> int | None:
+    """How long what is forgotten can be undeleted, as the settings say, in nanoseconds. ConfigError."""
+    from siltstone.engine import parse_span
+
+    said = settings.get("undelete_window")
+    return None if said is None else parse_span(said)
+
+
 def retention_record(retention: "Retention | None") -> dict[str, Any] | None:
     """A deployment's retention as `silt config show --json` tells it; spans in seconds, 0 or null: no such rule."""
     if retention is None:
@@ -62,7 +71,7 @@ def retention_record(retention: "Retention | None") -> dict[str, Any] | None:
     spans = {
         "keep_within": rules.within_ns,
         "minimum_age": rules.minimum_age_ns,
-        "undelete_window": retention.window_ns,
+        "undelete_window": retention.window,
     }
     counts = {f"keep_{name}": getattr(rules, name) for name in _COUNTS}
     return {**counts, **{name: span / 1e9 for name, span in spans.items()}}
@@ -80,4 +89,4 @@ def retention_lines(retention: "Retention") -> Iterator[str]:
         yield f"keep-within {span_text(rules.within_ns)}"
     if rules.minimum_age_ns:
         yield f"nothing goes that is younger than {span_text(rules.minimum_age_ns)}"
-    yield f"what goes can be undeleted for {span_text(retention.window_ns)}"
+    yield f"what goes can be undeleted for {span_text(retention.window)}"

@@ -21,7 +21,7 @@ from siltstone.engine import Event, Progress
 from .figures import share
 from .pace import Pace
 from .paths import shown
-from .reporter import progress_words
+from .progress import progress_words
 
 BAR_WIDTH = 40
 

@@ -9,13 +9,15 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .exits import Exit
 from .mistake import Mistake
 
 if TYPE_CHECKING:
-    from siltstone.engine import Recovery
+    from siltstone.engine import Level, Recovery
+    from siltstone.store import Store
 
 Targets = dict[str, str | None]
 
@@ -36,6 +38,13 @@ def recovery_of(targets: Targets, timeline: str | None, *, exclusive: bool) -> "
         return Recovery("latest" if value == "latest" else "immediate", "", timeline=timeline or "latest")
     made = {"time": "time", "lsn": "lsn", "xid": "xid", "name": "name"}[kind]
     return Recovery(made, "", value or "", timeline=timeline or "latest", inclusive=not exclusive)  # type: ignore[arg-type]  # one of its kinds
+
+
+def with_command(recovery: "Recovery", store: "Store", level: "Level", key_file: str | None) -> "Recovery":
+    """The target with the command by which the server of a level gets its WAL out of the store."""
+    assert level.database is not None, "a target was found to be reachable from it"
+    command = restore_command(store.backend.location, level.database.system_identifier, key_file)
+    return replace(recovery, restore_command=command)
 
 
 def restore_command(place: str, system_identifier: int, key_file: str | None) -> str:

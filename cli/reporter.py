@@ -20,24 +20,16 @@ from typing import Protocol, Self, TextIO
 
 from siltstone.engine import Event, Noted, Progress, Warned
 
-from .figures import count, counted, rate, size, time_left
+from .figures import count
 from .options import Options
 from .pace import Pace
 from .paths import about, shown
+from .progress import progress_words
 from .records import event_record
 
 LINE_SECONDS = 5.0  # a log of a night's backup stays readable
 JSON_SECONDS = 1.0
 KEPT_WARNINGS = 20
-# What the phases of commands on whole stores count; all others count files.
-COUNTED = {
-    "structure": ("pack", ""),
-    "packs": ("pack", ""),
-    "levels": ("entry", "entries"),
-    "objects": ("object", ""),
-    "stripes": ("stripe", ""),
-    "marks": ("range", ""),
-}
 
 
 class Display(Protocol):
@@ -116,24 +108,6 @@ def make_reporter(options: Options, *, out: TextIO | None = None, at_once: bool 
 def warning_line(warned: Warned) -> str:
     """A warning for people."""
     return f"warning: {about(warned.path, warned.message)}"
-
-
-def progress_words(now: Progress, pace: Pace) -> list[str]:
-    """What a progress event says, in parts: files, bytes read, new bytes, rate, time left; what is 0 is left out."""
-    amount = counted(now.total_files or now.files, *COUNTED.get(now.phase, ("file", "")))
-    words = [f"{count(now.files)} of {amount}" if now.total_files else amount]
-    if now.total_bytes:
-        words.append(f"{size(now.bytes)} of {size(now.total_bytes)}")
-    elif now.bytes:
-        words.append(f"{size(now.bytes)} read")
-    if now.new_bytes:
-        words.append(f"{size(now.new_bytes)} new")
-    if pace.rate() > 0:
-        words.append(rate(pace.rate()))
-    left = pace.left(now.total_bytes) if now.total_bytes else None
-    if left is not None:
-        words.append(f"{time_left(left)} left")
-    return words
 
 
 class _Silent:

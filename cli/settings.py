@@ -26,7 +26,7 @@ from .mistake import Mistake
 
 KEYS = (
     "store", "key_file", "passphrase_command", "compression", "deployment", "cache", "cache_size", "limit_upload",
-    "limit_download",
+    "limit_download", "undelete_window",
 )  # fmt: skip
 _PATHS = ("key_file", "deployment", "cache")
 _AT_LINE = re.compile(r"line (\d+), column")

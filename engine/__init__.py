@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .browse import list_entries
     from .browse_diff import Change, diff
     from .browse_find import Found, find
+    from .config_only import configuration_of
     from .config_tables import LevelTables
     from .database_info import DatabaseInfo
-    from .deployment import Deployment, FileSet, ResolvedSet, configuration_of, quick_deployment, resolve_deployment
+    from .deployment import Deployment, FileSet, ResolvedSet, quick_deployment, resolve_deployment
     from .deployment_check import check_deployment
     from .deployment_file import load_deployment, parse_deployment
     from .entry import Entry, Extent
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
     from .forgotten import ForgottenLevel, forgotten_levels
     from .garbage import Collected, Limits, collect
     from .hooks import HookFailed
+    from .hosts import Part, Topology
+    from .keep_rules import WINDOW_NS, KeepRules, Retention
     from .level_cost import Costs, costs
-    from .levels import Level, LevelRef, SetInfo, level_refs, list_levels, resolve, resolve_ref
+    from .level_hosts import by_host, hosts_of, of_each_host, of_host, tar_name_of
+    from .levels import Level, LevelRef, SetInfo, level_refs, list_levels
     from .manifest import entries, extents_of
     from .metrics import metrics_text
     from .notify import Message, tell
     from .onto import DatabaseStep, OntoPlan, Step, plan_onto
-    from .onto_restore import NotAllowed, check_allowed, level_for_onto, restore_onto
+    from .onto_restore import NotAllowed, check_allowed, full_of, level_for_onto, restore_onto
     from .parts import Incomplete, discard, incomplete_levels
     from .pins import Pin, pin_level, pinned_refs, read_pins, unpin_level
     from .postgres.archive_errors import NotArchived, OtherBytes, WalGap
@@ -64,10 +68,12 @@ if TYPE_CHECKING:
     from .protect import protect_store
     from .read_plan import Reading
     from .repair import apply_remedies, plan_repair
+    from .resolving import resolve, resolve_ref
     from .restore import restore_level
     from .restore_matrix import RULES, Nature, Refusal, judge
+    from .restore_notes import RestoreNote, read_restores
+    from .restore_pace import Expected, expected_times
     from .restore_tally import RestoreResult
-    from .retention import WINDOW_NS, KeepRules, Retention
     from .runs import Run, read_runs, remember, replace_text
     from .schedule import TASKS, Schedule
     from .scrub import ScrubResult, scrub_store
@@ -78,7 +84,7 @@ if TYPE_CHECKING:
     from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
     from .timers import Caller, cron_lines, unit_name, units
-    from .topology import Part, Topology, configuration_name, host_here, parts_of
+    from .topology import configuration_name, host_here, parts_of
     from .verify import verify_store
     from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
 
@@ -92,7 +98,7 @@ _FROM = {
     "browse_find": "Found find",
     "config_tables": "LevelTables",
     "database_info": "DatabaseInfo",
-    "deployment": "Deployment FileSet ResolvedSet configuration_of quick_deployment resolve_deployment",
+    "deployment": "Deployment FileSet ResolvedSet quick_deployment resolve_deployment",
     "deployment_check": "check_deployment",
     "deployment_file": "load_deployment parse_deployment",
     "entry": "Entry Extent",
@@ -104,12 +110,16 @@ _FROM = {
     "garbage": "Collected Limits collect",
     "hooks": "HookFailed",
     "level_cost": "Costs costs",
-    "levels": "Level LevelRef SetInfo level_refs list_levels resolve resolve_ref",
+    "level_hosts": "by_host hosts_of of_each_host of_host tar_name_of",
+    "levels": "Level LevelRef SetInfo level_refs list_levels",
+    "resolving": "resolve resolve_ref",
     "manifest": "entries extents_of",
     "metrics": "metrics_text",
     "notify": "Message tell",
     "onto": "DatabaseStep OntoPlan Step plan_onto",
-    "onto_restore": "NotAllowed check_allowed level_for_onto restore_onto",
+    "onto_restore": "NotAllowed check_allowed full_of level_for_onto restore_onto",
+    "restore_notes": "RestoreNote read_restores",
+    "restore_pace": "Expected expected_times",
     "parts": "Incomplete discard incomplete_levels",
     "pins": "Pin pin_level pinned_refs read_pins unpin_level",
     "postgres.archive_errors": "NotArchived OtherBytes WalGap",
@@ -138,7 +148,8 @@ _FROM = {
     "restore": "restore_level",
     "restore_matrix": "RULES Nature Refusal judge",
     "restore_tally": "RestoreResult",
-    "retention": "WINDOW_NS KeepRules Retention",
+    "config_only": "configuration_of",
+    "keep_rules": "WINDOW_NS KeepRules Retention",
     "runs": "Run read_runs remember replace_text",
     "schedule": "TASKS Schedule",
     "scrub": "ScrubResult scrub_store",
@@ -149,7 +160,8 @@ _FROM = {
     "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
     "timers": "Caller cron_lines unit_name units",
-    "topology": "Part Topology configuration_name host_here parts_of",
+    "hosts": "Part Topology",
+    "topology": "configuration_name host_here parts_of",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
 }
@@ -178,6 +190,7 @@ __all__ = [
     "EngineError",
     "Entry",
     "Event",
+    "Expected",
     "Exported",
     "Extent",
     "FileSet",
@@ -211,6 +224,7 @@ __all__ = [
     "Refusal",
     "Report",
     "ResolvedSet",
+    "RestoreNote",
     "RestoreResult",
     "Retention",
     "Run",
@@ -239,6 +253,7 @@ __all__ = [
     "apply_remedies",
     "archive_status",
     "back_up",
+    "by_host",
     "carry_out",
     "cat",
     "check_allowed",
@@ -254,6 +269,7 @@ __all__ = [
     "diff",
     "discard",
     "entries",
+    "expected_times",
     "export_level",
     "extents_of",
     "fetch_wal",
@@ -261,7 +277,9 @@ __all__ = [
     "find",
     "forgotten_levels",
     "format_lsn",
+    "full_of",
     "host_here",
+    "hosts_of",
     "import_archive",
     "incomplete_levels",
     "is_more_ready",
@@ -277,6 +295,8 @@ __all__ = [
     "mend_cluster",
     "metrics_text",
     "moments_near",
+    "of_each_host",
+    "of_host",
     "parse_amount",
     "parse_deployment",
     "parse_span",
@@ -294,6 +314,7 @@ __all__ = [
     "quick_deployment",
     "reachable",
     "read_pins",
+    "read_restores",
     "read_runs",
     "read_status",
     "remember",
@@ -310,6 +331,7 @@ __all__ = [
     "span_text",
     "starting_file",
     "sync_stores",
+    "tar_name_of",
     "tell",
     "undelete",
     "unit_name",

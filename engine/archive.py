@@ -20,6 +20,7 @@ from siltstone.store import Corrupt, Store
 from .archive_changes import Compared, FolderListings, compare, members
 from .archive_content import Part, Run, Sink, write_stream
 from .archive_header import END, RECORD, comment, kind_of, member_header, padding
+from .browse_diff import changes
 from .entry import Entry, pack_extents, parse_row
 from .errors import NothingSelected
 from .events import Progress, Report, Warned, show_path
@@ -85,22 +86,31 @@ def write_incremental(store: Store, before: Level, level: Level, out: Sink, *, r
 def cat(store: Store, level: Level, path: bytes, out: Sink) -> int:
     """Write the content of one file; the number of bytes.
 
-    Raises NothingSelected, Corrupt, ObjectMissing, BackendError.
+    Raises NothingSelected, also where hosts have different files there; Corrupt, ObjectMissing, BackendError.
     """
     entry = _file_at(store, level, path.rstrip(b"/"))
     return write_stream(store, _content(store, entry), out)
 
 
 def _file_at(store: Store, level: Level, path: bytes) -> Entry:
+    there: dict[str, Entry] = {}
     for files in level.sets:
+        if files.host in there:
+            continue
         for found, row in ManifestReader(store, level, files).rows(under=path):
             if found != path:
                 break
-            entry = parse_row(row)
+            entry = there[files.host] = parse_row(row)
             if not stat.S_ISREG(entry.mode):
                 raise NothingSelected(f"{show_path(path)} is no file", hint="'silt ls' shows what it is")
-            return entry
-    raise NothingSelected(f"level {level.ref} holds no {show_path(path)}", hint="'silt ls' shows what it holds")
+            break
+    if not there:
+        raise NothingSelected(f"level {level.ref} holds no {show_path(path)}", hint="'silt ls' shows what it holds")
+    first, *others = there.values()
+    if any("content" in changes(first, other) for other in others):
+        said = f"{show_path(path)} is not the same on {', '.join(there)}"
+        raise NothingSelected(said, hint="say whose is meant, with --host")
+    return first
 
 
 def _content(store: Store, entry: Entry) -> Iterator[Run]:

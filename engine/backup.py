@@ -19,12 +19,13 @@ from .backup_run import Warnings, inherited_of, take_level, try_level
 from .deployment import Deployment, resolve_deployment
 from .events import Noted, Report, Warned
 from .hooks import Around
+from .hosts import Part
 from .kept_levels import KeptLevels
 from .level_plan import Plan, next_ref, plan_level
 from .levels import ABSENT, Level, LevelRef, level_refs, to_root
 from .parts import incomplete_refs
 from .sources import check_sources
-from .topology import Part, chosen_parts, parts_of
+from .topology import chosen_parts, parts_of
 
 # How often a commit may find its level taken by another backup of the same deployment before it gives up.
 COMMIT_TRIES = 100

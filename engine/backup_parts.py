@@ -18,11 +18,12 @@ from .backup_run import Warnings, inherited_of, take_level
 from .database_info import CONFIG_SET_NAME, SET_NAME
 from .deployment import Deployment
 from .events import Noted, Report
+from .hosts import Part
 from .kept_levels import KeptLevels
 from .level_plan import Plan, plan_level
 from .levels import ABSENT, Kind, Level, LevelRef, level_refs, to_root
 from .parts import check_expectations, complete, incomplete_refs, part_names, parts_there, settle
-from .topology import Part, parts_of
+from .topology import parts_of
 
 # How often a part may find its place taken by the same part of another run before it gives up.
 TRIES = 20
@@ -88,9 +89,11 @@ def plan_part(
     newest = _open_level(store, max(unfinished), deployment) if unfinished else None
     joined = choose_level(part, kind, [newest] if newest else [], [*whole, *_of(gone, name)], oldest)
     if joined is None:
-        if unfinished:
+        # Of hosts that may only add, none makes a level whole: it will be, and the next one goes on from it.
+        full = [ref for ref in unfinished if _of_level(store, ref) >= set(parts_of(deployment))]
+        if unfinished and max(unfinished) not in full:
             report(Noted(f"level {max(unfinished)} of {name} stays incomplete: this part opens another"))
-        return plan_level(name, kind, whole, [*gone, *unfinished])
+        return plan_level(name, kind, [*whole, *full], [*gone, *unfinished])
     base = None if joined.parent is None else LevelRef(name, joined.ref.group, joined.parent)
     return Plan(joined.ref, joined.kind, base)
 
@@ -116,8 +119,8 @@ def back_up_parts(
         warned(Noted(f"{part} was stored as part of level {ref}"))
     assert ref is not None, "a host has a part, or there is no backup"
     if not store.ring.may_read:
-        there = {part for each, part in part_names(store) if each == ref}
-        warned(Noted(f"this host may not read: the next backup of one that may makes level {ref} of its parts"))
+        there = _of_level(store, ref)
+        warned(Noted(f"this host may only add: the next backup of one that may read, or 'silt gc', makes {ref} whole"))
         return PartsDone(ref, None, tuple(part for part in parts_of(deployment) if part not in there), dict(stats))
     whole, missing = complete(store, ref)
     return PartsDone(ref, whole, missing, dict(stats))
@@ -154,7 +157,7 @@ def _back_up_part(
 
 
 def _open_level(store: Store, ref: LevelRef, deployment: Deployment) -> Open | None:
-    there = tuple(part for each, part in part_names(store) if each == ref)
+    there = tuple(sorted(_of_level(store, ref)))
     try:
         levels = parts_there(store, ref)
     except Corrupt:
@@ -167,6 +170,11 @@ def _open_level(store: Store, ref: LevelRef, deployment: Deployment) -> Open | N
     if oldest.started_ns >= time.time_ns() - deployment.topology.parts_within_ns:
         check_expectations(levels, parts_of(deployment))
     return Open(ref, there, oldest.kind, oldest.parent, oldest.started_ns)
+
+
+def _of_level(store: Store, ref: LevelRef) -> set[Part]:
+    """The parts of a level that are there, by their names."""
+    return {part for each, part in part_names(store) if each == ref}
 
 
 def _of(refs: Sequence[LevelRef], name: str) -> list[LevelRef]:

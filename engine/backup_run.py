@@ -20,10 +20,9 @@ from .kept_levels import KeptLevels
 from .level_plan import Plan
 from .levels import GENERATION, KEPT_WARNINGS, Level, SetInfo
 from .manifest import manifest_chunks
-from .origin import origin_of
 from .owners import SeenOwners
 from .teller import Teller
-from .topology import names_of
+from .topology import names_of, origin_of
 from .walk import SetWalk
 
 # What is counted of every backup, be it 0; the names that `silt show --json` uses.

@@ -2,15 +2,16 @@
 
 Rule: both manifests are walked side by side, and where they go on with the same manifest chunk it is passed over
 unread: they are cut where paths say so, so after a difference they soon meet again. What two levels of a million files
-with few changes cost is what changed. File sets are compared by name; what only one level has is added or removed.
+with few changes cost is what changed. File sets are compared by name and
+host, or by name alone where each level has one copy; what only one level has is added or removed.
 
 Content differs when the lists of extents do. The same bytes always have the same extents, but for a file that got or
 lost holes. Change times, inode numbers and numbers of links are no differences.
 """
 
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from siltstone.store import ChunkId, Corrupt, Store
@@ -31,14 +32,30 @@ class Change:
     what: frozenset[str]
     before: Entry | None
     after: Entry | None
+    host: str = ""  # whose it is, where hosts have names
 
 
 def diff(store: Store, a: Level, b: Level) -> Iterator[Change]:
     """What changed from level `a` to level `b`, file set by file set, in path order. Raises Corrupt, ObjectMissing."""
-    old = {files.name: files for files in a.sets}
-    new = {files.name: files for files in b.sets}
-    for name in dict.fromkeys([*new, *old]):
-        yield from _diff_sets(_Side(store, a, old.get(name)), _Side(store, b, new.get(name)))
+    for old, new in pairs(a.sets, b.sets):
+        host = new.host if new else old.host if old else ""
+        for change in _diff_sets(_Side(store, a, old), _Side(store, b, new)):
+            yield replace(change, host=host) if host else change
+
+
+def pairs(old: Sequence[SetInfo], new: Sequence[SetInfo]) -> list[tuple[SetInfo | None, SetInfo | None]]:
+    """The file sets of two levels that are to be compared. Those of a name that each level has once go together, on
+    whichever host they are: a deployment may have got hosts, or have moved.
+    """
+    found: list[tuple[SetInfo | None, SetInfo | None]] = []
+    for name in dict.fromkeys(files.name for files in (*new, *old)):
+        before, after = ([files for files in each if files.name == name] for each in (old, new))
+        if len(before) == len(after) == 1:
+            found.append((before[0], after[0]))
+            continue
+        on_old, on_new = ({files.host: files for files in each} for each in (before, after))
+        found += [(on_old.get(host), on_new.get(host)) for host in dict.fromkeys([*on_new, *on_old])]
+    return found
 
 
 def changes(before: Entry, after: Entry) -> frozenset[str]:

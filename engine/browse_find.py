@@ -37,9 +37,10 @@ class FoundVersion:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A path, and what it is in the levels that have it, in their order."""
+    """A path of a host, and what it is in the levels that have it, in their order."""
 
     deployment: str
+    host: str  # whose it is; empty where hosts have no names
     path: bytes
     versions: tuple[FoundVersion, ...]
 
@@ -63,14 +64,15 @@ def find(
         elif level.sealed:
             report(Warned("sealed", level.name, "it is sealed to newer reader keys than the key that was given"))
     walks = [search.walk(level) for level in searched if not level.damage and not level.sealed]
-    hits = heapq.merge(*walks, key=lambda hit: (order_key(hit.path), hit.ref))
-    for (path, deployment), those in groupby(hits, key=lambda hit: (hit.path, hit.ref.deployment)):
-        yield Found(deployment, path, tuple(_versions(those)))
+    hits = heapq.merge(*walks, key=lambda hit: (order_key(hit.path), hit.ref.deployment, hit.host, hit.ref))
+    for (path, deployment, host), those in groupby(hits, key=lambda hit: (hit.path, hit.ref.deployment, hit.host)):
+        yield Found(deployment, host, path, tuple(_versions(those)))
 
 
 class _Hit(NamedTuple):
     path: bytes
     ref: LevelRef
+    host: str
     row: bytes
 
 
@@ -103,13 +105,13 @@ class _Search:
     def walk(self, level: Level) -> Iterator[_Hit]:
         """What one level has, in path order."""
         sets = [self._walk_set(level, files) for files in level.sets]
-        return heapq.merge(*sets, key=lambda hit: order_key(hit.path))
+        return heapq.merge(*sets, key=lambda hit: (order_key(hit.path), hit.host))
 
     def _walk_set(self, level: Level, files: SetInfo) -> Iterator[_Hit]:
         try:
             for chunk, _ in ManifestReader(self._store, level, files).chunks():
                 for path, row in self._in_chunk(chunk, level):
-                    yield _Hit(path, level.ref, row)
+                    yield _Hit(path, level.ref, files.host, row)
         except (Corrupt, ObjectMissing) as error:
             self._report(Warned("damaged", level.name, f"the entries of '{files.name}' cannot be listed: {error}"))
 

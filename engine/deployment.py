@@ -9,19 +9,19 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .errors import ConfigError
 from .exclude import Excluder, SkipRules, rule_mistake
 from .hooks import NO_HOOKS, Hooks
+from .hosts import ONE_HOST, Topology
 from .postgres.table_name import TableName
-from .topology import ONE_HOST, Topology, host_of_database
 
 if TYPE_CHECKING:
+    from .keep_rules import Retention
     from .notify import Notify
-    from .retention import Retention
     from .schedule import Schedule
 
 Privilege: TypeAlias = Literal["privileged", "unprivileged"]
@@ -31,9 +31,6 @@ Privilege: TypeAlias = Literal["privileged", "unprivileged"]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 _DEFAULT_SKIP = SkipRules()
-
-# Behind the name of a deployment: the deployment of its configuration-only backups.
-CONFIG_SUFFIX = ".config"
 
 
 class Roots(NamedTuple):
@@ -149,29 +146,6 @@ class Deployment:
     notify: "Notify | None" = None
     retention: "Retention | None" = None
     topology: Topology = ONE_HOST
-
-
-def configuration_of(deployment: Deployment) -> Deployment:
-    """What a configuration-only backup takes: the file sets that are configuration, settings and tables, under a name
-    of its own, so that groups and levels of the whole deployment go on by themselves. No hooks: nothing is stopped for
-    it.
-
-    Raises ConfigError where nothing is configuration.
-    """
-    sets = tuple(each for each in deployment.file_sets if each.configuration)
-    database = deployment.database
-    if not sets and database is None:
-        raise ConfigError(
-            f"nothing of deployment {deployment.name} is configuration",
-            file=deployment.source,
-            hint="write configuration = true in its file sets, or config-tables in [postgres]",
-        )
-    tables = None
-    if database is not None:
-        host = host_of_database(deployment.topology, database)
-        tables = ConfigTables(database.dsn, database.config_tables, host)
-    name = deployment.name + CONFIG_SUFFIX
-    return replace(deployment, name=name, file_sets=sets, database=None, tables=tables, hooks=NO_HOOKS)
 
 
 class ResolvedSet(NamedTuple):

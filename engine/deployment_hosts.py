@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from .deployment import absolute_path, name_mistake
 from .errors import ConfigError
+from .hosts import PARTS_WITHIN_NS, ROLES, Host, Role, Topology
 from .toml_table import Table, first_with
-from .topology import PARTS_WITHIN_NS, ROLES, Host, Role, Topology
 from .variables import ExpansionError, did_you_mean, expand_home
 
 PLACE_KEYS = ("host", "hosts", "share")

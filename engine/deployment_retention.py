@@ -7,7 +7,7 @@ Rule: a table that keeps nothing by any rule is refused, since it would say noth
 retention.py; this module only reads them.
 """
 
-from .retention import WINDOW_NS, KeepRules, Retention
+from .keep_rules import KeepRules, Retention
 from .toml_table import Table
 
 COUNTS = ("groups", "last", "hourly", "daily", "weekly", "monthly", "yearly")
@@ -25,7 +25,7 @@ def retention_of(top: Table) -> Retention | None:
     rules = KeepRules(**counts, within_ns=within, minimum_age_ns=age)
     if not rules:
         raise table.error("no rule keeps anything", hint="write for example keep-groups = 3, or keep-daily = 14")
-    return Retention(rules, table.span("undelete-window") if "undelete-window" in table else WINDOW_NS)
+    return Retention(rules, table.span("undelete-window") if "undelete-window" in table else None)
 
 
 def _count(table: Table, key: str) -> int:

@@ -17,6 +17,7 @@ from .archive_content import Sink
 from .errors import TargetError, TargetFull
 from .events import Report
 from .large_write import LARGE, LargeWriter
+from .level_hosts import hosts_of, of_host
 from .levels import Level, LevelRef
 from .tar_import import earlier_level
 
@@ -34,13 +35,14 @@ class Exported:
 def export_level(
     store: Store, level: Level, path: Path, *, incremental: bool = False, replace: bool = False, report: Report
 ) -> Exported:
-    """Write a level to a tar file; `incremental`: what changed since the level before, where there is one.
+    """Write a level of one host, or what one host has of a level, to a tar file; `incremental`: what changed since the
+    level before, where there is one.
 
     Raises LevelNotFound, TargetError, TargetFull, and what write_tar raises. No file is there then.
     """
     if not replace and path.exists():
         raise TargetError(f"{path}: the file is there already", hint="use --replace, or another folder")
-    before = earlier_level(store, level.ref) if incremental and level.level and not level.archive else None
+    before = _before(store, level) if incremental and level.level and not level.archive else None
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -60,6 +62,13 @@ def export_level(
         kind = TargetFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else TargetError
         raise kind(f"{path}: {error.strerror}", hint="choose another folder with --to") from error
     return Exported(level.ref, file.size, members, before is not None)
+
+
+def _before(store: Store, level: Level) -> Level | None:
+    """What the same host had in the level before; None where it was not yet one of its hosts."""
+    before = earlier_level(store, level.ref)
+    host = next(iter(hosts_of(level)), "")
+    return of_host(before, host) if host in hosts_of(before) else None
 
 
 class _PastCache:

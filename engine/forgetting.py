@@ -15,9 +15,11 @@ from siltstone.store import NoKey, Store, StoreError
 from .errors import EngineError, LevelNotFound
 from .events import Noted, Report, Warned
 from .forgotten import copies, forget_level, undelete_level
+from .keep_rules import KeepRules, Retention
 from .levels import ABSENT, Level, LevelRef, level_refs, list_levels
 from .pins import pinned_refs
-from .retention import Candidate, Decision, KeepRules, Retention, decide
+from .resolving import named
+from .retention import Candidate, Decision, decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +81,7 @@ def judge_by_name(store: Store, words: Sequence[str]) -> list[Judgement]:
 
 def named_levels(refs: Sequence[LevelRef], words: Sequence[str]) -> set[LevelRef]:
     """The levels that words mean: of '0' or 'name:0' all of the group, of '0/3' one. Raises LevelNotFound."""
-    found: set[LevelRef] = set()
-    for word in words:
-        deployment, _, which = word.rpartition(":")
-        group, slash, level = which.partition("/")
-        if not group.isdecimal() or (slash and not level.isdecimal()):
-            raise LevelNotFound(f"'{word}' names no group and no level", hint="write 0 for a group, 0/3 for a level")
-        mine = [
-            ref
-            for ref in refs
-            if ref.group == int(group) and (not slash or ref.level == int(level)) and deployment in ("", ref.deployment)
-        ]
-        if not mine:
-            what = "level" if slash else "group"
-            raise LevelNotFound(f"there is no {what} {word}", hint="'silt list' shows what there is")
-        if not deployment and len({ref.deployment for ref in refs}) > 1:
-            hint = f"write for example {min(mine).deployment}:{which}"
-            raise LevelNotFound(f"'{word}' is ambiguous: the store holds several deployments", hint=hint)
-        found.update(mine)
-    return found
+    return {ref for word in words for ref in named(refs, word)}
 
 
 def carry_out(store: Store, judged: Sequence[Judgement], window_ns: int, report: Report) -> list[Judgement]:
@@ -127,7 +111,7 @@ def keep_to(retention: Retention, store: Store, deployment: str, report: Report)
     done: tuple[LevelRef, ...] = ()
     try:
         judged = judge_by_rules(store, retention.rules, deployment)
-        done = tuple(each.ref for each in carry_out(store, judged, retention.window_ns, report))
+        done = tuple(each.ref for each in carry_out(store, judged, retention.window, report))
         prune_wal(store, report)
     except NoKey as error:
         report(Noted(f"{error}; what the rules do not keep was left"))

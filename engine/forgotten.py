@@ -22,9 +22,9 @@ from typing import Any
 from siltstone.store import Corrupt, Inherited, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
 
 from .errors import EngineError, LevelNotFound
+from .keep_rules import WINDOW_NS
 from .levels import ABSENT, Level, LevelRef, level_refs, read_level, read_level_or_damage
 from .manifest import manifest_chunks
-from .retention import WINDOW_NS
 
 FORGOTTEN = "forgotten/"
 _FORMAT = 1

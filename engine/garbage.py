@@ -3,6 +3,7 @@
 Rule: the roots are known here, and everything else there. Nothing is removed or condemned unless every root could be
 read, every chunk that they refer to was found, and no more than the expected share of the store would go. Copies of
 forgotten levels that can be undeleted are roots; those that cannot any more are removed before the roots are listed.
+Levels whose parts are all there are made whole first, as a backup of a host that reads would do.
 """
 
 import time
@@ -17,6 +18,7 @@ from .events import Noted, Report
 from .forgotten import copies, note_absence, until_ns
 from .levels import LevelRef
 from .live import Live
+from .parts import settle
 from .postgres.wal_pruning import prune_wal
 from .verify_damage import DamageLog
 from .verify_tell import Teller
@@ -98,6 +100,7 @@ class _Run:
     def carry_out(self, session: Writer) -> Collected:
         """Do it."""
         self._settle_sessions()
+        settle(self._store)
         self._drop_expired()
         roots = self._roots()
         verdict, marks = self._judged(roots)

@@ -7,7 +7,6 @@ choosing a level is pure; `Level` is what a root says. A number is given once: t
 not used again, so that 0/3 means one level for ever.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -19,14 +18,12 @@ from siltstone.store import (
     NoKey,
     ObjectMissing,
     Store,
-    VoidRoot,
     in_parallel,
 )
 
 from .database_info import DatabaseInfo, database_from_root, database_to_root
-from .errors import LevelNotFound
+from .hosts import Part
 from .origin import Origin, origin_from_root, origin_to_root
-from .topology import Part
 
 ROOT_FORMAT = 1
 LEVELS = "backups/"
@@ -256,37 +253,3 @@ def to_root(level: Level) -> dict[str, Any]:
         root["part"] = list(level.part)
         root["expected"] = [list(part) for part in level.expected]
     return root
-
-
-def resolve_ref(refs: Sequence[LevelRef], spec: str) -> LevelRef:
-    """The level that a user's words name: 'latest', '0/1', 'name:0/1', 'name:latest'. Raises LevelNotFound."""
-    deployment, _, which = spec.rpartition(":")
-    names = sorted({ref.deployment for ref in refs})
-    mine = [ref for ref in refs if not deployment or ref.deployment == deployment]
-    if not mine:
-        what = f"deployment '{deployment}' has no backup in this store" if deployment else "the store holds no backup"
-        raise LevelNotFound(what, hint=f"it holds: {', '.join(names)}" if names else "run 'silt backup' first")
-    if which != "latest":
-        group, _, level = which.partition("/")
-        if not (group.isdecimal() and level.isdecimal()):
-            raise LevelNotFound(f"'{spec}' names no level", hint="write group/level as in 0/1, or latest")
-        mine = [ref for ref in mine if (ref.group, ref.level) == (int(group), int(level))]
-    if not mine:
-        raise LevelNotFound(f"there is no level {spec}", hint="'silt list' shows what there is")
-    if not deployment and len(names) > 1:
-        raise LevelNotFound(
-            f"'{spec}' is ambiguous: the store holds several deployments",
-            hint=f"write for example {min(mine).deployment}:{which}",
-        )
-    return max(mine)
-
-
-def resolve(store: Store, spec: str) -> Level:
-    """See `resolve_ref`; reads the level."""
-    refs = level_refs(store)
-    while True:
-        ref = resolve_ref(refs, spec)
-        try:
-            return read_level(store, ref)
-        except VoidRoot:  # of a session that had been given up: it counts for nobody
-            refs.remove(ref)

@@ -12,10 +12,11 @@ from typing import TypeAlias
 
 from .database_info import NOT_IN_PLACE, SET_NAME
 from .deployment import Deployment, FileSet
+from .hosts import Part
 from .levels import Level, SetInfo
 from .path_mapping import Move, mapped, moved, moves_of
 from .restore_matrix import Nature, Refusal, judge
-from .topology import Part, configuration_name, host_of_database, hosts_of_set
+from .topology import configuration_name, host_of_database, hosts_of_set
 
 Path: TypeAlias = bytes  # a class with a count of `bytes` cannot say so itself
 

@@ -5,12 +5,7 @@ Rule: plain data, recorded when the level was made. A level that was imported fr
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from .topology import configuration_name, host_of_database
-
-if TYPE_CHECKING:
-    from .deployment import Deployment
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +19,6 @@ class Origin:
     hosts: Mapping[str, str] = field(default_factory=dict, hash=False)
     variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     database_host: str = ""
-
-
-def origin_of(deployment: "Deployment", here: str) -> Origin:
-    """What there is to record of a deployment on this host."""
-    topology, database = deployment.topology, deployment.database
-    return Origin(
-        configuration=configuration_name(deployment),
-        os=topology.os,
-        hosts={host.name: host.role for host in topology.hosts},
-        variables={here: dict(deployment.variables)},
-        database_host=host_of_database(topology, database) if database else "",
-    )
 
 
 def origin_to_root(origin: Origin) -> dict[str, Any]:

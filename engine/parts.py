@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from siltstone.store import Corrupt, Inherited, NewerFormat, ObjectExists, ObjectMissing, Store
 
 from .errors import EngineError
+from .hosts import Part
 from .levels import (
     ABSENT,
     GENERATION,
@@ -29,7 +30,6 @@ from .levels import (
     to_root,
 )
 from .manifest import manifest_chunks
-from .topology import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +169,11 @@ def complete(store: Store, ref: LevelRef) -> tuple[Level | None, tuple[Part, ...
     return read_level(store, ref), ()
 
 
-def settle(store: Store, deployment: str) -> None:
-    """Finish what was cut off: levels whose parts are all there, and parts whose level is whole. Raises StoreError."""
-    refs = sorted({ref for ref, _ in part_names(store) if ref.deployment == deployment})
+def settle(store: Store, deployment: str | None = None) -> None:
+    """Finish what was cut off, of a deployment or of all: levels whose parts are all there, and parts whose level is
+    whole. Raises StoreError.
+    """
+    refs = sorted({ref for ref, _ in part_names(store) if deployment in (None, ref.deployment)})
     whole = {*level_refs(store), *level_refs(store, ABSENT)} if refs else set()
     for ref in refs:
         if ref in whole:

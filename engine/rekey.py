@@ -15,6 +15,7 @@ import msgpack
 from siltstone.store import ChunkId, Corrupt, DryWriter, ObjectMissing, Store, Writer, chunk_id
 
 from .entry import EXTENT, PATH_AT, Entry, Extent, extra, parse_row, rows, unpack_extents
+from .levels import LEVELS, PARTS
 from .manifest import IndexItem, extents_of, store_index
 from .postgres.archive_names import WAL
 from .postgres.cells import make_record, parse_records
@@ -25,7 +26,6 @@ from .rekey_pairs import PairedManifest
 # Old id -> new id: some 200 bytes each.
 KEPT = 400_000
 RUN = 4 << 20
-ROOTS = "backups/"
 _HOLE = bytes(32)
 _OF_LEVEL = ("kind", "started_ns", "finished_ns", "host")
 _OF_WAL = ("start", "size", "used", "digest")
@@ -191,7 +191,7 @@ def store_again(source: Store, target: Store) -> None:
     """
     with target.writer() as writer:
         rekeyer = Rekeyer(source, target, writer)
-        for folder in (ROOTS, WAL):
+        for folder in (LEVELS, PARTS, WAL):
             for name in set(target.root_names(folder)) & set(source.root_names(folder)):
                 try:
                     root = source.read_root(name)

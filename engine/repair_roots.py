@@ -14,25 +14,30 @@ from siltstone.store import (
     ObjectMissing,
     Remedy,
     Store,
+    VoidRoot,
     are_twins,
     listed_packs,
 )
 
-from .levels import level_refs
+from .levels import PARTS, level_refs, part_object
+from .parts import part_names
 from .rekey import Rekeyer
 from .root_chunks import level_of
 from .sync_twin import TwinCarrier
 
 ADVICE = "put it back from a copy of the store, or use --from; other levels do not need it"
+ADVICE_PART = "use --from; without it its level cannot become whole: 'silt forget' it, and back up again"
 ADVICE_WAL = "recovery stops at this file; put it back from a copy of the store, or use --from"
 
 
 def mend_roots(store: Store, partner: Store | None = None) -> Iterator[Remedy]:
-    """Roots of levels and of WAL files that cannot be read. Their chunks may be there; what leads to them is not."""
-    names = [ref.name for ref in level_refs(store)]
+    """Roots of levels, parts and WAL files that cannot be read. Their chunks may be there; what leads there is not."""
+    names = [ref.name for ref in level_refs(store)] + [part_object(*each) for each in part_names(store)]
     for name in (*names, *store.root_names("wal/")):
         try:
             store.read_root(name)
+        except VoidRoot:
+            continue  # of a session that had been given up: it counts for nobody
         except (Corrupt, ObjectMissing, NewerFormat) as error:
             yield _remedy(store, name, error, partner)
     if not names and any(True for _ in listed_packs(store.backend)):
@@ -42,7 +47,7 @@ def mend_roots(store: Store, partner: Store | None = None) -> Iterator[Remedy]:
 
 def _remedy(store: Store, name: str, error: Corrupt | ObjectMissing | NewerFormat, partner: Store | None) -> Remedy:
     wrong = str(error).removeprefix(f"{name}: ")
-    advice = ADVICE if level_of(name) else ADVICE_WAL
+    advice = ADVICE_PART if name.startswith(PARTS) else ADVICE if level_of(name) else ADVICE_WAL
     if partner is None or isinstance(error, NewerFormat) or not _is_whole(partner, name):
         return Remedy(name, wrong, advice=advice)
     put_back = _from_twin if are_twins(store.opened, partner.opened) else _from_other

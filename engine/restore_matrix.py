@@ -13,7 +13,7 @@ Rule: values in, refusals out; each names its rule. A rule is overridden by nami
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .topology import CONFIGURATIONS, Part
+from .hosts import CONFIGURATIONS, Part
 
 RULES = ("version-mismatch", "privilege-mismatch", "configuration", "os-mismatch", "incomplete", "no-place")
 

@@ -55,7 +55,7 @@ def one_host(level: Level, sets: Sequence[SetInfo]) -> str:
     """The host whose these file sets are. Raises NothingSelected where there are several: each has paths of its own."""
     hosts = list(dict.fromkeys(files.host for files in sets))
     if len(hosts) > 1:
-        hint = "their paths may be the same: restore one of them with --host, or one file set with --set"
+        hint = "their paths may be the same: say whose are meant with --host, or name one file set with --set"
         raise NothingSelected(f"level {level.ref} holds files of {', '.join(hosts)}", hint=hint)
     return hosts[0] if hosts else ""
 

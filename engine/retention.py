@@ -17,41 +17,12 @@ that its user would have chosen.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+from .keep_rules import KeepRules
 from .levels import LevelRef
-from .span import DAY_NS, span_text
-
-# How long a forgotten level can be undeleted: a mistake of Friday is seen on Monday, and forgetting still makes room.
-WINDOW_NS = 7 * DAY_NS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepRules:
-    """What is kept. 0, and None for `groups`, is a rule that was not given; times are in nanoseconds."""
-
-    groups: int | None = None
-    last: int = 0
-    hourly: int = 0
-    daily: int = 0
-    weekly: int = 0
-    monthly: int = 0
-    yearly: int = 0
-    within_ns: int = 0
-    minimum_age_ns: int = 0
-
-    def __bool__(self) -> bool:
-        """Whether anything may go. A minimum age alone removes nothing."""
-        return any(getattr(self, each.name) for each in fields(self) if each.name != "minimum_age_ns")
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """What a deployment keeps, and how long what it does not keep can be undeleted (nanoseconds)."""
-
-    rules: KeepRules
-    window_ns: int = WINDOW_NS
+from .span import span_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,21 @@ from collections.abc import Iterator
 from siltstone.store import ChunkId, Corrupt, Store
 
 from .entry import EXTENT
-from .levels import LevelRef, read_level
+from .levels import LEVELS, PARTS, LevelRef, level_from_root
 from .postgres.archive_names import WAL
 from .postgres.archive_record import from_root
 from .verify_damage import DamageLog
 from .verify_manifests import Manifests
 
 _HOLE = bytes(32)
+_OF_LEVELS = {(4, LEVELS), (6, PARTS)}  # how many words their names have
 
 
 def level_of(name: str) -> LevelRef | None:
-    """The level that a root's name means, or None."""
-    parts = name.split("/")
-    if len(parts) == 4 and parts[0] == "backups" and parts[2].isdecimal() and parts[3].isdecimal():
-        return LevelRef(parts[1], int(parts[2]), int(parts[3]))
+    """The level that a root's name means, or of which it is a part; or None."""
+    words = name.split("/")
+    if (len(words), words[0] + "/") in _OF_LEVELS and words[2].isdecimal() and words[3].isdecimal():
+        return LevelRef(words[1], int(words[2]), int(words[3]))
     return None
 
 
@@ -48,7 +49,8 @@ class RootChunks:
         if ref is None:
             raise Corrupt(name, "its name is none of a level")
         self._seen = set(self._done)
-        manifests = Manifests(self._store, [read_level(self._store, ref)], DamageLog(lambda _: None))
+        level = level_from_root(ref, name, self._store.read_root(name))
+        manifests = Manifests(self._store, [level], DamageLog(lambda _: None))
         for packed in manifests.packed_references(self._seen, lambda _: None):
             yield _ids(packed)
         if manifests.unreadable or manifests.senseless:

@@ -11,16 +11,19 @@ from datetime import datetime
 
 from siltstone.store import PackList, Store, listed_packs, verified_notes
 
+from .config_only import CONFIG_SUFFIX
 from .deployment import Deployment
+from .hosts import PARTS_WITHIN_NS
 from .levels import Level, list_levels
 from .parts import Incomplete, incomplete_levels
 from .postgres.archive_status import ArchiveStatus, archive_status
+from .restore_notes import RestoreNote, read_restores
 from .runs import Run
 from .schedule import missed
-from .topology import PARTS_WITHIN_NS
 
 GROWTH_DAYS = 30
 COVERAGE_DAYS = 30
+RESTORE_DAYS = 30
 _SECOND = 10**9
 
 
@@ -66,6 +69,8 @@ class Status:
     archives: tuple[ArchiveStatus, ...]
     store: StoreFigures
     attention: tuple[Attention, ...]
+    restores: tuple[RestoreNote, ...] = ()  # onto other deployments, in the last RESTORE_DAYS
+    waiting: tuple[Incomplete, ...] = ()  # levels of which hosts have not sent all parts
 
 
 def read_status(
@@ -77,7 +82,9 @@ def read_status(
     """
     store.ring.need("read", "telling the status of a store")
     levels = list_levels(store)
-    names = sorted({level.deployment for level in levels} | ({deployment.name} if deployment else set()))
+    waiting = tuple(incomplete_levels(store))
+    named = {deployment.name} if deployment else set()
+    names = sorted({level.deployment for level in levels} | {each.ref.deployment for each in waiting} | named)
     own = runs or {}
     deployments = tuple(
         _deployment(name, levels, now, deployment if deployment and deployment.name == name else None, own)
@@ -85,10 +92,12 @@ def read_status(
     )
     archives = tuple(archive_status(store))
     figures, broken = _figures(store, levels, now)
-    attention = [*_of_deployments(deployments), *_of_runs(deployment, own), *_of_archives(archives)]
+    attention = [*_of_deployments(deployments, waiting), *_of_runs(deployment, own), *_of_archives(archives)]
     attention += _of_store(figures, broken, levels)
-    attention += _of_incomplete(incomplete_levels(store), now)
-    return Status(deployments, archives, figures, tuple(attention))
+    attention += _of_incomplete(waiting, deployment, now)
+    since = (now.timestamp() - RESTORE_DAYS * 86400) * _SECOND
+    restores = tuple(note for note in read_restores(store) if note.begun_ns > since)
+    return Status(deployments, archives, figures, tuple(attention), restores, waiting)
 
 
 def _deployment(
@@ -134,9 +143,10 @@ def _figures(store: Store, levels: list[Level], now: datetime) -> tuple[StoreFig
     return StoreFigures(len(packs), packs.bytes, held, grown, share, free), len(notes.damaged)
 
 
-def _of_deployments(deployments: tuple[DeploymentStatus, ...]) -> Iterator[Attention]:
+def _of_deployments(deployments: tuple[DeploymentStatus, ...], waiting: tuple[Incomplete, ...]) -> Iterator[Attention]:
+    begun = {each.ref.deployment for each in waiting}
     for each in deployments:
-        if each.newest is None:
+        if each.newest is None and each.name not in begun:
             yield Attention(f"{each.name} has no backup in this store", "silt backup --type full")
         for task, due in each.missed:
             yield Attention(f"{task} of {each.name} was due on {due:%Y-%m-%d %H:%M} and was not made", _retry(task))
@@ -148,14 +158,21 @@ def _retry(task: str) -> str:
     return f"silt schedule run {task} -c FILE"
 
 
-def _of_incomplete(unfinished: list[Incomplete], now: datetime) -> Iterator[Attention]:
+def _of_incomplete(
+    unfinished: tuple[Incomplete, ...], deployment: Deployment | None, now: datetime
+) -> Iterator[Attention]:
     for each in unfinished:
+        own = deployment is not None and each.ref.deployment in (deployment.name, deployment.name + CONFIG_SUFFIX)
+        within = deployment.topology.parts_within_ns if deployment is not None and own else PARTS_WITHIN_NS
         level, name = each.level, f"{each.ref.deployment}:{each.ref}"
         if level is None:
             yield Attention(f"no part of {name} can be read", "silt verify")
-        elif level.started_ns < now.timestamp() * _SECOND - PARTS_WITHIN_NS:
-            missing = ", ".join(map(str, each.missing)) or "nothing: the next backup makes it whole"
-            yield Attention(f"{name} is incomplete, and no part joins it any more; missing: {missing}", "silt list")
+        elif level.started_ns < now.timestamp() * _SECOND - within:
+            if each.missing:
+                said = f"no part joins it any more; missing: {', '.join(map(str, each.missing))}"
+                yield Attention(f"{name} is incomplete, and {said}", "silt list")
+            else:
+                yield Attention(f"all parts of {name} are there, and nobody has made it whole", "silt gc")
 
 
 def _of_runs(deployment: Deployment | None, runs: Mapping[str, Run]) -> Iterator[Attention]:

@@ -5,47 +5,33 @@ gets the contents through a writer of its own: read, compared, stored anew under
 
 Rule: roots of the source are listed before its index is read, and what a root needs is durable and indexed in the
 target before the root is created there: a sync that is cut off leaves levels that are whole, and the next one goes on.
+Where no level is named, parts of levels that are not whole are copied as they are: what hosts have sent is there, too.
 It adds and never removes or overwrites: a level that is there under the same name with other content is left alone and
 told. A level of which anything cannot be read is not copied, and the others are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from siltstone.store import Corrupt, DryWriter, ObjectExists, ObjectMissing, Store, Writer, are_twins
 
 from .errors import ConfigError
 from .events import Report, Warned
-from .levels import level_refs
+from .levels import ABSENT, LEVELS, PARTS, level_refs, part_object
+from .parts import part_names
 from .postgres.archive_names import WAL, cluster_folder
 from .root_chunks import level_of
+from .sync_carrier import Carrier, Commit
 from .sync_select import select_levels
 
 # Roots that wait for one index segment: each WAL file would otherwise write one of its own.
 BATCH_ROOTS = 64
 
-Commit = Callable[[Writer], None]
-
-
-class Carrier(Protocol):
-    """Brings what a root needs into the target."""
-
-    packs: int
-    bytes: int
-
-    def is_same(self, name: str) -> bool:
-        """Whether the target's root of that name is of the same level or file. Raises what reading either raises."""
-        ...
-
-    def bring(self, name: str) -> Commit:
-        """Store what the root needs; what then creates it. Raises Corrupt, ObjectMissing."""
-        ...
-
 
 @dataclass(slots=True)
 class SyncResult:
-    """What was copied: `levels` and WAL files by name of their roots. `packs` and `bytes` were added to the target.
+    """What was copied: `levels`, `parts` of others, and WAL files by name of their roots. `packs` and `bytes` were
+    added to the target.
 
     `differing` are there with other content, `failed` cannot be read whole.
     """
@@ -53,6 +39,7 @@ class SyncResult:
     twins: bool
     dry_run: bool
     levels: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
     wal: int = 0
     there: int = 0
     packs: int = 0
@@ -72,7 +59,7 @@ def sync_stores(
     if source.config.store_id == target.config.store_id and not twins:
         raise ConfigError("the two stores have one id and different keys", hint="one of them was tampered with")
     result = SyncResult(twins, dry_run)
-    names = _names(source, words, wal=wal)
+    names = _names(source, target, words, wal=wal)
     source.index.load()
     if dry_run:
         _Sync(source, target, target.dry_writer(), result, report).run(names, None)
@@ -82,15 +69,18 @@ def sync_stores(
     return result
 
 
-def _names(source: Store, words: Sequence[str], *, wal: bool) -> list[str]:
-    """The roots to copy: levels first, then WAL, each in order, so that a cut leaves no gap."""
+def _names(source: Store, target: Store, words: Sequence[str], *, wal: bool) -> list[str]:
+    """The roots to copy: levels first, then parts, then WAL, each in order, so that a cut leaves no gap."""
+    parts = [] if words else part_names(source)  # before the levels: what becomes whole meanwhile is among these
     chosen = select_levels(level_refs(source), words)
+    whole = {*chosen, *level_refs(source, ABSENT), *level_refs(target), *level_refs(target, ABSENT)} if parts else set()
     folders = [WAL]
     if words:
         roots = (source.read_root(ref.name).get("postgres") for ref in chosen)
         folders = [cluster_folder(number) for number in sorted({root["system_identifier"] for root in roots if root})]
     files = [name for folder in folders for name in source.root_names(folder)] if wal else []
-    return [ref.name for ref in chosen] + files
+    waiting = [part_object(ref, part) for ref, part in parts if ref not in whole]
+    return [ref.name for ref in chosen] + waiting + files
 
 
 class _Sync:
@@ -98,7 +88,7 @@ class _Sync:
         self, source: Store, target: Store, sink: Writer | DryWriter, result: SyncResult, report: Report
     ) -> None:
         self._result, self._report = result, report
-        self._there = set(target.root_names()) | set(target.root_names(WAL))
+        self._there = {name for folder in (LEVELS, PARTS, WAL) for name in target.root_names(folder)}
         self._carrier = _carrier(source, target, sink, report, twins=result.twins)
         self._waiting: list[tuple[str, Commit]] = []
 
@@ -111,6 +101,8 @@ class _Sync:
                     continue
                 self._waiting.append((name, self._carrier.bring(name)))
             except (Corrupt, ObjectMissing) as error:
+                if isinstance(error, ObjectMissing) and error.name == name and name.startswith(PARTS):
+                    continue  # its level is whole by now, or it is void: the next sync has the level
                 self._result.failed.append(name)
                 self._report(Warned("damaged", name, f"not copied: {error}"))
                 continue
@@ -137,7 +129,9 @@ class _Sync:
             except ObjectExists:
                 self._differs(name)  # somebody created it meanwhile
                 continue
-            if level_of(name):
+            if name.startswith(PARTS):
+                self._result.parts.append(name)
+            elif level_of(name):
                 self._result.levels.append(name)
             else:
                 self._result.wal += 1

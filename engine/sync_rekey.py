@@ -10,11 +10,12 @@ from typing import Any
 from siltstone.store import DryWriter, Inherited, Store, Writer
 
 from .events import Progress, Report
-from .levels import LevelRef, from_root
+from .levels import LEVELS, from_root
 from .manifest import manifest_chunks
 from .postgres.archive_names import WAL
 from .rekey import Rekeyer, same_root
-from .sync import Commit
+from .root_chunks import level_of
+from .sync_carrier import Commit
 
 
 class RekeyCarrier:
@@ -31,7 +32,7 @@ class RekeyCarrier:
     def is_same(self, name: str) -> bool:
         """Equal in what tells levels, or files, apart."""
         same = same_root(name, self._source.read_root(name), self._target.read_root(name))
-        if same and not name.startswith(WAL):
+        if same and name.startswith(LEVELS):
             self._newest = name
         return same
 
@@ -50,8 +51,9 @@ class RekeyCarrier:
         inherited = None
         if self._paired is not None and not name.startswith(WAL):
             # What pairs up was taken over from that level without a look at where it lies.
-            _, deployment, group, number = name.split("/")
-            level = from_root(LevelRef(deployment, int(group), int(number)), root)
+            ref = level_of(name)
+            assert ref is not None, "a root that is of no WAL file is of a level"
+            level = from_root(ref, root)
             inherited = Inherited(self._paired, lambda: manifest_chunks(self._target, level))
         writer.commit(name, root, inherited)
         self.packs, self.bytes = writer.packs, writer.stored_bytes

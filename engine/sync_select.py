@@ -5,8 +5,8 @@
 
 from collections.abc import Sequence
 
-from .errors import LevelNotFound
-from .levels import LevelRef, resolve_ref
+from .levels import LevelRef
+from .resolving import named, resolve_ref
 
 
 def select_levels(refs: Sequence[LevelRef], words: Sequence[str]) -> list[LevelRef]:
@@ -16,17 +16,6 @@ def select_levels(refs: Sequence[LevelRef], words: Sequence[str]) -> list[LevelR
     return sorted({ref for word in words for ref in _named(refs, word)})
 
 
-def _named(refs: Sequence[LevelRef], word: str) -> list[LevelRef]:
-    deployment, _, which = word.rpartition(":")
-    if not which.isdecimal():
-        return [resolve_ref(refs, word)]
-    found = [ref for ref in refs if ref.group == int(which) and deployment in ("", ref.deployment)]
-    names = {ref.deployment for ref in found}
-    if len(names) > 1:
-        raise LevelNotFound(
-            f"'{word}' is ambiguous: the store holds several deployments",
-            hint=f"write for example {min(names)}:{which}",
-        )
-    if not found:
-        raise LevelNotFound(f"there is no group {word}", hint="'silt list' shows what there is")
-    return found
+def _named(refs: Sequence[LevelRef], word: str) -> set[LevelRef]:
+    group = word.rpartition(":")[2]
+    return named(refs, word) if group.isdecimal() else {resolve_ref(refs, word)}

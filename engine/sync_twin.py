@@ -24,7 +24,7 @@ from siltstone.store import (
 
 from .events import Progress, Report
 from .root_chunks import RootChunks
-from .sync import Commit
+from .sync_carrier import Commit
 
 # Each holds a pack of up to 32 MiB; four keep both storages busy.
 THREADS = 4

@@ -7,81 +7,25 @@ It knows nothing of addresses that answer, of mounts and of stores.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from .database_info import CONFIG_SET_NAME, SET_NAME
+from .deployment import Database, Deployment, FileSet
 from .errors import ConfigError, EngineError
-
-if TYPE_CHECKING:
-    from .deployment import Database, Deployment, FileSet
-
-Role: TypeAlias = Literal["node", "database", "share"]
-ROLES: tuple[Role, ...] = ("node", "database", "share")
-
-Configuration: TypeAlias = Literal[
-    "standalone", "external-database", "external-shares", "external-database-and-shares", "cluster"
-]
-CONFIGURATIONS: tuple[Configuration, ...] = (
-    "standalone", "external-database", "external-shares", "external-database-and-shares", "cluster",
-)  # fmt: skip
-
-# Backups are made daily or more often, at about the same time on all hosts: who comes half a day later means the next.
-PARTS_WITHIN_NS = 12 * 3600 * 10**9
+from .hosts import Configuration, Part, Topology
+from .origin import Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """A host: a node runs the product; others only have its database, or a share. `address`: its node name."""
-
-    name: str
-    address: str
-    role: Role = "node"
-
-
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """The hosts, in the order of the file; none where it names none. `os` is empty if not said. `parts_within_ns`: how
-    long after its first part others join a level.
-    """
-
-    hosts: tuple[Host, ...] = ()
-    os: str = ""
-    parts_within_ns: int = PARTS_WITHIN_NS
-
-    @property
-    def nodes(self) -> tuple[Host, ...]:
-        return tuple(host for host in self.hosts if host.role == "node")
-
-    def role_of(self, name: str) -> Role:
-        """The role of a host; that of the only one where none is named."""
-        return next((host.role for host in self.hosts if host.name == name), "node")
-
-
-ONE_HOST = Topology()
-
-
-class Part(NamedTuple):
-    """What one host has of one file set, or of the database."""
-
-    set_name: str
-    host: str
-
-    def __str__(self) -> str:
-        return f"{self.set_name}@{self.host}"
-
-
-def hosts_of_set(topology: Topology, file_set: "FileSet") -> tuple[str, ...]:
+def hosts_of_set(topology: Topology, file_set: FileSet) -> tuple[str, ...]:
     """The hosts that have a file set; the nameless one where no host is named."""
     return file_set.hosts or (_first_node(topology),)
 
 
-def host_of_database(topology: Topology, database: "Database") -> str:
+def host_of_database(topology: Topology, database: Database) -> str:
     """The host from which the database is backed up. An external one without a host is read by the first node."""
     return database.host or _first_node(topology)
 
 
-def parts_of(deployment: "Deployment") -> tuple[Part, ...]:
+def parts_of(deployment: Deployment) -> tuple[Part, ...]:
     """Every part that a level of the deployment has, in the order of the file, the database last."""
     topology = deployment.topology
     parts = [Part(each.name, host) for each in deployment.file_sets for host in hosts_of_set(topology, each)]
@@ -92,12 +36,12 @@ def parts_of(deployment: "Deployment") -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def names_of(deployment: "Deployment") -> frozenset[str]:
+def names_of(deployment: Deployment) -> frozenset[str]:
     """The names of all file sets of a level, the database's among them."""
     return frozenset(part.set_name for part in parts_of(deployment))
 
 
-def configuration_name(deployment: "Deployment") -> Configuration:
+def configuration_name(deployment: Deployment) -> Configuration:
     """Which of the documented configurations a deployment is."""
     topology, database = deployment.topology, deployment.database
     if len(topology.nodes) > 1:
@@ -112,7 +56,19 @@ def configuration_name(deployment: "Deployment") -> Configuration:
     return "external-shares" if shared else "standalone"
 
 
-def host_here(deployment: "Deployment", address: str, named: str = "") -> str:
+def origin_of(deployment: Deployment, here: str) -> Origin:
+    """What there is to record of a deployment on this host."""
+    topology, database = deployment.topology, deployment.database
+    return Origin(
+        configuration=configuration_name(deployment),
+        os=topology.os,
+        hosts={host.name: host.role for host in topology.hosts},
+        variables={here: dict(deployment.variables)},
+        database_host=host_of_database(topology, database) if database else "",
+    )
+
+
+def host_here(deployment: Deployment, address: str, named: str = "") -> str:
     """The name of the host with this address (or that is `named`) in the deployment; empty where no host is named.
 
     Raises EngineError where the deployment has no such host.
@@ -129,7 +85,7 @@ def host_here(deployment: "Deployment", address: str, named: str = "") -> str:
     raise EngineError(f"deployment {deployment.name}: {who}", hint=hint)
 
 
-def chosen_parts(deployment: "Deployment", here: str, words: Sequence[str]) -> tuple[Part, ...]:
+def chosen_parts(deployment: Deployment, here: str, words: Sequence[str]) -> tuple[Part, ...]:
     """The parts that words name, or all that this host has. Raises EngineError for what it does not have."""
     every = parts_of(deployment)
     mine = tuple(part for part in every if part.host == here)
@@ -149,7 +105,7 @@ def chosen_parts(deployment: "Deployment", here: str, words: Sequence[str]) -> t
     return tuple(part for part in mine if not words or str(part) in words)
 
 
-def check_topology(deployment: "Deployment") -> None:
+def check_topology(deployment: Deployment) -> None:
     """Raises ConfigError where file sets or the database name hosts that there are not."""
     names = [host.name for host in deployment.topology.hosts]
     for each in deployment.file_sets:
@@ -159,7 +115,7 @@ def check_topology(deployment: "Deployment") -> None:
         _check_host(deployment.database.host, names, "postgres", deployment)
 
 
-def _check_host(name: str, names: Sequence[str], key: str, deployment: "Deployment") -> None:
+def _check_host(name: str, names: Sequence[str], key: str, deployment: Deployment) -> None:
     if name not in names:
         hint = f"the hosts are: {', '.join(names)}" if names else f"write [hosts.{name}]"
         raise ConfigError(f"there is no host '{name}'", file=deployment.source, key=key, hint=hint)

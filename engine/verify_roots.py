@@ -12,10 +12,11 @@ from typing import NamedTuple
 from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VoidRoot, fault_of, in_parallel
 
 from .forgotten import copies
+from .hosts import Part
 from .levels import ABSENT, Level, LevelRef, level_refs, part_object, read_level
 from .parts import part_names, read_part
 from .pins import PINS, pinned_refs
-from .topology import Part
+from .restore_notes import note_names
 from .verify_blame import label
 from .verify_damage import DamageLog
 
@@ -72,12 +73,15 @@ def _read_parts(store: Store, listed: list[tuple[LevelRef, Part]], lost: list[Lo
 
 
 def _check_forgotten(store: Store, log: DamageLog) -> set[LevelRef]:
-    """The levels that were forgotten. What is wrong with their notes and copies, and with pins, goes into the log."""
+    """The levels that were forgotten. What is wrong with their notes and copies, and with pins
+    and the notes of restores, goes into the log.
+    """
     noted, copied = level_refs(store, ABSENT), copies(store)
     roots = [
         *((r.below(ABSENT), "", f"whether level {label(r)} was forgotten or is lost is not known") for r in noted),
         *((each.name, each.ref.name, f"level {label(each.ref)} cannot be undeleted") for each in copied),
         *((r.below(PINS), "", f"level {label(r)} is pinned all the same") for r in pinned_refs(store)),
+        *((name, "", "a restore is not remembered, nor what it overrode") for _, _, name in note_names(store)),
     ]
 
     def fault(root: tuple[str, str, str]) -> tuple[str, str] | None:

@@ -26,8 +26,9 @@ from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 ROOTS = "backups/"
 FORGOTTEN = "forgotten/"
-# Where roots lie that refer to chunks. A root moves from the first to the second, and so they are listed in this order.
-ROOT_FOLDERS = (ROOTS, FORGOTTEN, "wal/")
+# Where roots lie that refer to chunks. Parts become the root of a level, and that one moves when it is forgotten: so
+# they are listed in this order.
+ROOT_FOLDERS = ("parts/", ROOTS, FORGOTTEN, "wal/")
 _KEY = struct.Struct("<16sH")
 
 

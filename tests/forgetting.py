@@ -9,7 +9,7 @@ import pytest
 
 from siltstone.engine import LevelRef, list_levels
 from siltstone.engine.forgetting import carry_out, judge_by_name
-from siltstone.engine.retention import WINDOW_NS
+from siltstone.engine.keep_rules import WINDOW_NS
 from siltstone.store import Store
 from tests.backed_up import back_up, copied, ignore, new_store, reopened
 from tests.backing_up import Picture, picture

@@ -13,9 +13,8 @@ from typing import Any
 from siltstone.engine import BackupResult, Deployment, Event, back_up, parse_deployment
 from siltstone.store import Store
 from siltstone.store.directory import DirectoryBackend
+from siltstone.store.key_copy import Opener
 from tests.backing_up import KEY, calm_down
-
-SETS = {"conf": "etc", "vault": "vault", "apps": "apps"}
 
 
 @dataclass
@@ -27,6 +26,7 @@ class Site:
     hosts: tuple[str, ...]
     store_folder: Path
     events: list[Event] = field(default_factory=list)
+    keys: dict[str, Opener] = field(default_factory=dict)  # of hosts that have others than KEY
 
     def root(self, host: str) -> Path:
         return self.folder / (host or "only")
@@ -41,24 +41,21 @@ class Site:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def store(self) -> Store:
+    def store(self, key: Opener = KEY) -> Store:
         """The store, as a new process would find it."""
         backend = DirectoryBackend(str(self.store_folder), create=True)
         if not os.path.exists(self.store_folder / "config"):
             return Store.init(backend, [(KEY, "test")])
-        return Store.open(backend, KEY)
+        return Store.open(backend, key)
 
     def back_up(self, host: str, *parts: str, **options: Any) -> BackupResult:
         calm_down()
-        return back_up(
-            self.store(), self.deployment(host), here=host, parts=parts, report=self.events.append, **options
-        )
+        store = self.store(self.keys.get(host, KEY))
+        return back_up(store, self.deployment(host), here=host, parts=parts, report=self.events.append, **options)
 
 
-def cluster_text(nodes: tuple[str, ...], *, more: str = "", top: str = "") -> str:
-    """A cluster: each node has its own `conf`; the first has the rest."""
-    hosts = "".join(f"[hosts.{name}]\n" for name in nodes)
-    each = ", ".join(f'"{name}"' for name in nodes)
+def deployment_text(hosts: str = "", *, conf: str = "", vault: str = "", more: str = "", top: str = "") -> str:
+    """A deployment of three file sets; what is said of its hosts, of `conf` and of `vault` besides their paths."""
     return f"""
 name = "app"
 {top}
@@ -67,10 +64,17 @@ ROOT = "/nowhere"
 {hosts}
 [file-sets.conf]
 paths = ["$ROOT/etc"]
-hosts = [{each}]
+{conf}
 [file-sets.vault]
 paths = ["$ROOT/vault"]
+{vault}
 [file-sets.apps]
 paths = ["$ROOT/apps"]
 {more}
 """
+
+
+def cluster_text(nodes: tuple[str, ...], *, more: str = "", top: str = "") -> str:
+    """A cluster: each node has its own `conf`; the first has the rest."""
+    each = ", ".join(f'"{name}"' for name in nodes)
+    return deployment_text("".join(f"[hosts.{name}]\n" for name in nodes), conf=f"hosts = [{each}]", more=more, top=top)

@@ -90,6 +90,17 @@ def import_faults(source: str, package: str, doors: dict[str, set[str]]) -> list
     return faults
 
 
+def circles(uses: dict[str, set[str]]) -> list[tuple[str, ...]]:
+    """The sets of modules that import each other, directly or through others, sorted; `uses` says who imports whom."""
+    reached = {name: set(found) for name, found in uses.items()}
+    for middle in uses:
+        for each in reached.values():
+            if middle in each:
+                each.update(reached[middle])
+    loops = [{other for other in each if name in reached.get(other, ())} for name, each in reached.items()]
+    return sorted({tuple(sorted(loop)) for loop in loops if loop})
+
+
 def folder_faults(source: str) -> list[str]:
     """Imports of a layer by the name of its folder: that would be a second copy of what is installed."""
     absolute = [(line, module[0]) for line, relative, module, _ in imports(ast.parse(source), []) if not relative]
@@ -168,6 +179,18 @@ class TestRepository:
         doors = {layer: offered((ROOT / layer / "__init__.py").read_text()) for layer in LAYERS}
         refuse({path: import_faults(path.read_text(), package_of(path), doors) for path in modules(*LAYERS)})
 
+    @pytest.mark.parametrize("layer", ["engine", "cli"])  # a place of a store may lead to another kind of place
+    def test_no_modules_import_each_other(self, layer: str) -> None:
+        uses: dict[str, set[str]] = {}
+        for path in modules(layer):
+            package = package_of(path)
+            found = imports(ast.parse(path.read_text()), package.split("."))
+            if path.stem != "__init__":
+                names = {".".join([*module, name]) for _, _, module, names in found for name in ["", *names]}
+                uses[f"{package}.{path.stem}"] = {name.rstrip(".") for name in names}
+        assert len(uses) > 50
+        assert not circles(uses)
+
     def test_tests_and_bench_use_what_is_installed(self) -> None:
         refuse({path: folder_faults(path.read_text()) for path in modules("tests", "bench")})
 
@@ -237,6 +260,10 @@ class TestRules:
     )
     def test_a_right_import_is_left_alone(self, package: str, source: str) -> None:
         assert import_faults(source, package, DOORS) == []
+
+    def test_a_circle_is_found(self) -> None:
+        assert circles({"a": {"b"}, "b": {"c", "x"}, "c": {"a"}, "d": {"a"}}) == [("a", "b", "c")]
+        assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
     def test_a_front_door_offers_what_it_lists_or_binds(self) -> None:
         assert offered("from .a import one, two as zwei\n_no = 1\ndef yes(): ...") == {"one", "zwei", "yes"}

@@ -22,10 +22,12 @@ from ..selecting import absolute_path
 )
 @click.argument("level")
 @click.argument("path")
-def command(options: Options, level: str, path: str) -> int:
+@click.option("--host", metavar="NAME", help="As this host had it; needed where hosts had different files there.")
+def command(options: Options, level: str, path: str, host: str | None) -> int:
     """Write one file of a level to stdout."""
-    from siltstone.engine import cat, resolve
+    from siltstone.engine import cat, of_host, resolve
 
     store = open_store(options)
-    cat(store, resolve(store, level), absolute_path(path), sys.stdout.buffer)
+    found = resolve(store, level)
+    cat(store, of_host(found, host) if host else found, absolute_path(path), sys.stdout.buffer)
     return 0

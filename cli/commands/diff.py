@@ -29,30 +29,36 @@ SIGNS = {"added": "+", "removed": "-", "changed": "M"}
 )
 @click.argument("before")
 @click.argument("after")
-def command(options: Options, before: str, after: str) -> int:
+@click.option("--host", metavar="NAME", help="Only what this host had.")
+def command(options: Options, before: str, after: str, host: str | None) -> int:
     """Show what differs from one level to another.
 
     '+ path' was added, '- path' removed, 'M path (content, mode)' changed in these respects: content, mode, owner,
-    mtime, type, xattrs, flags, target. With --json one object for each: "type": "change", "path", "kind" (added,
-    removed, changed), "what": [respects], "before" and "after" (entries as in 'ls --json', or null); then the result,
-    with "added", "removed", "changed" (how many).
+    mtime, type, xattrs, flags, target. Of levels of several hosts the path stands behind 'host:'. With --json one
+    object for each: "type": "change", "host" (empty where hosts have no names), "path", "kind" (added, removed,
+    changed), "what": [respects], "before" and "after" (entries as in 'ls --json', or null); then the result, with
+    "added", "removed", "changed" (how many).
     """
-    from siltstone.engine import diff, resolve
+    from siltstone.engine import diff, hosts_of, of_host, resolve
 
     store = open_store(options)
-    old, new = resolve(store, before), resolve(store, after)
+    old, new = (resolve(store, level) for level in (before, after))
+    if host is not None:
+        old, new = (of_host(level, host) for level in (old, new))
+    several = max(len(hosts_of(level)) for level in (old, new)) > 1
     numbers: Counter[str] = Counter(dict.fromkeys(SIGNS, 0))
     for change in diff(store, old, new):
         numbers[change.kind] += 1
-        print(_record(change, old, new) if options.json else _line(change))
+        print(_record(change, old, new) if options.json else _line(change, several=several))
     if options.json:
         print(json.dumps({"type": "result", **numbers}))
     return 0
 
 
-def _line(change: "Change") -> str:
+def _line(change: "Change", *, several: bool) -> str:
+    where = f"{change.host}:" if several else ""
     what = f" ({', '.join(sorted(change.what))})" if change.what else ""
-    return f"{SIGNS[change.kind]} {shown(change.path)}{what}"
+    return f"{SIGNS[change.kind]} {where}{shown(change.path)}{what}"
 
 
 def _record(change: "Change", old: "Level", new: "Level") -> str:
@@ -60,6 +66,7 @@ def _record(change: "Change", old: "Level", new: "Level") -> str:
 
     record = {
         "type": "change",
+        "host": change.host,
         **path_record(change.path),
         "kind": change.kind,
         "what": sorted(change.what),

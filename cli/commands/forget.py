@@ -17,7 +17,7 @@ from ..exits import Exit
 from ..figures import counted, local_time
 from ..judgement import judgement_lines, judgement_records
 from ..judgement_wal import wal_lines, wal_records
-from ..keeping import keep_options, rules_given
+from ..keeping import default_window, keep_options, rules_given
 from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 @keep_options
 @click.option("--deployment", metavar="NAME", help="With rules: judge this deployment alone.")
 @click.option("-c", "--config", "file", metavar="FILE", help="The deployment file whose [retention] is applied.")
-@click.option("--undelete-window", metavar="SPAN", help="How long 'silt undelete' can bring it back [default: 7d].")
+@click.option(
+    "--undelete-window", metavar="SPAN", help="How long it can be undeleted; else as [retention], the settings, or 7d."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Draw what would stay and go, why, and what it costs.")
 def command(
     options: Options,
@@ -126,11 +128,14 @@ _WAYS = "name groups or levels, give --keep options, or -c FILE with [retention]
 
 
 def _window(given: str | None, retention: "Retention | None") -> int:
+    """What is nearest: the command line, the deployment file, the settings."""
     from siltstone.engine import WINDOW_NS, parse_span
 
     if given is not None:
         return parse_span(given)
-    return retention.window_ns if retention else WINDOW_NS
+    said = retention.window_ns if retention else None
+    said = default_window(load_settings(os.environ)) if said is None else said
+    return WINDOW_NS if said is None else said
 
 
 def _judge(
@@ -144,13 +149,14 @@ def _judge(
 
 
 def _draw(options: Options, store: "Store", judged: "list[Judgement]") -> int:
-    from siltstone.engine import costs, list_levels, wal_outlook
+    from siltstone.engine import costs, incomplete_levels, list_levels, wal_outlook
 
     from ..reporter import make_reporter
 
     going = {each.ref for each in judged if not each.stays}
     with make_reporter(options) as reporter:
-        levels = list_levels(store)
+        # Levels that wait for parts stay, and hold what they share with the others.
+        levels = [*list_levels(store), *(each.level for each in incomplete_levels(store) if each.level)]
         known = costs(store, levels, going, reporter.report)
         outlook = wal_outlook(store, levels, going)
     record = {"dry_run": True, **judgement_records(judged, known), "forgotten": [], "wal": wal_records(outlook)}

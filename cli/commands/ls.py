@@ -5,6 +5,7 @@ it needs of the manifest.
 """
 
 import json
+from functools import partial
 
 import click
 
@@ -24,14 +25,16 @@ from ..selecting import absolute_path
 @click.argument("level")
 @click.argument("path", required=False)
 @click.option("-r", "--recursive", is_flag=True, help="All that lies below, too.")
-def command(options: Options, level: str, path: str | None, recursive: bool) -> int:
+@click.option("--host", metavar="NAME", help="Only what this host had.")
+def command(options: Options, level: str, path: str | None, recursive: bool, host: str | None) -> int:
     """List a folder of a level, or a single file.
 
-    Without PATH: what was backed up, at the top. With --json one object for each entry: "type": "entry", "path",
+    Without PATH: what was backed up, at the top. Of a level of several hosts each is listed by itself. With --json one
+    object for each entry: "type": "entry", "host" (empty where hosts have no names, or there is one), "path",
     "kind", "mode", "uid", "gid", "owner", "group", "size", "mtime", "nlink", for symlinks "target", for devices
     "rdev"; then the result, with the level's names and "entries".
     """
-    from siltstone.engine import list_entries, resolve
+    from siltstone.engine import by_host, list_entries, of_each_host, resolve
 
     from ..entries import entry_line, entry_record
     from ..records import name_record
@@ -39,13 +42,18 @@ def command(options: Options, level: str, path: str | None, recursive: bool) -> 
     folder = absolute_path(path) if path is not None else None
     store = open_store(options)
     found = resolve(store, level)
-    number = 0
-    for entry in list_entries(store, found, folder, recursive=recursive):
+    views = dict(by_host(found, host))
+    number, told = 0, ""
+    ask = partial(list_entries, store, path=folder, recursive=recursive)
+    for name, entry in of_each_host(found, host, ask):
         number += 1
         if options.json:
-            print(json.dumps({"type": "entry", **entry_record(entry, found)}))
-        else:
-            print(entry_line(entry, found))
+            print(json.dumps({"type": "entry", "host": name, **entry_record(entry, views[name])}))
+            continue
+        if len(views) > 1 and name != told:
+            print(f"{name}:")
+            told = name
+        print(entry_line(entry, views[name]))
     if options.json:
         print(json.dumps({"type": "result", **name_record(found), "entries": number}))
     return 0

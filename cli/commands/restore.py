@@ -6,7 +6,6 @@ be put back was, and something could not, the exit code is 4 if that is for dama
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ from ..figures import count, duration, rate, size
 from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
-from ..paths import path_record, shown
-from ..recovering import recovery_of, restore_command
+from ..paths import shown
+from ..recovering import recovery_of, with_command
+from ..restored import result_record
 from ..selecting import absolute_path, selection_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     silt restore latest --database --to /srv/pg --tablespace /mnt/fast=/srv/fast
     silt restore latest --to /srv/pg --until '2026-11-20 14:03:07+00' --dry-run
     silt restore latest --onto new-cluster.toml --dry-run
+    silt restore latest --onto new-cluster.toml --until '2026-11-20 14:03:07+00'
     """,
 )
 @click.argument("level")
@@ -97,27 +98,26 @@ def command(
     (whether some of these are for damage in the store), "problems" (what could not be put back): [{"kind", "reason",
     "path" (the first), "count"}], "warnings", "duration", "dry_run".
     """
+    targets = {"time": until, "lsn": until_lsn, "xid": until_xid, "name": until_name}
+    recovery = recovery_of(targets, timeline, exclusive=exclusive)
+    same: dict[str, Any] = {"verify": read_back, "numeric_ids": numeric_ids, "dry_run": dry_run}
     if onto is not None:
         elsewhere = {"PATH": paths, "--to": to, "--in-place": in_place, "--base": base, "--tablespace": tablespaces}
-        moment = until or until_lsn or until_xid or until_name
-        _refuse_with_onto({**elsewhere, "--until": moment, "--keep-archiving": keep_archiving})
+        _refuse_with_onto(elsewhere, set_name, {"--until": recovery, "--keep-archiving": keep_archiving})
         from ..onto import Onto, restore_onto_file
 
-        asked = Onto(level, onto, definitions, allowed, host or "", set_name, database, dry_run, read_back, numeric_ids)
-        return restore_onto_file(options, asked)
+        asked = Onto(level, onto, definitions, allowed, host or "", set_name, database, recovery)
+        return restore_onto_file(options, asked, keep_archiving=keep_archiving, **same)
     if allowed or definitions:
         raise Mistake("--allow and -D have no meaning without --onto", hint="leave them out")
     if bool(to) == in_place:
         raise Mistake("say where to restore to", hint="--to DIR, --in-place or --onto FILE")
     if base and in_place:
         raise Mistake("--base has no meaning with --in-place", hint="leave it out, or restore --to a folder")
-    targets = {"time": until, "lsn": until_lsn, "xid": until_xid, "name": until_name}
-    recovery = recovery_of(targets, timeline, exclusive=exclusive)
     database = database or recovery is not None
     others = {"PATH": paths, "--set": set_name, "--base": base, "--in-place": in_place}
     _refuse_mixed(database, {"--tablespace": tablespaces, "--keep-archiving": keep_archiving}, others)
     target = absolute_path(to) if to else None
-    same: dict[str, Any] = {"verify": read_back, "numeric_ids": numeric_ids, "dry_run": dry_run}
     restore: Callable[..., RestoreResult]
     if database and target:
         from siltstone.engine import restore_cluster
@@ -132,10 +132,13 @@ def command(
     return _restore(options, level, restore, to)
 
 
-def _refuse_with_onto(given: Mapping[str, object]) -> None:
+def _refuse_with_onto(given: Mapping[str, object], set_name: str | None, of_databases: Mapping[str, object]) -> None:
     for option, value in given.items():
         if value:
             raise Mistake(f"{option} has no meaning with --onto", hint="where things go is what its FILE says")
+    for option, value in of_databases.items():
+        if value and set_name is not None:
+            raise Mistake(f"{option} has no meaning with --set", hint="it is about the database: leave one of them out")
 
 
 def _refuse_mixed(database: bool, of_databases: Mapping[str, object], of_files: Mapping[str, object]) -> None:
@@ -163,9 +166,8 @@ def _restore(
         from siltstone.engine import level_before, reachable
 
         found = level_before(store, level, recovery)
-        assert found.database is not None, "level_before() sees to it"
-        command = restore_command(store.backend.location, found.database.system_identifier, options.key_file)
-        restore = partial(restore, recovery=reachable(store, found, replace(recovery, restore_command=command)))
+        recovery = with_command(reachable(store, found, recovery), store, found, options.key_file)
+        restore = partial(restore, recovery=recovery)
     else:
         found = resolve(store, level)
     begun = time.monotonic()
@@ -185,26 +187,6 @@ def _move(text: str) -> tuple[bytes, bytes]:
     if not (equals and old and new):
         raise Mistake(f"--tablespace {text}: this is not OLD=NEW", hint="for example /mnt/fast=/srv/fast")
     return absolute_path(old), absolute_path(new)
-
-
-def result_record(result: "RestoreResult") -> dict[str, Any]:
-    """What a restore did, for --json."""
-    problems = [
-        {"kind": each.kind, "reason": shown(each.reason), **path_record(each.first), "count": each.count}
-        for each in result.problems
-    ]
-    return {
-        "files": result.files,
-        "bytes": result.bytes,
-        "unchanged_files": result.unchanged_files,
-        "written_bytes": result.written_bytes,
-        "skipped": result.skipped,
-        "failures": [{**path_record(path), "reason": shown(reason)} for path, reason in result.failures],
-        "damaged": result.damaged,
-        "problems": problems,
-        "warnings": result.warnings,
-        "dry_run": result.dry_run,
-    }
 
 
 def _lines(level: "Level", result: "RestoreResult", to: str | None, seconds: float) -> Iterator[str]:

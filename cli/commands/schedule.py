@@ -164,8 +164,9 @@ def _run(program: list[str], words: list[str]) -> "Run":
 
 def _program() -> list[str]:
     """How this very `silt` is called: also from a folder that is not on the PATH of a timer."""
-    own = Path(sys.argv[0])
-    if own.name == "silt" and own.is_file():
+    called = Path(sys.argv[0])
+    own = called.with_name("silt")  # which lies beside `ibackup`, too
+    if called.is_file() and own.is_file():
         return [str(own.resolve())]
     return [sys.executable, "-c", "from siltstone.cli.start import main; main()"]
 

@@ -18,7 +18,7 @@ from ..paths import about, path_record, shown
 from ..summary import summary
 
 if TYPE_CHECKING:
-    from siltstone.engine import Level, Pin, SetInfo
+    from siltstone.engine import Level, Pin, RestoreNote, SetInfo
 
 
 @make_command(
@@ -33,21 +33,27 @@ def command(options: Options, level: str) -> int:
     """Show one level in detail.
 
     When, of what, how much, whether it is pinned, and the warnings that its backup ended with. With --json: the level,
-    "pin", and "warned": [{"kind", "path", "message"}].
+    "pin", "warned": [{"kind", "path", "message"}], and "restores", those of it onto other deployments: [{"begun",
+    "host", "onto", "configuration", "allowed": [{"rule", "sentence"}], "ended", "files", "bytes", "failures"}].
     """
-    from siltstone.engine import read_pins, resolve
+    from siltstone.engine import read_pins, read_restores, resolve
 
     from ..records import level_record, pin_record
+    from ..restores import restore_record
 
     store = open_store(options)
     found = resolve(store, level)
     pin = read_pins(store).get(found.ref)
     warned = [{"kind": kind, **path_record(path), "message": shown(message)} for kind, path, message in found.warnings]
-    answer(options, {**level_record(found), "pin": pin_record(pin), "warned": warned}, _lines(found, pin))
+    restores = read_restores(store, found.ref)
+    more = {"pin": pin_record(pin), "warned": warned, "restores": [restore_record(each) for each in restores]}
+    answer(options, {**level_record(found), **more}, _lines(found, pin, restores))
     return 0
 
 
-def _lines(level: "Level", pin: "Pin | None") -> Iterator[str]:
+def _lines(level: "Level", pin: "Pin | None", restores: "list[RestoreNote]") -> Iterator[str]:
+    from ..restores import restore_lines
+
     yield f"{level.deployment}:{level.ref}  {level.tar_name}"
     yield from facts(
         [
@@ -70,6 +76,10 @@ def _lines(level: "Level", pin: "Pin | None") -> Iterator[str]:
     if level.warnings:
         yield ""
         yield from (f"warning: {about(path, message)}" for _, path, message in level.warnings)
+    if restores:
+        yield ""
+    for each in restores:
+        yield from restore_lines(each)
 
 
 def _name(files: "SetInfo") -> str:

@@ -45,7 +45,9 @@ def command(options: Options, file: str | None, metrics: str | None) -> int:
     With --json: {"deployments": [{"deployment", "levels", "groups", "newest" (a level, or null), "damaged": [...],
     "missed": [{"task", "due"}]}], "wal": [{"system_identifier", "timelines": [{"timeline", "end", "newest"}], "gaps"}],
     "store": {"packs", "stored_bytes", "held_bytes", "grown_bytes" (in 30 days), "verified" (0 to 1, in 30 days),
-    "free_bytes"}, "attention": [{"what", "command"}]}.
+    "free_bytes"}, "restores" (onto other deployments, in 30 days; as in 'show --json', with "deployment", "group",
+    "level", "tar"), "waiting" (levels of which parts are missing, as in 'list --json'), "attention": [{"what",
+    "command"}]}.
     """
     from datetime import datetime
 
@@ -62,6 +64,9 @@ def command(options: Options, file: str | None, metrics: str | None) -> int:
 
 
 def _record(status: "Status") -> dict[str, Any]:
+    from ..records import incomplete_record, name_record
+    from ..restores import restore_record
+
     figures = status.store
     return {
         "deployments": [_deployment_record(each) for each in status.deployments],
@@ -74,6 +79,8 @@ def _record(status: "Status") -> dict[str, Any]:
             "verified": figures.verified,
             "free_bytes": figures.free,
         },
+        "restores": [{**name_record(each.ref), **restore_record(each)} for each in status.restores],
+        "waiting": [incomplete_record(each) for each in status.waiting],
         "attention": [{"what": shown(each.what), "command": each.command} for each in status.attention],
     }
 
@@ -107,6 +114,8 @@ def _archive_record(archive: "ArchiveStatus") -> dict[str, Any]:
 
 
 def _lines(status: "Status", location: str) -> Iterator[str]:
+    from ..restores import restore_lines
+
     rows = []
     for each in status.deployments:
         newest = each.newest
@@ -117,6 +126,9 @@ def _lines(status: "Status", location: str) -> Iterator[str]:
     if rows:
         header = ("DEPLOYMENT", "GROUPS", "LEVELS", "NEWEST", "BEGUN", "KIND")
         yield from columns(header, rows, right=frozenset({"GROUPS", "LEVELS"}))
+    for waiting in status.waiting:
+        missing = ", ".join(map(str, waiting.missing)) or "somebody who makes it whole"
+        yield f"{waiting.ref.deployment}:{waiting.ref} waits for {missing}"
     for archive in status.archives:
         end = archive.timelines[-1]
         commit = "" if end.newest is None else f", newest commit {local_time(end.newest * 1000)}"
@@ -124,7 +136,8 @@ def _lines(status: "Status", location: str) -> Iterator[str]:
         yield f"WAL of cluster {archive.system_identifier} up to {where}{commit}"
     figures = status.store
     yield f"store {shown(location)}"
-    saved = f"{size(figures.held)} in files of all levels, {share(figures.held - figures.stored, figures.held)} saved"
+    less = max(0, figures.held - figures.stored)
+    saved = f"{size(figures.held)} in files of all levels, {share(less, figures.held)} saved"
     yield from facts(
         [
             ("stored", f"{size(figures.stored)} in {counted(figures.packs, 'pack')}"),
@@ -134,6 +147,10 @@ def _lines(status: "Status", location: str) -> Iterator[str]:
             ("verified", f"{share(figures.verified, 1)} read and intact in 30 days"),
         ]
     )
+    for note in status.restores:
+        first, *others = restore_lines(note)
+        yield f"{note.ref.deployment}:{note.ref} was {first}"
+        yield from others
     if not status.attention:
         yield "all is well"
     for each_attention in status.attention:

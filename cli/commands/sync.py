@@ -55,8 +55,9 @@ def command(
     way. Copies of one store exchange packs as they are; into a store with other keys contents are stored anew.
     Interrupted, it goes on.
 
-    With --json: "levels" (copied), "wal" (files), "there" (before), "packs", "bytes" (added), "differing", "failed"
-    (names of roots), "twins" (the stores have one id and the same keys), "dry_run".
+    With --json: "levels" (copied), "parts" (of levels that are not whole), "wal" (files), "there" (before), "packs",
+    "bytes" (added), "differing", "failed" (names of roots), "twins" (the stores have one id and the same keys),
+    "dry_run".
     """
     from siltstone.engine import sync_stores
     from siltstone.store import make_twin, open_backend
@@ -75,7 +76,7 @@ def command(
 
 
 def _record(result: "SyncResult") -> dict[str, Any]:
-    names = ("levels", "wal", "there", "packs", "bytes", "differing", "failed", "twins", "dry_run")
+    names = ("levels", "parts", "wal", "there", "packs", "bytes", "differing", "failed", "twins", "dry_run")
     return {name: getattr(result, name) for name in names}
 
 
@@ -86,6 +87,7 @@ def _lines(result: "SyncResult") -> Iterator[str]:
     yield from facts(
         [
             ("levels", _some(result.levels)),
+            ("parts", _some(result.parts)),
             ("WAL", counted(result.wal, "file") if result.wal else ""),
             ("added", packs if result.packs else ""),
             ("there", f"{count(result.there)} before" if result.there else ""),
@@ -97,4 +99,4 @@ def _lines(result: "SyncResult") -> Iterator[str]:
 
 def _some(names: list[str]) -> str:
     more = f", and {count(len(names) - NAMED)} more" if len(names) > NAMED else ""
-    return ", ".join(shown(name.removeprefix("backups/")) for name in names[:NAMED]) + more
+    return ", ".join(shown(name.removeprefix("backups/").removeprefix("parts/")) for name in names[:NAMED]) + more

@@ -25,7 +25,8 @@ from ..selecting import selection_of
 @click.argument("level")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--set", "set_name", metavar="NAME", help="Only this file set.")
-def command(options: Options, level: str, paths: tuple[str, ...], set_name: str | None) -> int:
+@click.option("--host", metavar="NAME", help="Only what this host had; needed where the level is of several hosts.")
+def command(options: Options, level: str, paths: tuple[str, ...], set_name: str | None, host: str | None) -> int:
     """Write a level to stdout as a tar archive.
 
     PATHs select as in 'silt restore'. GNU tar restores all of it with tar --xattrs --xattrs-include='*' -xpf.
@@ -34,12 +35,13 @@ def command(options: Options, level: str, paths: tuple[str, ...], set_name: str 
         raise Mistake("an archive is nothing for a terminal", hint="write it to a file: silt tar LEVEL > x.tar")
     selection = selection_of(paths, set_name)
 
-    from siltstone.engine import resolve, write_tar
+    from siltstone.engine import of_host, resolve, write_tar
 
     from ..reporter import make_reporter
 
     store = open_store(options)
     found = resolve(store, level)
+    found = of_host(found, host) if host else found
     with make_reporter(options, out=sys.stderr) as reporter:
         write_tar(store, found, selection, sys.stdout.buffer, report=reporter.report)
     return int(Exit.WARNINGS if reporter.warnings else Exit.DONE)

@@ -15,7 +15,8 @@ from siltstone.store import Store
 
 from ..database_info import DatabaseInfo
 from ..errors import EngineError
-from ..levels import Level, list_levels, resolve
+from ..levels import Level, list_levels
+from ..resolving import resolve
 from .archive_catalog import Catalog, read_catalog
 from .archive_read import read_commit_index
 from .archive_record import ArchivedFile, read_record

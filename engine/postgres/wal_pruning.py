@@ -2,8 +2,9 @@
 
 Rule: what wal_retention.py says may go, goes, the oldest first; nothing else does. Levels that can still be undeleted
 count as kept, so that an undeleted level recovers as far as it did before; so WAL goes when their window has passed,
-with the next forgetting or backup. No copy is kept of it: nothing that could come back needs it. Where the root of any
-level is damaged nothing is removed, since nobody knows which WAL it needs.
+with the next forgetting or backup. Levels that wait for parts count as kept, too. No copy is kept of WAL: nothing that
+could come back needs it. Where the root of any level is damaged nothing is removed, since nobody knows which WAL it
+needs.
 
 Recovery is never led across what was removed: it lies before all that kept levels ask for, or on a timeline to which
 none of them leads, and whoever asks for it is told of a gap. A backup that is under way loses nothing either. The WAL
@@ -19,7 +20,8 @@ from siltstone.store import Corrupt, ObjectMissing, Store
 from ..database_info import DatabaseInfo
 from ..events import Noted, Report, Warned
 from ..forgotten import forgotten_levels
-from ..levels import Level, LevelRef, level_refs, list_levels, read_level_or_damage
+from ..levels import PARTS, Level, LevelRef, level_refs, list_levels, read_level_or_damage
+from ..parts import incomplete_levels
 from .archive_catalog import Catalog, archived_clusters, read_catalog
 from .archive_names import cluster_folder
 from .archive_record import read_object, read_record
@@ -80,6 +82,12 @@ def prune_wal(store: Store, report: Report) -> int:
     levels = [*list_levels(store), *(each.level for each in forgotten_levels(store))]
     undeleted = set(level_refs(store)) - {level.ref for level in levels}  # while the others were looked for
     levels += [read_level_or_damage(store, ref, ref.name) for ref in sorted(undeleted)]
+    unfinished = incomplete_levels(store)
+    if any(each.level is None for each in unfinished):
+        said = "no part of a level can be read, and so nobody knows here which WAL it needs: none was removed"
+        report(Warned("damaged", PARTS, said))
+        return 0
+    levels += [each.level for each in unfinished if each.level is not None]
     for level in levels:
         if level.damage or level.sealed:
             how = "damaged" if level.damage else "sealed"

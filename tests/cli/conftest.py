@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from siltstone.cli.main import run
+
 PROGRAM = [sys.executable, "-c", "from siltstone.cli.main import main; main()"]
 
 
@@ -74,6 +76,19 @@ class Ran:
 def silt() -> Silt:
     """`silt` without a store and without a secret."""
     return Silt()
+
+
+@pytest.fixture
+def quick(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """As `silt`, in this process: for tests with many command lines."""
+
+    def one(*arguments: str | Path, code: int = 0) -> Ran:
+        ended = run([str(argument) for argument in arguments])
+        ran = capsys.readouterr()
+        assert ended == code, ran.err
+        return Ran(ran.out.encode(), ran.err.encode())
+
+    return one
 
 
 @pytest.fixture

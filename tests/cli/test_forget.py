@@ -1,6 +1,9 @@
 """`silt forget`, `undelete`, `pin` and `unpin`: what is said, and what `list` and `show` say after it."""
 
+import json
 import shutil
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from siltstone.cli.main import run
 from siltstone.store import Store, open_backend
 from tests.backed_up import back_up
 
-from .conftest import Silt
+from .conftest import Ran, Silt
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +140,31 @@ def test_a_damaged_level_is_left_and_told(silt: Silt, tree: Path) -> None:
     ran = silt("forget", "--keep-last", "1", "--json", code=3)
     assert [(row["group"], row["level"]) for row in ran.result["forgotten"]] == [(0, 0), (0, 1)]
     assert ran.result["levels"][3]["reasons"] == ["damaged: no rule removes it"]
+
+
+def test_the_settings_say_how_long_it_can_be_undeleted(
+    tree: Path, tmp_path: Path, quick: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is nearest wins: the command line, the file's [retention], the settings."""
+    settings, file = tmp_path / "config.toml", tmp_path / "app.toml"
+    settings.write_text('undelete_window = "14d"\n')
+    monkeypatch.setenv("SILT_CONFIG", str(settings))
+    monkeypatch.setenv("SILT_STORE", str(tmp_path / "store"))
+    text = f'name = "app"\n[file-sets.all]\npaths = ["{tree}"]\n[retention]\nkeep-last = 2\n'
+    file.write_text(text)
+
+    def days(*words: str | Path) -> int:
+        quick("forget", *words)
+        record, *others = json.loads(quick("list", "--forgotten", "--json").out)
+        quick("undelete", *(f"{each['group']}/{each['level']}" for each in (record, *others)))
+        gone, until = (datetime.fromisoformat(record[name]) for name in ("forgotten", "until"))
+        return (until - gone).days
+
+    assert days("0/1") == 14
+    assert days("0/1", "--undelete-window", "3d") == 3
+    assert days("-c", file) == 14
+    file.write_text(f'{text}undelete-window = "5d"\n')
+    assert days("-c", file) == 5
+    assert "what goes can be undeleted for 5 days" in quick("config", "show", file).out
+    settings.write_text('undelete_window = "soon"\n')
+    assert "'soon' is no span of time" in quick("forget", "0/1", code=2).err

@@ -44,6 +44,7 @@ def test_ls_in_json(silt: Silt, tree: Path) -> None:
     by_path = {entry["path"]: entry for entry in entries}
     assert by_path[f"{tree}/a.txt"] == {
         "type": "entry",
+        "host": "",
         "path": f"{tree}/a.txt",
         "kind": "file",
         "mode": f"{(tree / 'a.txt').stat().st_mode & 0o7777:04o}",

@@ -12,7 +12,8 @@ import pytest
 from siltstone.cli import reporter as module
 from siltstone.cli.options import Options
 from siltstone.cli.pace import Pace
-from siltstone.cli.reporter import KEPT_WARNINGS, make_reporter, progress_words
+from siltstone.cli.progress import progress_words
+from siltstone.cli.reporter import KEPT_WARNINGS, make_reporter
 from siltstone.engine import Event, Noted, Progress, Warned
 
 SEEN = Progress("backup", 3, 2048, 1024, "/srv/\x1b[31m", 6, 4096)

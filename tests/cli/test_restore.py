@@ -116,6 +116,8 @@ def test_a_preview_refuses_what_a_restore_refuses(silt: Silt, tmp_path: Path, tr
         ([], "say where to restore to"),
         (["--to", "out", "--in-place"], "say where to restore to"),
         (["--base", "/srv", "--in-place"], "--base has no meaning with --in-place"),
+        (["--onto", "x.toml", "--set", "a", "--until", "latest"], "--until has no meaning with --set"),
+        (["--onto", "x.toml", "--tablespace", "/a=/b"], "--tablespace has no meaning with --onto"),
         (["", "--to", "out"], "an empty path selects nothing"),
     ],
 )

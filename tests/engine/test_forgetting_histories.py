@@ -19,8 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from siltstone.engine import LevelRef, entries, list_levels, verify_store
 from siltstone.engine.forgetting import carry_out, judge_by_name, judge_by_rules, undelete
 from siltstone.engine.forgotten import forgotten_levels
+from siltstone.engine.keep_rules import WINDOW_NS, KeepRules
 from siltstone.engine.pins import pin_level, pinned_refs, unpin_level
-from siltstone.engine.retention import WINDOW_NS, KeepRules
 from siltstone.store import Store
 from tests.backed_up import back_up, ignore, new_store, reopened
 from tests.backing_up import content_of

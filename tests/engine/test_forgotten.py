@@ -8,8 +8,8 @@ import pytest
 from siltstone.engine import EngineError, Event, LevelNotFound, Noted, list_levels, verify_store
 from siltstone.engine.forgetting import carry_out, judge_by_name, judge_by_rules, undelete
 from siltstone.engine.forgotten import copies, forget_level, forgotten_levels
+from siltstone.engine.keep_rules import WINDOW_NS, KeepRules
 from siltstone.engine.pins import pin_level, pinned_refs, read_pins, unpin_level
-from siltstone.engine.retention import WINDOW_NS, KeepRules
 from siltstone.store import NoKey, Store
 from siltstone.store.opening import OpenStore
 from tests.backed_up import back_up, flip_middle, ignore, objects

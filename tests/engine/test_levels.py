@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from siltstone.engine import LevelNotFound, LevelRef, list_levels
 from siltstone.engine.level_plan import plan_level
-from siltstone.engine.levels import Level, SetInfo, level_refs, read_level, resolve_ref, to_root
+from siltstone.engine.levels import Level, SetInfo, level_refs, read_level, to_root
+from siltstone.engine.resolving import named, resolve_ref
 from siltstone.store import ChunkId, Corrupt, NewerFormat, ObjectMissing, Store
 from tests.backing_up import KEY
 from tests.store.backends import MemoryBackend
@@ -155,3 +156,14 @@ def test_a_root_that_lacks_something_is_damage(store: Store) -> None:
         writer.commit(LEVEL.name, {key: value for key, value in to_root(LEVEL).items() if key != "stats"})
     with pytest.raises(Corrupt):
         read_level(store, LEVEL.ref)
+
+
+def test_configuration_only_levels_count_where_they_are_named() -> None:
+    whole, config = LevelRef("a", 0, 1), LevelRef("a.config", 0, 1)
+    assert resolve_ref([whole, config], "latest") == resolve_ref([whole, config], "0/1") == whole
+    assert resolve_ref([whole, config], "a.config:latest") == config
+    assert named([whole, config], "0") == {whole}
+    assert named([whole, config], "a.config:0/1") == {config}
+    assert resolve_ref([config], "latest") == config
+    with pytest.raises(LevelNotFound, match="ambiguous"):
+        resolve_ref([whole, config, LevelRef("b", 0, 0)], "latest")

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siltstone.engine import EngineError, Level, Noted, Part, incomplete_levels, level_refs, list_levels, verify_store
+from siltstone.engine import (
+    EngineError,
+    Level,
+    Limits,
+    Noted,
+    Part,
+    collect,
+    incomplete_levels,
+    level_refs,
+    list_levels,
+    verify_store,
+)  # fmt: skip
 from siltstone.engine import parts as module
 from siltstone.engine.backup_parts import Open, choose_level
 from siltstone.engine.levels import LevelRef, part_object
@@ -15,6 +26,8 @@ from siltstone.engine.live import Live
 from siltstone.engine.parts import assembled, complete, part_names, parts_there
 from siltstone.engine.verify_damage import DamageLog
 from siltstone.store import StoreError
+from siltstone.store.fence import raise_fence
+from siltstone.store.root import session_of
 from tests.backed_up import ignore
 from tests.backing_up import recorded
 from tests.hosts import Site, cluster_text
@@ -156,6 +169,31 @@ def test_parts_are_live_and_verified(site: Site) -> None:
     damaged = Live(site.store(), DamageLog(ignore))
     assert not damaged.complete
     assert verify_store(site.store(), report=ignore).damaged
+
+
+def test_a_part_counts_although_its_session_was_given_up(site: Site) -> None:
+    """Its host died right after the part was there, before the lease went."""
+    site.back_up("node1")
+    backend = site.store().backend
+    for each in part_names(site.store()):
+        raise_fence(backend, session_of(backend, part_object(*each)))
+    collect(site.store(), limits=Limits(share=1.0, patience=0.0), report=ignore)
+    assert len(parts_there(site.store(), LevelRef("app", 0, 0))) == 3
+    assert site.back_up("node2").level is not None
+
+
+def test_collecting_garbage_finishes_levels(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts that may only add cannot: whoever collects garbage may."""
+    with monkeypatch.context() as patch:
+        patch.setattr("siltstone.engine.backup_parts.complete", lambda *_: (None, ()))
+        for host in NODES:
+            site.back_up(host)
+    assert list_levels(site.store()) == []
+    collect(site.store(), report=ignore, dry_run=True)
+    assert list_levels(site.store()) == []
+    collect(site.store(), report=ignore)
+    assert [str(level.ref) for level in list_levels(site.store())] == ["0/0"]
+    assert part_names(site.store()) == []
 
 
 def test_levels_are_the_same_whoever_puts_them_together(site: Site) -> None:

@@ -4,6 +4,7 @@ What a database brings is tried with real servers in tests/postgres/test_restore
 with an external database is restored as far as its files go, which needs the rule about missing parts to be overridden.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,29 +23,16 @@ from siltstone.engine import (
     judge,
     level_for_onto,
     plan_onto,
+    read_restores,
     restore_onto,
+    verify_store,
 )
+from siltstone.engine.hosts import CONFIGURATIONS
 from siltstone.engine.path_mapping import mapped, moved, moves_of
-from siltstone.engine.topology import CONFIGURATIONS
 from tests.backed_up import ignore
-from tests.hosts import Site, cluster_text
+from tests.hosts import Site, cluster_text, deployment_text
 
 TOP = 'version = "4.10.7"\nprivilege = "privileged"\n'
-SETS = """
-name = "app"
-{top}
-[variables]
-ROOT = "/nowhere"
-{hosts}
-[file-sets.conf]
-paths = ["$ROOT/etc"]
-[file-sets.vault]
-paths = ["$ROOT/vault"]
-{vault}
-[file-sets.apps]
-paths = ["$ROOT/apps"]
-{postgres}
-"""
 DATABASE = '[postgres]\ndsn = "host=nowhere"\nhost = "db"\n'
 APP, DB, SHARE = "[hosts.app]\n", '[hosts.db]\nrole = "database"\n', '[hosts.files]\nrole = "share"\n'
 FILES = {"etc/name": "the name\n", "etc/deep/er": "deeper\n", "vault/a": "a" * 5000, "apps/x": "x\n"}
@@ -52,15 +40,15 @@ FILES = {"etc/name": "the name\n", "etc/deep/er": "deeper\n", "vault/a": "a" * 5
 
 def text_of(configuration: str, top: str = TOP) -> tuple[str, tuple[str, ...]]:
     """The deployment file, and the hosts that have files."""
-    on_share = 'host = "files"\n'
+    on_share = 'host = "files"'
     if configuration == "standalone":
-        return SETS.format(top=top, hosts="", vault="", postgres=""), ("",)
+        return deployment_text(top=top), ("",)
     if configuration == "external-database":
-        return SETS.format(top=top, hosts=APP + DB, vault="", postgres=DATABASE), ("app",)
+        return deployment_text(APP + DB, more=DATABASE, top=top), ("app",)
     if configuration == "external-shares":
-        return SETS.format(top=top, hosts=APP + SHARE, vault=on_share, postgres=""), ("app", "files")
+        return deployment_text(APP + SHARE, vault=on_share, top=top), ("app", "files")
     if configuration == "external-database-and-shares":
-        return SETS.format(top=top, hosts=APP + DB + SHARE, vault=on_share, postgres=DATABASE), ("app", "files")
+        return deployment_text(APP + DB + SHARE, vault=on_share, more=DATABASE, top=top), ("app", "files")
     return cluster_text(("node1", "node2"), top=top), ("node1", "node2")
 
 
@@ -102,10 +90,10 @@ def level_of(site: Site) -> Level:
 def onto(origin: Site, goal: Site, host: str, *allowed: str, set_name: str | None = None) -> RestoreResult | None:
     """What one host of the destination restores."""
     store = origin.store()
-    level, missing = level_for_onto(store, "0/0")
+    level, missing, _ = level_for_onto(store, "0/0")
     plan = plan_onto(level, goal.deployment(host), set_name=set_name, missing=missing)
-    check_allowed(plan, allowed, ignore)
-    return restore_onto(store, level, plan, host, numeric_ids=True, report=ignore)
+    broken = check_allowed(plan, allowed, ignore)
+    return restore_onto(store, level, plan, host, allowed=broken, numeric_ids=True, report=ignore)
 
 
 def found(folder: Path) -> dict[str, str]:
@@ -163,6 +151,42 @@ def test_a_rule_is_overridden_by_its_name(origins: dict[str, Site], tmp_path: Pa
         onto(origins["standalone"], goal, "", "privilege-mismatch")
     assert onto(origins["standalone"], goal, "", "version-mismatch") is not None
     assert found(goal.root("")) == FILES
+
+
+def test_the_store_remembers_what_was_overridden(origins: dict[str, Site], tmp_path: Path) -> None:
+    origin = origins["external-shares"]
+    goal = site_of("cluster", tmp_path / "goal", tmp_path / "none", 'version = "5.0"\nprivilege = "privileged"\n')
+    onto(origin, goal, "node2", "version-mismatch")
+    (note,) = [note for note in read_restores(origin.store(), level_of(origin).ref) if note.allowed]
+    assert (note.onto, note.configuration, note.host) == ("node2", "cluster", os.uname().nodename)
+    assert [each.rule for each in note.allowed] == ["version-mismatch"]
+    assert "4.10.7" in note.allowed[0].sentence
+    assert note.ended is not None
+    assert (note.ended.files, note.ended.failures) == (2, 0)
+    assert not verify_store(origin.store(), report=ignore).damaged
+    victim = origin.store_folder / f"{note.name}/begun"
+    victim.chmod(0o600)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    (damage,) = verify_store(origin.store(), report=ignore).damaged
+    assert damage.object == f"{note.name}/begun"
+    victim.unlink()
+
+
+def test_it_is_remembered_before_anything_is_written(
+    origins: dict[str, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut in the middle leaves the override on record, and says that it did not end."""
+
+    def crash(*_: object, **__: object) -> None:
+        raise OSError("the power went")
+
+    origin = origins["external-shares"]
+    goal = site_of("standalone", tmp_path / "goal", tmp_path / "none", 'version = "6"\nprivilege = "privileged"\n')
+    monkeypatch.setattr("siltstone.engine.onto_restore.restore_level", crash)
+    with pytest.raises(OSError, match="the power went"):
+        onto(origin, goal, "", "version-mismatch")
+    note = read_restores(origin.store())[-1]
+    assert (note.onto, note.configuration, note.ended) == ("", "standalone", None)
 
 
 def test_one_file_set_alone(origins: dict[str, Site], tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siltstone.engine.keep_rules import KeepRules
 from siltstone.engine.levels import LevelRef
-from siltstone.engine.retention import Candidate, Decision, KeepRules, decide
+from siltstone.engine.retention import Candidate, Decision, decide
 from siltstone.engine.span import DAY_NS, HOUR_NS
 
 START = datetime(2026, 1, 1, 1, 0, tzinfo=UTC)

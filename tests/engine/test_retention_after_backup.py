@@ -17,8 +17,8 @@ from siltstone.engine import (
     parse_deployment,
     quick_deployment,
 )
+from siltstone.engine.keep_rules import WINDOW_NS, KeepRules, Retention
 from siltstone.engine.pins import pin_level
-from siltstone.engine.retention import WINDOW_NS, KeepRules, Retention
 from siltstone.engine.span import DAY_NS
 from siltstone.store import Store, StoreError
 from siltstone.store.opening import OpenStore

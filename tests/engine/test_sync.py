@@ -227,13 +227,13 @@ def test_words() -> None:
     refs = [LevelRef("a", 0, 0), LevelRef("a", 0, 1), LevelRef("a", 1, 0), LevelRef("b", 3, 0)]
     assert select_levels(refs, []) == refs
     assert select_levels(refs, ["a:0", "a:0/1"]) == refs[:2]
-    assert select_levels(refs, ["3"]) == refs[3:]
+    assert select_levels(refs, ["b:3"]) == refs[3:]
     assert select_levels(refs, ["b:latest", "a:latest"]) == refs[2:]
     for words in (["a:7"], ["c:0"], ["a:0/5"], ["latest"]):
         with pytest.raises(LevelNotFound):
             select_levels(refs, words)
     with pytest.raises(LevelNotFound, match="ambiguous"):
-        select_levels([*refs, LevelRef("b", 0, 0)], ["0"])
+        select_levels(refs, ["3"])
 
 
 def test_stores_without_encryption(source: MemoryBackend) -> None:

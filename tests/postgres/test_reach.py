@@ -43,6 +43,19 @@ class Archived:
             subprocess.run(["chown", "-R", "--reference", target.parent, target], check=True)
         return done.stdout + done.stderr
 
+    def restore_onto(self, target: Path, *words: str) -> None:
+        """Through a file that describes the destination: its data directory is there, and no other than it is told."""
+        goal = self.archive.folder / "goal.toml"
+        goal.write_text('name = "x"\n[file-sets.a]\npaths = ["/nowhere"]\n')
+        refused = self.archive.run("restore", "latest", "--onto", goal, *words, code=1)
+        assert "the destination has no database to recover" in refused.stderr
+        goal.write_text(f'name = "x"\n[postgres]\ndsn = ""\ndata-directory = "{target}"\n')
+        told = self.archive.run("restore", "latest", "--onto", goal, *words, "--dry-run").stdout
+        assert f"started there, it replays WAL until {words[0].removeprefix('--until-')} {words[1]}" in told
+        self.archive.run("restore", "latest", "--onto", goal, *words)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "--reference", target.parent, target], check=True)
+
 
 @pytest.fixture
 def archived(server: Server, version: int) -> Iterator[Archived]:
@@ -75,7 +88,8 @@ def test_to_a_time_a_name_a_transaction_and_an_lsn(archived: Archived, servers: 
     # All of them in one version is enough for a run; the settings are the same words in all.
     for words, expected in targets if version == 15 else [targets[0], targets[-1]]:
         with servers.empty(version) as copy:
-            archived.restore(copy.data, *words)
+            onto = words[0] == "--until-name"
+            (archived.restore_onto if onto else archived.restore)(copy.data, *words)
             copy.start(restore_command=archived.archive.restore_command)
             assert content(promoted(copy)) == expected, words
             assert copy.sql("SHOW archive_mode") == [("off",)]

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from siltstone.engine import Event, LevelRef, Noted, Warned, list_levels
+from siltstone.engine import Event, LevelRef, Noted, Part, Warned, list_levels
 from siltstone.engine.forgetting import carry_out, judge_by_name, undelete
-from siltstone.engine.levels import to_root
+from siltstone.engine.keep_rules import WINDOW_NS
+from siltstone.engine.levels import part_object, to_root
 from siltstone.engine.postgres.archive_catalog import read_catalog
 from siltstone.engine.postgres.archive_names import object_name
 from siltstone.engine.postgres.archive_record import ArchivedFile
@@ -17,7 +18,6 @@ from siltstone.engine.postgres.archive_record import to_root as record_to_root
 from siltstone.engine.postgres.lsn import format_lsn
 from siltstone.engine.postgres.wal_names import history_name
 from siltstone.engine.postgres.wal_pruning import prune_wal, wal_outlook
-from siltstone.engine.retention import WINDOW_NS
 from siltstone.store import Store
 from tests.backed_up import copied, flip_middle, ignore, new_store, objects, reopened
 from tests.engine.test_levels import LEVEL
@@ -48,11 +48,15 @@ def archive(store: Store, timeline: int, *numbers: int, stored_ns: int = 0) -> N
             writer.commit(object_name(1, name), record_to_root(record))
 
 
-def level(store: Store, number: int, segment_number: int, *, timeline: int = 1, system: int = 1) -> None:
-    """Level 0/number, whose backup began and ended in that segment, on that day."""
+def level(
+    store: Store, number: int, segment_number: int, *, timeline: int = 1, system: int = 1, part: Part | None = None
+) -> None:
+    """Level 0/number, or a part of it, whose backup began and ended in that segment, on that day."""
     start = segment_number * SIZE
     info = database(start + 40, start + 99, timeline=timeline, system=system)
     made = replace(LEVEL, ref=LevelRef("app", 0, number), database=info, sets=(), finished_ns=segment_number * DAY)
+    if part is not None:
+        made = replace(made, part=part, expected=(part, Part("files", "node1")))
     with store.writer() as writer:
         writer.commit(made.name, to_root(made))
 
@@ -95,6 +99,20 @@ def test_wal_of_a_level_that_can_be_undeleted_stays(store: Store) -> None:
     undelete(store, ["0/0"])
     plan = wal_outlook(store, list_levels(store), [])[0].plan
     assert [format_lsn(each.end) for each in plan.before] == ["0/A000000", "0/A000000"]
+
+
+def test_wal_of_a_level_that_waits_for_parts_stays(store: Store) -> None:
+    part = Part("postgres", "db")
+    level(store, 3, 1, part=part)
+    assert prune_wal(store, ignore) == 1
+    assert left(store) == segments(*range(1, 10))
+    backend = store.backend
+    assert isinstance(backend, MemoryBackend)
+    flip_middle(backend, part_object(LevelRef("app", 0, 3), part))
+    forget(store, "0/0", "0/1", window_ns=-1)
+    events: list[Event] = []
+    assert prune_wal(store, events.append) == 0  # nobody knows which WAL it needs
+    assert [type(event) for event in events] == [Warned]
 
 
 def test_it_goes_when_the_window_has_passed(store: Store) -> None:

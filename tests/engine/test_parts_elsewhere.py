@@ -1,0 +1,149 @@
+"""Parts, wherever else roots count: copies of a store, its repair, what levels cost, and hosts that may only add."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from siltstone.engine import (
+    Budget,
+    LevelRef,
+    Noted,
+    apply_remedies,
+    collect,
+    incomplete_levels,
+    list_levels,
+    plan_repair,
+    sync_stores,
+    verify_store,
+)  # fmt: skip
+from siltstone.engine.level_cost import costs
+from siltstone.engine.parts import part_names
+from siltstone.store import KeyFile, Store, are_twins, export_key, make_twin, recover, unlock
+from siltstone.store.directory import DirectoryBackend
+from tests.backed_up import ignore
+from tests.backing_up import KEY
+from tests.hosts import Site, cluster_text
+from tests.store.backends import MemoryBackend
+
+NODES = ("node1", "node2")
+FILES = {"node1": {"etc/name": "one\n", "vault/a": "a" * 5000, "apps/x": "x\n"}, "node2": {"etc/name": "two\n"}}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A cluster of two nodes; the first has sent its parts."""
+    made = Site(tmp_path, cluster_text(NODES), NODES, tmp_path / "store")
+    for host, files in FILES.items():
+        made.fill(host, files)
+    made.back_up("node1")
+    return made
+
+
+def target_of(site: Site, kind: str) -> MemoryBackend:
+    backend = MemoryBackend()
+    if kind == "twin":
+        make_twin(site.store().backend, backend)
+    else:
+        Store.init(backend, [(KEY, "other")])
+    return backend
+
+
+@pytest.mark.parametrize("kind", ["twin", "other keys"])
+def test_a_copy_has_what_hosts_have_sent(site: Site, kind: str) -> None:
+    backend = target_of(site, kind)
+    assert are_twins(site.store().opened, Store.open(backend, KEY).opened) == (kind == "twin")
+    first = sync_stores(site.store(), Store.open(backend, KEY), report=ignore)
+    assert (len(first.parts), first.levels, first.failed) == (3, [], [])
+    (waiting,) = incomplete_levels(Store.open(backend, KEY))
+    assert list(map(str, waiting.missing)) == ["conf@node2"]
+    assert not verify_store(Store.open(backend, KEY), budget=Budget.parse("all"), report=ignore).damaged
+    again = sync_stores(site.store(), Store.open(backend, KEY), report=ignore)
+    assert (again.parts, again.there) == ([], 3)
+
+    site.back_up("node2")
+    whole = sync_stores(site.store(), Store.open(backend, KEY), report=ignore)
+    assert (whole.levels, whole.parts) == (["backups/app/0/0"], [])
+    collect(Store.open(backend, KEY), report=ignore)
+    assert part_names(Store.open(backend, KEY)) == []
+    assert not verify_store(Store.open(backend, KEY), budget=Budget.parse("all"), report=ignore).damaged
+
+
+@pytest.mark.parametrize("kind", ["twin", "other keys"])
+def test_a_damaged_part_comes_back_from_another_store(site: Site, kind: str) -> None:
+    backend = target_of(site, kind)
+    sync_stores(site.store(), Store.open(backend, KEY), report=ignore)
+    victim = next((site.store_folder / "parts").rglob("conf"))
+    victim.chmod(0o600)
+    victim.write_bytes(victim.read_bytes()[:-3])
+    alone = list(plan_repair(recover(DirectoryBackend(str(site.store_folder)), KEY)))
+    assert [(each.object, each.apply, "--from" in each.advice) for each in alone] == [
+        ("parts/app/0/0/node1/conf", None, True)
+    ]
+    remedies = list(plan_repair(recover(DirectoryBackend(str(site.store_folder)), KEY), Store.open(backend, KEY)))
+    assert apply_remedies(remedies, ignore) == []
+    assert not verify_store(site.store(), report=ignore).damaged
+    assert site.back_up("node2").level is not None
+
+
+def test_what_waiting_levels_need_costs_nobody_else(site: Site) -> None:
+    """What a whole level shares with one that waits is not the whole one's own, and would not be free without it."""
+    site.back_up("node2")
+    site.back_up("node1")
+    store = site.store()
+    (whole,), (waiting,) = list_levels(store), incomplete_levels(store)
+    assert waiting.level is not None
+    alone = costs(store, [whole], {whole.ref}, ignore)
+    both = costs(store, [whole, waiting.level], {whole.ref}, ignore)
+    assert 0 < both.going < alone.going
+    assert both.levels[whole.ref] == both.going
+
+
+@pytest.fixture
+def adding(site: Site) -> Site:
+    """The same, but both nodes have write-only keys; nothing was sent yet."""
+    made = dataclasses.replace(site, store_folder=site.folder / "second")
+    backend = made.store().backend
+    made.keys = {
+        host: export_key(unlock(backend, KEY), KeyFile(bytes([n]) * 32), label=host, role="write")
+        for n, host in enumerate(NODES, 1)
+    }
+    return made
+
+
+def test_hosts_that_may_only_add_send_parts(adding: Site) -> None:
+    first, second = (adding.back_up(host) for host in NODES)
+    assert (first.level, list(map(str, first.missing))) == (None, ["conf@node2"])
+    assert (second.level, second.missing) == (None, ())
+    assert any(isinstance(event, Noted) and "'silt gc', makes 0/0 whole" in event.message for event in adding.events)
+    assert list_levels(adding.store()) == []
+    collect(adding.store(), report=ignore)
+    (level,) = list_levels(adding.store())
+    assert {(files.name, files.host, files.files) for files in level.sets} == {
+        ("conf", "node1", 1), ("conf", "node2", 1), ("vault", "node1", 1), ("apps", "node1", 1)
+    }  # fmt: skip
+    assert not verify_store(adding.store(), budget=Budget.parse("all"), report=ignore).damaged
+
+    adding.fill("node2", {"etc/more": "more\n"})
+    refs = [adding.back_up(host, kind="incr").ref for host in NODES]
+    assert refs == [LevelRef("app", 0, 1)] * 2
+
+
+def test_incrementals_go_on_although_nobody_made_the_level_whole(adding: Site) -> None:
+    for kind, wanted in (("full", "0/0"), ("incr", "0/1"), ("incr", "0/2"), ("full", "1/0")):
+        for host in NODES:
+            assert str(adding.back_up(host, kind=kind).ref) == wanted
+    collect(adding.store(), report=ignore)
+    levels = list_levels(adding.store())
+    assert [(str(level.ref), level.kind, level.parent) for level in levels] == [
+        ("0/0", "full", None), ("0/1", "incr", 0), ("0/2", "incr", 1), ("1/0", "full", None)
+    ]  # fmt: skip
+    assert len({len(level.sets) for level in levels}) == 1
+
+
+def test_a_host_that_may_read_finishes_what_others_sent(adding: Site) -> None:
+    del adding.keys["node1"]
+    adding.back_up("node1")
+    assert adding.back_up("node2").level is None
+    assert str(adding.back_up("node1").ref) == "0/1"
+    assert [str(level.ref) for level in list_levels(adding.store())] == ["0/0"]

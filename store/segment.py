@@ -97,7 +97,8 @@ def encode_segment(
     session: str,
     index_key: bytes,
 ) -> Iterator[bytes]:
-    """The pieces of a segment; `entries` come sorted and at most `count` of them (equal ones are written once).
+    """The pieces of a segment; `entries` come sorted and at most `count` of them. Equal ones are written once; a chunk
+    that lies in several packs has an entry for each.
 
     The fixed head, which comes first, is known last: it is yielded last, and `join_segment` puts it in front.
     """
@@ -128,9 +129,9 @@ def _blocks(entries: Iterable[bytes]) -> Iterator[bytes]:
     block: list[bytes] = []
     last = b""
     for row in entries:
-        if row[:KEY_SIZE] == last:
-            continue  # stored twice by writers that did not see each other: one place is enough
-        last = row[:KEY_SIZE]
+        if row == last:
+            continue  # of two segments that name one pack
+        last = row
         block.append(row)
         if len(block) == BLOCK_ENTRIES:
             yield b"".join(block)
@@ -227,9 +228,13 @@ class Segment:
                 yield block[at : at + ENTRY_SIZE]
 
 
-def find_in_block(block: bytes, chunk: ChunkId) -> bytes | None:
-    """The entry of a chunk in a block's plain entries."""
+def rows_in_block(block: bytes, chunk: ChunkId) -> list[bytes]:
+    """The entries of a chunk in a block's plain entries."""
     key, at = chunk[:KEY_SIZE], block.find(chunk[:KEY_SIZE])
     while at >= 0 and at % ENTRY_SIZE:
         at = block.find(key, at + 1)
-    return block[at : at + ENTRY_SIZE] if at >= 0 else None
+    rows = []
+    while at >= 0 and block.startswith(key, at):
+        rows.append(block[at : at + ENTRY_SIZE])
+        at += ENTRY_SIZE
+    return rows

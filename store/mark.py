@@ -5,8 +5,7 @@
 
 Rule: where a chunk lies in several packs, one place is marked, in the pack of the lowest number that is sound and not
 condemned; where it lies only in packs that are condemned or damaged, all of its places are. So two who mark at the same
-time never rely on each other to keep a chunk. A pack of which segments that were written meanwhile name more than was
-counted is left alone. Keys are the first 8 bytes of ids, as in segment_scan.
+time never rely on each other to keep a chunk. Keys are the first 8 bytes of ids, as in segment_scan.
 
 Memory: a byte a frame (a frame holds 16 chunks of files on average, so half a bit a chunk), 40 bytes a pack, and one
 range: some RANGE entries and the references to them. Disk: 8 bytes a reference, in a temporary file. Everything grows
@@ -160,10 +159,8 @@ class Marks:
         kept = numpy.unique(kept)  # two segments may name the same place, while they are merged
         numbers = (kept >> numpy.uint64(32)).astype(numpy.int64)
         self.live += numpy.bincount(numbers, minlength=len(self.packs))
-        frames = self._first[numbers] + (kept >> numpy.uint64(16) & numpy.uint64(0xFFFF)).astype(numpy.int64)
-        counted = frames < self._first[numbers + 1]
-        self.chunks[numbers[~counted]] = 0  # as of a pack that no segment named
-        self._frames[frames[counted]] = True
+        frames = (kept >> numpy.uint64(16) & numpy.uint64(0xFFFF)).astype(numpy.int64)
+        self._frames[self._first[numbers] + frames] = True
 
 
 def _among(

@@ -76,17 +76,26 @@ class _PartSealer:
 
 
 class _Filter:
-    """A Bloom filter under construction; the hashes are pieces of the id, which is keyed and uniform."""
+    """A Bloom filter under construction; the hashes are pieces of the id, which is keyed and uniform. Filled a block at
+    a time by numpy, since bit by bit it took two thirds of the time of writing a segment.
+    """
 
     def __init__(self, entries: int) -> None:
-        self.bits = bytearray(max(1, entries * FILTER_BITS // 8))
+        import numpy
+
+        self._flags = numpy.zeros(max(1, entries * FILTER_BITS // 8) * 8, dtype=bool)
+        self._hashes = numpy.dtype({"names": ["words"], "formats": [("<u4", 4)], "offsets": [8], "itemsize": 32})
 
     def add(self, block: bytes) -> None:
-        bits, size = self.bits, len(self.bits) * 8
-        for words in _HASHES.iter_unpack(block):
-            for word in words:
-                place = word % size
-                bits[place >> 3] |= 1 << (place & 7)
+        import numpy
+
+        words = numpy.frombuffer(block, dtype=self._hashes)["words"]
+        self._flags[words % numpy.uint32(len(self._flags))] = True
+
+    def bits(self) -> bytes:
+        import numpy
+
+        return numpy.packbits(self._flags, bitorder="little").tobytes()
 
 
 def encode_segment(
@@ -113,7 +122,7 @@ def encode_segment(
             bloom.add(block)
         yield sealer.seal(number, block)
     head = msgpack.packb({"replaces": list(replaces), "session": session})
-    plain = (head, b"".join(fences), b"".join(bytes.fromhex(p) for p in packs), bytes(bloom.bits) if bloom else b"")
+    plain = (head, b"".join(fences), b"".join(bytes.fromhex(p) for p in packs), bloom.bits() if bloom else b"")
     parts = [sealer.seal(_PARTS + i, part) if part else b"" for i, part in enumerate(plain)]
     yield from parts
     yield _HEAD.pack(MAGIC, salt, written, len(packs), *map(len, parts))
@@ -193,6 +202,10 @@ class Segment:
             if not bits[place >> 3] >> (place & 7) & 1:
                 return False
         return True
+
+    def drop_filter(self) -> None:
+        """Give its memory back, where entries are read one by one: `maybe` always says yes then."""
+        self._filter, self._filter_bits = b"", 0
 
     def block_of(self, chunk: ChunkId) -> int:
         """The only block that can hold the chunk, or -1."""

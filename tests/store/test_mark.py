@@ -1,46 +1,52 @@
-"""Marking while others write the index anew: what was not counted is left alone, and nothing that is live is missed."""
+"""Marking while others write the index anew: the picture is that of one moment, and each segment is fetched once."""
 
 import numpy
-import pytest
 
-from siltstone.store import ChunkId, Marks, PackList, PackName, SegmentScan, judge
+from siltstone.store import ChunkId, Marks, PackList, SegmentScan, judge
 from siltstone.store.index import INDEX
 from siltstone.store.mark import References
 
 from .backends import MemoryBackend
-from .indexes import KEY, frame_ids, opened, pack
+from .indexes import KEY, fill, frame_ids, opened, pack
 from .stores import names
 
-LIVE = ChunkId(b"\xff" * 32)  # in the last range of keys
-PACKS = [pack(1), pack(2)]
+
+class Counting(MemoryBackend):
+    """Counts what is mapped."""
+
+    views = 0
+
+    def view(self, name: str) -> memoryview:
+        self.views += 1
+        return super().view(name)
 
 
-def write_index(backend: MemoryBackend, more_in: PackName | None = None) -> None:
-    """One segment that names both packs, in place of what is there; of one pack with a second frame that holds LIVE."""
-    before = names(backend, INDEX)
-    index = opened(MemoryBackend())
-    for number, each in enumerate(PACKS):
-        index.add_pack(each, [frame_ids(number), *([[LIVE]] if each == more_in else [])])
-    index._backend = backend
-    index.flush("session")
-    for name in before:
-        backend.delete(name)
+def keys(ids: list[ChunkId]) -> "numpy.typing.NDArray[numpy.uint64]":
+    return numpy.array([int.from_bytes(chunk[:8], "big") for chunk in ids], dtype=numpy.uint64)
 
 
-@pytest.mark.parametrize("grown", PACKS, ids=["with another pack behind it", "the last one"])
-def test_a_pack_of_which_more_turns_up_is_left_alone(grown: PackName) -> None:
-    """The segment that was counted knew a part of the pack, and is merged away before the last range is marked."""
-    backend = MemoryBackend()
-    write_index(backend)
-    packs = PackList([(name, 100) for name in PACKS])
+def test_segments_that_are_merged_away_between_two_ranges() -> None:
+    """What was counted is what is marked: with other numbers of frames, marks would be those of another pack."""
+    backend = Counting()
+    fill(backend, range(3))
+    packs = PackList([(pack(number), 100) for number in range(3)])
     segments = SegmentScan(backend, KEY)
     segments.check()
     marks = Marks(packs, frozenset())
-    with References(2) as references:
-        references.add(numpy.array([int.from_bytes(LIVE[:8], "big")], dtype=numpy.uint64))
+
+    def merge(done: int, total: int) -> None:
+        if done == 1:
+            other = opened(backend)
+            other.add_pack(pack(0), [[], [], frame_ids(0)])
+            other.flush("session")
+            other.merge("session")
+            assert len(names(backend, INDEX)) == 1
+            backend.views = -1000
+
+    with References(4) as references:
+        references.add(keys(frame_ids(1)[:1]))
         references.spool()
-        marks.take(segments, references, lambda done, total: write_index(backend, grown) if done < total else None)
-    assert marks.unknown == 0
-    verdict = judge(marks, frozenset())
-    assert [packs.names[number] for number in verdict.dead] == [name for name in PACKS if name != grown]
-    assert verdict.repacked == ()
+        marks.take(segments, references, merge)
+    assert backend.views == -1000
+    assert (marks.unknown, marks.live.tolist(), marks.chunks.tolist()) == (0, [0, 1, 0], [20, 20, 20])
+    assert judge(marks, frozenset()).dead == (0, 2)

@@ -193,7 +193,7 @@ class TestOtherCases:
         assert condemning["condemned"] == removing["removed"] == 2
         assert condemning["copied"] > 0
         assert removing["condemned"] == condemning["removed"] == 0
-        assert len(gc_scale.table([[condemning, removing]])) == 25
+        assert len(gc_scale.table([[condemning, removing]])) == 23
 
     def test_protect(self, tmp_path: Path) -> None:
         rows = protect.measure(tmp_path, 3)

@@ -49,10 +49,12 @@ def restore_onto_file(options: Options, asked: Onto) -> int:
     destination = load_deployment(asked.file, parse_definitions(asked.definitions))
     here = host_here(destination, os.uname().nodename, asked.host)
     store = open_store(options, needing="restore")
-    level, missing = level_for_onto(store, asked.level)
-    plan = plan_onto(level, destination, set_name=asked.set_name, database_only=asked.database_only, missing=missing)
     begun = time.monotonic()
-    with make_reporter(options) as reporter:
+    with store.reading(), make_reporter(options) as reporter:
+        level, missing = level_for_onto(store, asked.level)
+        plan = plan_onto(
+            level, destination, set_name=asked.set_name, database_only=asked.database_only, missing=missing
+        )
         allowed = check_allowed(plan, asked.allowed, reporter.report)
         result = restore_onto(
             store, level, plan, here, dry_run=asked.dry_run, verify=asked.verify, numeric_ids=asked.numeric_ids,

@@ -156,11 +156,16 @@ class Index:
         named = {pack for segment in segments for pack in segment.packs()}
         return named | self._recent.packs()
 
+    def names(self, pack: PackName) -> bool:
+        """Whether a sound segment in the store names a pack, at this moment. Raises BackendError."""
+        self.load()
+        return any(segment.names(pack) for segment in self._sound_segments())
+
     def chunks_in(self, pack: PackName) -> Iterator[ChunkId]:
         """The chunks that segments place in a pack. Of an id only what entries keep is known, which is all that is
         looked up. Raises Corrupt; ObjectMissing where nothing names the pack.
         """
-        naming = [segment for segment in self._segments if pack in set(segment.packs())]
+        naming = [segment for segment in self._segments if segment.names(pack)]
         if not naming:
             raise ObjectMissing(pack_object(pack))
         for segment in naming:

@@ -233,6 +233,14 @@ class Segment:
         """Every pack that this segment names."""
         return (self.pack(number) for number in range(self.pack_count))
 
+    def names(self, pack: PackName) -> bool:
+        """Whether this segment names a pack."""
+        name, at = bytes.fromhex(pack), -1
+        while (at := self._packs.find(name, at + 1)) >= 0:
+            if at % len(name) == 0:
+                return True
+        return False
+
     def rows(self) -> Iterator[bytes]:
         """Every 32-byte entry, sorted."""
         for number in range(self.block_count):

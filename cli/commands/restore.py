@@ -159,18 +159,19 @@ def _restore(
     from ..reporter import make_reporter
 
     store = open_store(options, needing="restore")
-    if recovery is not None:
-        from siltstone.engine import level_before, reachable
+    with store.reading():
+        if recovery is not None:
+            from siltstone.engine import level_before, reachable
 
-        found = level_before(store, level, recovery)
-        assert found.database is not None, "level_before() sees to it"
-        command = restore_command(store.backend.location, found.database.system_identifier, options.key_file)
-        restore = partial(restore, recovery=reachable(store, found, replace(recovery, restore_command=command)))
-    else:
-        found = resolve(store, level)
-    begun = time.monotonic()
-    with make_reporter(options) as reporter:
-        result = restore(store, found, report=reporter.report)
+            found = level_before(store, level, recovery)
+            assert found.database is not None, "level_before() sees to it"
+            command = restore_command(store.backend.location, found.database.system_identifier, options.key_file)
+            restore = partial(restore, recovery=reachable(store, found, replace(recovery, restore_command=command)))
+        else:
+            found = resolve(store, level)
+        begun = time.monotonic()
+        with make_reporter(options) as reporter:
+            result = restore(store, found, report=reporter.report)
     seconds = time.monotonic() - begun
     answer(
         options,

@@ -1,9 +1,10 @@
-"""Garbage collection of a synthetic store: what marking takes, in time, memory and requests, at several sizes.
+"""Garbage collection of a synthetic store: what a whole run takes in time, memory and requests, at several sizes.
 
-Rule: the index comes from index_scale, with random ids, and half of its chunks are referenced, each from three levels
-(which is what many levels of one tree look like to a collector once shared manifests are left out). A fresh process
-marks through the store's own SegmentScan, References and Marks, and judges the packs; its CPU time is told. Packs are
-names alone: marking reads none. The references are made from the index on the way, which is in the time.
+Rule: the store is gc_store's, of packs of full size. A fresh process opens it and collects twice, by the steps of
+store/collection.py: the first run condemns what is dead and copies out of what is wasteful, COPIED bytes at most; the
+second removes it. A chunk that is live is referred to one time or twice. Roots and manifests are not there: reading
+them is in the bench of trees. All that reaches the backend is counted; `listed` are names, of which an object store
+gives a thousand a request.
 
 It fails when the process keeps LIMIT or more resident, or when a chunk costs a good deal more in the largest store than
 in the smallest. What counts as memory is said in index_scale.
@@ -18,22 +19,28 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
+import numpy
 from numpy.typing import NDArray
 
-from bench.index_scale import INDEX_KEY, MIB, make_index, memory
+from bench.gc_store import KEY, make_store
+from bench.index_scale import MIB, memory
 from bench.machine import describe
 from bench.table import markdown, origin, write_place
-from siltstone.store import Marks, PackList, SegmentScan, judge
+from siltstone.store import Collection, ObjectInfo, Store, judge
+from siltstone.store.backend import Buffer
 from siltstone.store.directory import DirectoryBackend
-from siltstone.store.mark import RANGE, References
 
 LIMIT = 512 * MIB
 WORSE = 1.5  # so much more may a chunk cost in the largest store
-LEVELS = 3
+COPIED = 256 * MIB
+BATCH = 500_000
+STEPS = {"survey": "opening and surveying", "mark": "marking", "remove": "removing", "condemn": "condemning, copying"}
+REQUESTS = ("get", "view", "size", "put", "replace", "delete")
 
 
 class _Counting(DirectoryBackend):
@@ -41,53 +48,74 @@ class _Counting(DirectoryBackend):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.requests: Counter[str] = Counter()
-        self.read = 0
+        self.asked: Counter[str] = Counter()
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         data = super().get(name, offset, length)
-        self.requests["get"] += 1
-        self.read += len(data)
+        self.asked += Counter({"get": 1, "read": len(data)})
         return data
 
     def view(self, name: str) -> memoryview:
         data = super().view(name)
-        self.requests["view"] += 1
-        self.read += len(data)
+        self.asked += Counter({"view": 1, "read": len(data)})
         return data
 
+    def size(self, name: str) -> int:
+        self.asked["size"] += 1
+        return super().size(name)
 
-def collect(folder: Path) -> dict[str, float]:
-    """In a fresh process: mark the store in the folder."""
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        for info in super().list(prefix):
+            self.asked["listed"] += 1
+            yield info
+
+    def put(self, name: str, pieces: Sequence[Buffer]) -> None:
+        self.asked += Counter({"put": 1, "written": sum(map(len, pieces))})
+        super().put(name, pieces)
+
+    def replace(self, name: str, pieces: Sequence[Buffer]) -> None:
+        self.asked += Counter({"replace": 1, "written": sum(map(len, pieces))})
+        super().replace(name, pieces)
+
+    def delete(self, name: str) -> None:
+        self.asked["delete"] += 1
+        super().delete(name)
+
+
+def collect(folder: Path, runs: int) -> list[dict[str, float]]:
+    """In a fresh process: collect so often; the figures of each run."""
+    return [_run(folder) for _ in range(runs)]
+
+
+def _run(folder: Path) -> dict[str, float]:
     backend, begun = _Counting(folder / "store"), time.process_time()
     with _Watch() as watch:
-        segments = SegmentScan(backend, INDEX_KEY)
-        segments.check()
-        checked = time.process_time() - begun
-        packs = PackList([(name, 32 * MIB) for name in sorted(segments.named)])
-        marks = Marks(packs, frozenset())
-        with References(max(1, segments.entries // RANGE)) as references:
-            for keys in _referenced(segments, packs):
-                references.add(keys)
-            references.spool()
-            gathered = time.process_time() - begun - checked
-            marks.take(segments, references, lambda done, total: None)
-            spooled = references.total * 8
-        judge(marks, frozenset())
-        spent = time.process_time() - begun
+        store = Store.open(backend, KEY)
+        chunks = store.index.chunk_count()
+        with store.writer() as session:
+            collection = Collection(store, session)
+            surveyed = time.process_time()
+            marks = collection.mark(_references(folder / "live"), lambda done, total: None)
+            verdict = judge(marks, collection.spared, budget=COPIED)
+            marked = time.process_time()
+            removed = collection.remove(marks)
+            done = time.process_time()
+            collection.condemn(verdict, marks, [])
+        ended = time.process_time()
     assert not marks.unknown
     return {
-        "chunks": float(segments.entries),
-        "packs": float(len(packs)),
-        "live": float(marks.live.sum()),
-        "check": checked,
-        "references": gathered,
-        "mark": spent - checked - gathered,
-        "seconds": spent,
+        "chunks": float(chunks),
+        "packs": float(len(marks.packs)),
+        "removed": float(removed.packs),
+        "condemned": float(len(verdict.dead) + len(verdict.repacked)),
+        "copied": float(verdict.copied),
+        "survey": surveyed - begun,
+        "mark": marked - surveyed,
+        "remove": done - marked,
+        "condemn": ended - done,
+        "seconds": ended - begun,
         "memory": float(watch.most),
-        "requests": float(sum(backend.requests.values())),
-        "read": float(backend.read),
-        "spooled": float(spooled),
+        **{what: float(backend.asked[what]) for what in (*REQUESTS, "listed", "read", "written")},
     }
 
 
@@ -114,45 +142,57 @@ class _Watch:
                 return
 
 
-def _referenced(segments: SegmentScan, packs: PackList) -> Iterator[NDArray[Any]]:
-    """Every second chunk, from each level."""
-    for _ in range(LEVELS):
-        for keys, _ in segments.rows(packs):
-            yield keys[::2]
+def _references(live: Path) -> Iterator[NDArray[Any]]:
+    """Half of the live chunks from one level, the others from a second, and the first half again from a third."""
+    for level in range(3):
+        with open(live, "rb") as file:
+            while len(keys := numpy.fromfile(file, dtype=numpy.uint64, count=BATCH)):
+                yield keys[level % 2 :: 2]
 
 
-def measure(folder: Path, chunks: int) -> dict[str, float]:
-    """Make a store in the folder, which must be empty, and mark it in a process of its own."""
-    make_index(folder, chunks)
-    command = [sys.executable, "-m", "bench.gc_scale", str(folder)]
+def measure(folder: Path, chunks: int, runs: int = 2) -> list[dict[str, float]]:
+    """Make a store in the folder, which must be empty, and collect in a process of its own; the figures of each run."""
+    make_store(folder, chunks)
+    command = [sys.executable, "-m", "bench.gc_scale", str(folder), str(runs)]
     said = subprocess.run(
         command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, check=True
     ).stdout
-    figures: dict[str, float] = json.loads(said)
+    figures: list[dict[str, float]] = json.loads(said)
     return figures
 
 
-def table(sizes: list[dict[str, float]]) -> list[str]:
-    """The figures as Markdown lines, a column a size."""
+def table(sizes: list[list[dict[str, float]]]) -> list[str]:
+    """The figures as Markdown lines: two columns a size, of the run that condemns and of the one that removes."""
+    runs = [run for pair in sizes for run in pair]
+
+    def row(name: str, of: Callable[[dict[str, float]], float], form: str = ",.0f") -> list[str]:
+        return [name, *(format(of(run), form) for run in runs)]
+
+    def each_million(name: str) -> Callable[[dict[str, float]], float]:
+        return lambda run: run[name] / run["chunks"] * 1e6
+
     rows = [
-        ["packs", *(f"{each['packs']:,.0f}" for each in sizes)],
-        ["CPU seconds", *(f"{each['seconds']:.1f}" for each in sizes)],
-        ["  of it reading and checking the index", *(f"{each['check']:.1f}" for each in sizes)],
-        ["  gathering references", *(f"{each['references']:.1f}" for each in sizes)],
-        ["  marking", *(f"{each['mark']:.1f}" for each in sizes)],
-        ["CPU us a chunk", *(f"{each['seconds'] / each['chunks'] * 1e6:.2f}" for each in sizes)],
-        ["memory, the whole process, MiB", *(f"{each['memory'] / MIB:.0f}" for each in sizes)],
-        ["requests a million chunks", *(f"{each['requests'] / each['chunks'] * 1e6:.1f}" for each in sizes)],
-        ["MiB read a million chunks", *(f"{each['read'] / each['chunks'] * 1e6 / MIB:.0f}" for each in sizes)],
-        ["MiB of references spooled", *(f"{each['spooled'] / MIB:.0f}" for each in sizes)],
+        ["the run", *(name for pair in sizes for name in ("condemns", "removes")[: len(pair)])],
+        row("packs", lambda run: run["packs"]),
+        row("condemned", lambda run: run["condemned"]),
+        row("removed", lambda run: run["removed"]),
+        row("MiB copied", lambda run: run["copied"] / MIB),
+        row("CPU seconds", lambda run: run["seconds"], ".1f"),
+        *(row(f"  {what}", itemgetter(step), ".1f") for step, what in STEPS.items()),
+        row("CPU us a chunk", lambda run: run["seconds"] / run["chunks"] * 1e6, ".2f"),
+        row("memory, the whole process, MiB", lambda run: run["memory"] / MIB),
+        *(row(f"{what}, a million chunks", each_million(what)) for what in (*REQUESTS, "listed")),
+        row("MiB read, a million chunks", lambda run: each_million("read")(run) / MIB),
+        row("MiB written, a million chunks", lambda run: each_million("written")(run) / MIB),
     ]
-    return markdown(["chunks", *(f"{each['chunks']:,.0f}" for each in sizes)], rows)
+    return markdown(["chunks", *(f"{run['chunks']:,.0f}" for run in runs)], rows)
 
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place `gc` of the document. 1 when LIMIT or the linear growth is exceeded."""
     parser = argparse.ArgumentParser(prog="./dev bench gc", description=__doc__)
     parser.add_argument("--chunks", type=int, nargs="+", default=[1_000_000, 10_000_000], help="(default: %(default)s)")
+    parser.add_argument("--once", action="store_true", help="only the run that condemns")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to write (default: the temporary folder)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
     given = parser.parse_args(arguments)
@@ -161,7 +201,7 @@ def main(arguments: list[str]) -> int:
         machine = describe(Path(folder))
     for chunks in given.chunks:
         with tempfile.TemporaryDirectory(dir=given.work) as folder:
-            sizes.append(measure(Path(folder), chunks))
+            sizes.append(measure(Path(folder), chunks, 1 if given.once else 2))
     words = " ".join(map(str, given.chunks))
     lines = [origin(machine, f"./dev bench gc --chunks {words}"), "", *table(sizes)]
     print("\n".join(lines))
@@ -170,8 +210,8 @@ def main(arguments: list[str]) -> int:
     return int(_is_too_much(sizes))
 
 
-def _is_too_much(sizes: list[dict[str, float]]) -> bool:
-    small, large = sizes[0], sizes[-1]
+def _is_too_much(sizes: list[list[dict[str, float]]]) -> bool:
+    small, large = sizes[0][0], sizes[-1][0]
     growth = (large["seconds"] / large["chunks"]) / (small["seconds"] / small["chunks"])
     if large["memory"] >= LIMIT:
         print(f"{large['memory'] / MIB:.0f} MiB are resident, {LIMIT // MIB} are allowed", file=sys.stderr)
@@ -181,4 +221,4 @@ def _is_too_much(sizes: list[dict[str, float]]) -> bool:
 
 
 if __name__ == "__main__":  # the fresh process of `measure`
-    print(json.dumps(collect(Path(os.fsdecode(sys.argv[1])))))
+    print(json.dumps(collect(Path(os.fsdecode(sys.argv[1])), int(sys.argv[2]))))

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy
@@ -26,7 +26,7 @@ from blake3 import blake3
 
 from bench.machine import describe
 from bench.table import markdown, origin, write_place
-from siltstone.store import ChunkId, PackName
+from siltstone.store import Backend, ChunkId, PackName
 from siltstone.store.directory import DirectoryBackend
 from siltstone.store.index import INDEX, MERGE_LIMIT, Index
 from siltstone.store.segment import ENTRY_SIZE, KEY_SIZE, encode_segment, join_segment
@@ -46,22 +46,27 @@ def make_index(folder: Path, chunks: int) -> None:
     with open(folder / "known", "wb") as known:
         for number, first in enumerate(range(0, chunks, MERGE_LIMIT)):
             count = min(MERGE_LIMIT, chunks - first)
-            rows = _rows(number, count)
-            packs = [_pack(number, each) for each in range(-(-count // PACK_CHUNKS))]
-            pieces = join_segment(encode_segment(_each(rows), count, packs, [], "bench", INDEX_KEY))
-            name = blake3()
-            for piece in pieces:
-                name.update(piece)
-            backend.put(INDEX + name.hexdigest(), pieces)
+            rows = random_rows(number, count)
+            packs = [made_up_pack(number, each) for each in range(-(-count // PACK_CHUNKS))]
+            pieces = join_segment(encode_segment(each_entry(rows), count, packs, [], "bench", INDEX_KEY))
+            put_segment(backend, pieces)
             places = random.Random(number).choices(range(count), k=max(1, SAMPLES * count // chunks))
             known.writelines(rows[at * ENTRY_SIZE : at * ENTRY_SIZE + KEY_SIZE] for at in places)
 
 
-def _pack(segment: int, number: int) -> PackName:
+def put_segment(backend: Backend, pieces: Sequence[bytes]) -> None:
+    """Under its name."""
+    name = blake3()
+    for piece in pieces:
+        name.update(piece)
+    backend.put(INDEX + name.hexdigest(), pieces)
+
+
+def made_up_pack(segment: int, number: int) -> PackName:
     return PackName(blake3(struct.pack("<QQ", segment, number)).hexdigest())
 
 
-def _rows(number: int, count: int) -> memoryview:
+def random_rows(number: int, count: int) -> memoryview:
     """Sorted entries with random keys; the chunks of a pack, a frame each eight, are anywhere in it."""
     chance = numpy.random.Generator(numpy.random.PCG64(number))
     table = numpy.empty(count, _ROW)
@@ -73,7 +78,7 @@ def _rows(number: int, count: int) -> memoryview:
     return memoryview(table[order].tobytes())
 
 
-def _each(rows: memoryview) -> Iterator[bytes]:
+def each_entry(rows: memoryview) -> Iterator[bytes]:
     for at in range(0, len(rows), ENTRY_SIZE):
         yield bytes(rows[at : at + ENTRY_SIZE])
 

@@ -62,13 +62,15 @@ def restore_onto_file(options: Options, asked: Onto, *, dry_run: bool, **how: An
     destination = load_deployment(asked.file, parse_definitions(asked.definitions))
     here = host_here(destination, os.uname().nodename, asked.host)
     store = open_store(options, needing="restore")
-    level, missing, recovery = level_for_onto(store, asked.level, asked.recovery)
-    if recovery is not None:
-        recovery = with_command(recovery, store, level, options.key_file)
-    plan = plan_onto(level, destination, set_name=asked.set_name, database_only=asked.database_only, missing=missing)
-    times = expected_times(plan, level, full_of(store, level), read_restores(store))
     begun = time.monotonic()
-    with make_reporter(options) as reporter:
+    with store.reading(), make_reporter(options) as reporter:
+        level, missing, recovery = level_for_onto(store, asked.level, asked.recovery)
+        if recovery is not None:
+            recovery = with_command(recovery, store, level, options.key_file)
+        plan = plan_onto(
+            level, destination, set_name=asked.set_name, database_only=asked.database_only, missing=missing
+        )
+        times = expected_times(plan, level, full_of(store, level), read_restores(store))
         allowed = check_allowed(plan, asked.allowed, reporter.report)
         _tell(times, here, reporter.report)
         how |= {"allowed": allowed, "recovery": recovery, "dry_run": dry_run, "report": reporter.report}

@@ -46,11 +46,12 @@ def verify_store(
     Raises BackendError when the storage goes away, NoKey when this host's keys cannot read, NewerFormat.
     """
     store.ring.need("read", "verifying")
-    run = _Verification(store, report)
-    run.check_structure()
-    run.read_packs(reading or Reading(budget))
-    run.assign_blame()
-    return run.result(days)
+    with store.reading():
+        run = _Verification(store, report)
+        run.check_structure()
+        run.read_packs(reading or Reading(budget))
+        run.assign_blame()
+        return run.result(days)
 
 
 class _Verification:

@@ -44,10 +44,12 @@ def read_packs(
         for number, found in zip(chosen, in_parallel(scrubber.check, names, threads), strict=True):
             count, size = count + 1, size + found.bytes_read
             _record(found, census, log)
-            pad.note(number, intact=not found.error)
+            if number not in census.collected:
+                pad.note(number, intact=not found.error)
             tell.packs(count, size, found.pack, len(chosen), total)
     finally:
-        for number in sorted(census.unusable - notes.damaged):  # the structure showed it; writers take them for absent
+        # What the structure showed: writers take it for absent.
+        for number in sorted(census.unusable - census.collected - notes.damaged):
             if packs.sizes[number] != MISSING:
                 pad.note(number, intact=False)
         pad.flush()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
     from .bandwidth import Bandwidth
     from .bytes_check import BytesChecker, BytesReport, is_content_named
-    from .check import Fault, check_small_objects, fault_of, raise_if_away
+    from .check import MISSING_OBJECT, Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .collection import Collection, Removed
     from .config import Config
@@ -82,7 +82,7 @@ _FROM = {
     "backend": "BLOCK Backend ObjectInfo open_backend",
     "bandwidth": "Bandwidth",
     "bytes_check": "BytesChecker BytesReport is_content_named",
-    "check": "Fault check_small_objects fault_of raise_if_away",
+    "check": "MISSING_OBJECT Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
     "collection": "Collection Removed",
     "config": "Config",
@@ -129,6 +129,7 @@ __all__ = [
     "BLOCK",
     "FRAME_SIZE",
     "MISSING",
+    "MISSING_OBJECT",
     "REMOTE_THREADS",
     "Backend",
     "BackendError",

@@ -18,6 +18,8 @@ from .key_objects import KEYS, read_keys
 from .lease import SESSIONS
 from .opening import OpenStore
 
+MISSING_OBJECT = "it is missing"  # the error of what is not there
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -30,7 +32,7 @@ class Fault:
 def fault_of(name: str, error: StoreError, backend: Backend) -> Fault:
     """What an error about one object says of it. Raises BackendError when the whole storage is away instead."""
     if isinstance(error, ObjectMissing):
-        return Fault(name, "it is missing")
+        return Fault(name, MISSING_OBJECT)
     if isinstance(error, BackendError):
         raise_if_away(backend)
     return Fault(name, str(error).removeprefix(f"{name}: "))

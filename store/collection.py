@@ -176,7 +176,9 @@ class Collection:
                     pass
 
     def is_busy(self, number: int) -> bool:
-        """Whether a session that wrote into the pack is at work."""
+        """Whether a session that wrote into the pack is at work. Where none is, no pack is asked."""
+        if not self.sessions.alive:
+            return False
         keys = self._store.footer(self.packs.names[number]).keys
         return any(key.session_id.hex() in self.sessions.alive for key in keys)
 
@@ -185,7 +187,8 @@ class Collection:
         None when there was nothing to publish, or when another collector published meanwhile.
         """
         assert self._session is not None
-        dead = list(self._readable(verdict.dead))
+        # Where nobody is at work, the footers of dead packs are not read: the index says that nothing in them is live.
+        dead = list(self._readable(verdict.dead)) if self.sessions.alive else list(verdict.dead)
         packs = [number for number in dead if not self.is_busy(number)]
         held = len(packs) < len(dead)
         packs += self._copy_live(self._session, verdict.repacked, marks)

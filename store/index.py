@@ -1,9 +1,10 @@
 """The index: where each chunk lies, looked up in the segments of a store and in what this process stored since.
 
 Rule: memory is bounded. Segments stay in the memory map, opened blocks in one cache of CACHE_BLOCKS; only entries not
-yet in a segment are held, and the session writes a segment before they are many. A segment of which any part proved
-damaged is noted in `damaged`: what is left of it is still looked up in, it is never merged, and it names no pack; its
-chunks are found again from the footers of the packs that no sound segment names.
+yet in a segment are held, and the session writes a segment before they are many. Of a pack that a segment names it
+holds every chunk, those too that lie in another pack as well: nobody looks into a pack that is named. A segment of
+which any part proved damaged is noted in `damaged`: what is left of it is still looked up in, it is never merged, and
+it names no pack; its chunks are found again from the footers of the packs that no sound segment names.
 """
 
 import heapq
@@ -11,15 +12,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain, repeat
+from itertools import chain
 
 from blake3 import blake3
 
 from .backend import Backend
 from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
+from .index_recent import Entry, RecentEntries
 from .index_rows import renumbered, sorted_entries, to_merge
-from .segment import KEY_SIZE, Segment, encode_segment, find_in_block, join_segment
+from .segment import KEY_SIZE, Segment, encode_segment, join_segment, rows_in_block
 
 INDEX = "index/"
 
@@ -42,8 +44,7 @@ class Index:
         self._backend = backend
         self._key = index_key
         self._segments: list[Segment] = []
-        self._recent: dict[ChunkId, tuple[PackName, int, int]] = {}
-        self._recent_packs: set[PackName] = set()
+        self._recent = RecentEntries()
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -89,18 +90,18 @@ class Index:
         """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
         pack is given only where there is no other: reading it says what is wrong.
         """
-        recent = self._recent.get(chunk)
-        if recent is not None and self._is_sound(recent[0]):
-            return Place(*recent)
-        doubtful = [] if recent is None else [Place(*recent)]
-        for segment in self._segments:
-            row = self._row(segment, chunk) if segment.maybe(chunk) else None
-            if row is not None:
-                place = segment.place(row)
-                if self._is_sound(place.pack):
-                    return place
-                doubtful.append(place)
+        doubtful = []
+        for place in self._places(chunk):
+            if self._is_sound(place.pack):
+                return place
+            doubtful.append(place)
         return min(doubtful, key=lambda place: place.pack in self.lost, default=None)
+
+    def _places(self, chunk: ChunkId) -> Iterator[Place]:
+        yield from self._recent.places(chunk)
+        for segment in self._segments:
+            if segment.maybe(chunk):
+                yield from map(segment.place, self._rows(segment, chunk))
 
     def sound_pack(self, chunk: ChunkId) -> PackName | None:
         """The pack that surely has the chunk, or None."""
@@ -116,15 +117,14 @@ class Index:
     def _is_sound(self, pack: PackName) -> bool:
         return pack not in self.suspect and pack not in self.lost and pack not in self.condemned
 
-    def _row(self, segment: Segment, chunk: ChunkId) -> bytes | None:
+    def _rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
         number = segment.block_of(chunk)
         while number >= 0:
             block = self._block(segment, number)
-            row = find_in_block(block, chunk)
-            if row is not None or block[:8] != chunk[:8]:
-                return row
-            number -= 1  # ids that share 8 bytes may straddle a border
-        return None
+            yield from rows_in_block(block, chunk)
+            if block[:8] != chunk[:8]:
+                return
+            number -= 1  # what shares 8 bytes may straddle a border
 
     def _block(self, segment: Segment, number: int) -> bytes:
         key = (segment.name, number)
@@ -142,18 +142,8 @@ class Index:
         return block
 
     def add_pack(self, pack: PackName, frames: Iterable[Sequence[ChunkId]]) -> None:
-        """Make the chunks of a durable pack findable, given frame by frame. All of it at once: a segment names the
-        whole of a pack or nothing, since nobody looks into one that is named.
-        """
-        places: dict[ChunkId, tuple[PackName, int, int]] = {}
-        for number, ids in enumerate(frames):
-            places.update(zip(ids, zip(repeat(pack), repeat(number), range(len(ids))), strict=False))
-        with self._lock:
-            if self._is_sound(pack):
-                self._recent.update(places)
-            else:
-                self._recent = places | self._recent
-            self._recent_packs.add(pack)
+        """Make the chunks of a durable pack findable, given frame by frame: all of it at once."""
+        self._recent.add(pack, frames)
 
     @property
     def recent(self) -> int:
@@ -164,15 +154,18 @@ class Index:
         """Every pack that a sound segment or a recent entry names; or that a damaged one does, where that is asked."""
         segments = [segment for segment in self._segments if by_damaged or segment.name not in self.damaged]
         named = {pack for segment in segments for pack in segment.packs()}
-        with self._lock:
-            return named | self._recent_packs
+        return named | self._recent.packs()
+
+    def names(self, pack: PackName) -> bool:
+        """Whether a sound segment in the store names a pack, at this moment. Raises BackendError."""
+        self.load()
+        return any(segment.names(pack) for segment in self._sound_segments())
 
     def chunks_in(self, pack: PackName) -> Iterator[ChunkId]:
-        """The chunks that segments place in a pack, but for those that a merge found elsewhere as well. Of an id only
-        what entries keep is known, which is all that is looked up. Raises Corrupt; ObjectMissing where nothing names
-        the pack.
+        """The chunks that segments place in a pack. Of an id only what entries keep is known, which is all that is
+        looked up. Raises Corrupt; ObjectMissing where nothing names the pack.
         """
-        naming = [segment for segment in self._segments if pack in set(segment.packs())]
+        naming = [segment for segment in self._segments if segment.names(pack)]
         if not naming:
             raise ObjectMissing(pack_object(pack))
         for segment in naming:
@@ -196,7 +189,7 @@ class Index:
         with self._flushing:
             for old in [s for s in self._segments if not packs.isdisjoint(s.packs())]:
                 try:
-                    new = self._write({}, (), [old], session, packs)
+                    new = self._write([], (), [old], session, packs)
                 except Corrupt as error:
                     self.damaged[old.name] = error
                     continue
@@ -219,23 +212,19 @@ class Index:
     def flush(self, session: str) -> None:
         """Write the recent entries, and small segments that they pile up with, as one durable segment."""
         with self._flushing:
-            with self._lock:
-                taken, packs = dict(self._recent), set(self._recent_packs)
+            taken, packs = self._recent.entries()
             if not packs:
                 return
             segment, merged = self._write_merged(taken, packs, session)
             with self._lock:
                 self._segments = [s for s in self._segments if s not in merged] + [segment]
-                self._recent_packs -= packs
-                for chunk, place in taken.items():
-                    if self._recent[chunk] is place:
-                        del self._recent[chunk]
+            self._recent.forget(packs)
         for name in [*(old.name for old in merged), *self._left_behind]:
             self._delete(name)
         self._left_behind = set()
 
     def _write_merged(
-        self, recent: dict[ChunkId, tuple[PackName, int, int]], packs: Collection[PackName], session: str
+        self, recent: Sequence[Entry], packs: Collection[PackName], session: str
     ) -> tuple[Segment, list[Segment]]:
         """The new segment, and those that it stands for. One that proves damaged on the way is left as it is."""
         while True:
@@ -255,7 +244,7 @@ class Index:
         with self._flushing:
             merged = to_merge(self._sound_segments(), 0, 2, MERGE_LIMIT)
             if len(merged) > 1:
-                new = self._write({}, (), merged, session, self.lost)
+                new = self._write([], (), merged, session, self.lost)
                 with self._lock:
                     self._segments = [s for s in self._segments if s not in merged] + [new]
                 for old in merged:
@@ -263,7 +252,7 @@ class Index:
 
     def _write(
         self,
-        recent: dict[ChunkId, tuple[PackName, int, int]],
+        recent: Sequence[Entry],
         packs: Collection[PackName],
         merged: list[Segment],
         session: str,
@@ -273,7 +262,7 @@ class Index:
         without = without | self.condemned
         kept = (pack for segment in merged for pack in segment.packs() if pack not in without)
         named = dict.fromkeys(chain(packs, kept))
-        # Of a chunk's places the one in the pack of the lowest number stays: packs found damaged come last.
+        # Of a chunk's places the one in the pack of the lowest number comes first: packs found damaged come last.
         numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
         rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)

@@ -1,17 +1,18 @@
 """The rows of a segment that is written: of entries that are in none yet, and of segments that it stands for.
 
-Rule: rows come sorted, and with packs numbered as in the new segment; whoever merges them keeps the first of equal
-ones. Nothing here reads or writes an object.
+Rule: rows come sorted, and with packs numbered as in the new segment; equal ones are written once. Nothing here reads
+or writes an object.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from .ids import ChunkId, PackName
+from .ids import PackName
+from .index_recent import Entry
 from .segment import KEY_SIZE, Segment, entry
 
 
-def sorted_entries(recent: dict[ChunkId, tuple[PackName, int, int]], numbers: dict[PackName, int]) -> list[bytes]:
-    return sorted(entry(chunk, numbers[pack], frame, slot) for chunk, (pack, frame, slot) in recent.items())
+def sorted_entries(recent: Iterable[Entry], numbers: dict[PackName, int]) -> list[bytes]:
+    return sorted(entry(chunk, numbers[pack], frame, slot) for chunk, pack, frame, slot in recent)
 
 
 def renumbered(segment: Segment, numbers: dict[PackName, int], without: frozenset[PackName]) -> Iterator[bytes]:

@@ -2,9 +2,11 @@
 
 Rule: `check` goes first and reads every segment through the backend (storage that fails under a memory map kills the
 process); only what it found good is mapped afterwards. A segment in which anything is damaged counts as absent, with
-all its entries: whoever needs them takes them from the footers of the packs. Segments that are merged meanwhile are
-followed. Memory: one segment while it is checked, at most 64 MiB (index.MERGE_LIMIT); STRIP entries at a time after
-that.
+all its entries: whoever needs them takes them from the footers of the packs. Segments that are merged before they are
+mapped are followed; after that rows are those of one moment, however often they are asked for.
+
+Memory: one segment while it is checked, at most 64 MiB (index.MERGE_LIMIT); after that STRIP entries at a time, and
+what is around the entries: 8 bytes for 128 of them, 37 a pack.
 """
 
 from collections.abc import Collection, Iterator
@@ -46,6 +48,8 @@ class SegmentScan:
         self._good: dict[str, int] = {}  # name -> entries
         self._packs: dict[str, set[PackName]] = {}  # of those
         self._replaced: set[str] = set()
+        self._opened: dict[str, tuple[Segment, _Numbering]] = {}
+        self._numbered: PackList | None = None  # that of the numberings
         self.faults: list[Fault] = []
         self.named: set[PackName] = set()  # packs, by good segments
         self.named_by_damaged: set[PackName] = set()  # by those whose head at least can be read
@@ -114,11 +118,20 @@ class SegmentScan:
         while waiting:
             name = waiting.pop(0)
             try:
-                segment = Segment(name, self._backend.view(name), self._key)
+                segment, numbering = self._open(name, packs)
             except ObjectMissing:
                 waiting += self.check()
                 continue
-            yield from _strips(segment, packs, low, high)
+            yield from _strips(segment, numbering, low, high)
+
+    def _open(self, name: str, packs: PackList) -> "tuple[Segment, _Numbering]":
+        if packs is not self._numbered:
+            self._numbered, self._opened = packs, {}
+        if name not in self._opened:
+            segment = Segment(name, self._backend.view(name), self._key)
+            segment.drop_filter()
+            self._opened[name] = segment, _Numbering(segment, packs)
+        return self._opened[name]
 
     def keys_in(self, packs: PackList, numbers: Collection[int]) -> Iterator[tuple[int, int]]:
         """(number of the pack, key) of every entry whose place is in one of these packs."""
@@ -133,14 +146,22 @@ class SegmentScan:
             yield from zip(theirs[found].tolist(), keys[found].tolist(), strict=True)
 
 
+class _Numbering:
+    """The packs of a segment, by their numbers in a list: whether each is in it, and its number there."""
+
+    def __init__(self, segment: Segment, packs: PackList) -> None:
+        import numpy
+
+        numbers = [packs.number(name) for name in segment.packs()]
+        self.known = numpy.array([number is not None for number in numbers], dtype=bool)
+        self.numbers = numpy.array([number or 0 for number in numbers], dtype=numpy.uint32)
+
+
 def _strips(
-    segment: Segment, packs: PackList, low: int, high: int
+    segment: Segment, numbering: _Numbering, low: int, high: int
 ) -> Iterator[tuple["NDArray[numpy.uint64]", "NDArray[numpy.uint64]"]]:
     import numpy
 
-    numbers = [packs.number(name) for name in segment.packs()]
-    known = numpy.array([number is not None for number in numbers], dtype=bool)
-    numbering = numpy.array([number or 0 for number in numbers], dtype=numpy.uint64)
     first = max(0, segment.block_of(_id_at(low)))
     last = segment.block_of(_id_at(high)) if high < KEYS else segment.block_count - 1
     step = STRIP // BLOCK_ENTRIES
@@ -148,9 +169,9 @@ def _strips(
         data = b"".join(segment.block(number) for number in range(start, min(start + step, last + 1)))
         table = numpy.frombuffer(data, dtype=_COLUMNS)
         keys = table["key"].astype(numpy.uint64)
-        wanted = known[table["pack"]] & (keys >= numpy.uint64(low)) & (keys <= numpy.uint64(high - 1))
+        wanted = numbering.known[table["pack"]] & (keys >= numpy.uint64(low)) & (keys <= numpy.uint64(high - 1))
         table = table[wanted]
-        places = numbering[table["pack"]] << numpy.uint64(32)
+        places = numbering.numbers[table["pack"]].astype(numpy.uint64) << numpy.uint64(32)
         places |= table["frame"].astype(numpy.uint64) << numpy.uint64(16)
         places |= table["slot"].astype(numpy.uint64)
         yield keys[wanted], places

@@ -7,6 +7,7 @@ about.
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from .local_cache import CachePlace, LocalCache
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
 from .reader import PackReader
+from .reading import reading
 from .root import ROOTS, read_root, root_names, write_alone
 from .verified import noted_damage
 from .writer import Writer
@@ -78,6 +80,10 @@ class Store:
         """What counts what a `writer` would store. It knows of packs that no segment names, as a writer does."""
         self._adopt()
         return DryWriter(self.index, self.ring.id_key)
+
+    def reading(self) -> AbstractContextManager[bool]:
+        """Have garbage collection wait for whoever reads: see reading.reading."""
+        return reading(self.opened)
 
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies. Where no segment names it, packs that no sound segment names are looked through: once,

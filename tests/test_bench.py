@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare, files_bench, index_scale, limits, protect, tree_scale
+from bench import compare, files_bench, gc_scale, index_scale, limits, protect, tree_scale
 from bench.__main__ import DOCUMENT, main
 from bench.comparison_table import ComparisonTables
 from bench.corpora import Corpus, corpus_names, make_corpus
@@ -186,6 +186,14 @@ class TestOtherCases:
         assert code == 1
         assert "allowed" in capsys.readouterr().err
         assert "| 1,000, 1 |" in document.read_text()
+
+    def test_gc(self, tmp_path: Path) -> None:
+        condemning, removing = gc_scale.measure(tmp_path, 2000)
+        assert (condemning["chunks"], condemning["packs"]) == (2000, 8)
+        assert condemning["condemned"] == removing["removed"] == 2
+        assert condemning["copied"] > 0
+        assert removing["condemned"] == condemning["removed"] == 0
+        assert len(gc_scale.table([[condemning, removing]])) == 23
 
     def test_protect(self, tmp_path: Path) -> None:
         rows = protect.measure(tmp_path, 3)

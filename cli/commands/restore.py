@@ -162,17 +162,18 @@ def _restore(
     from ..reporter import make_reporter
 
     store = open_store(options, needing="restore")
-    if recovery is not None:
-        from siltstone.engine import level_before, reachable
+    with store.reading():
+        if recovery is not None:
+            from siltstone.engine import level_before, reachable
 
-        found = level_before(store, level, recovery)
-        recovery = with_command(reachable(store, found, recovery), store, found, options.key_file)
-        restore = partial(restore, recovery=recovery)
-    else:
-        found = resolve(store, level)
-    begun = time.monotonic()
-    with make_reporter(options) as reporter:
-        result = restore(store, found, report=reporter.report)
+            found = level_before(store, level, recovery)
+            recovery = with_command(reachable(store, found, recovery), store, found, options.key_file)
+            restore = partial(restore, recovery=recovery)
+        else:
+            found = resolve(store, level)
+        begun = time.monotonic()
+        with make_reporter(options) as reporter:
+            result = restore(store, found, report=reporter.report)
     seconds = time.monotonic() - begun
     answer(
         options,

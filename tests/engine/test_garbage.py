@@ -1,27 +1,31 @@
 """Garbage collection over real levels: what no level needs goes after two runs, and everything else restores."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
 
 from siltstone.engine import (
+    Budget,
     Collected,
     EngineError,
+    Event,
     LevelNotFound,
     LevelRef,
     Limits,
+    Warned,
     collect,
     list_levels,
     verify_store,
 )
 from siltstone.engine.forgotten import forget_level, undelete_level
-from siltstone.store import NoKey, Store
+from siltstone.store import BackendError, NoKey, Store
 from siltstone.store.fence import accept, raise_fence
 from siltstone.store.opening import OpenStore
 from tests.backed_up import back_up, copied, ignore, new_store, objects, reopened
 from tests.backing_up import Picture, picture, recorded
-from tests.store.backends import FaultyBackend, Killed, MemoryBackend
+from tests.store.backends import FaultyBackend, Interrupted, Killed, MemoryBackend
 from tests.store.stores import small_packs
 
 pytestmark = pytest.mark.timeout(120)
@@ -211,6 +215,60 @@ def test_a_run_that_is_killed_at_any_change(backend: MemoryBackend, made: Made, 
     for _ in range(before):
         run(backend)
     assert runs_killed_at(backend, made, lambda store: collect(store, limits=ANY, report=ignore)) >= 5
+
+
+class TestReading:
+    """What reads while garbage is collected."""
+
+    def forget_and_collect(self, backend: MemoryBackend, runs: int) -> None:
+        forget_level(reopened(backend), ref(0), "test", window_ns=0)
+        for _ in range(runs):
+            run(backend, Limits(share=1.0, patience=3600.0))
+
+    def collect_into(self, backend: MemoryBackend, removed: list[int]) -> None:
+        removed.append(run(backend).removed.packs)
+
+    def test_what_is_read_under_a_lease_stays_though_it_is_forgotten(self, backend: MemoryBackend, made: Made) -> None:
+        store = reopened(backend)
+        with store.reading() as held:
+            assert held
+            level = list_levels(store)[0]
+            self.forget_and_collect(backend, 1)
+            assert run(backend, dry_run=True).waiting_for
+            assert recorded(store, level) == made[1]["0/0"]
+        assert objects(backend, "sessions/") == []
+        assert run(backend).removed.packs > 0
+        assert restores(backend, made) == ["0/1", "0/2", "0/3"]
+
+    def test_where_no_lease_can_be_written_reading_goes_on(self, backend: MemoryBackend) -> None:
+        refusing = FaultyBackend(backend, 0, error=lambda: BackendError("it is mounted read-only"))
+        with reopened(refusing).reading() as held:
+            assert not held
+        assert objects(backend, "sessions/") == []
+
+    def test_a_verification_takes_what_is_collected_for_no_damage(self, backend: MemoryBackend) -> None:
+        """It was condemned before, and is removed between two requests of the verification, whichever these are."""
+        self.forget_and_collect(backend, 1)
+        whole, counting = dict(backend.objects), Interrupted(backend)
+        assert verify_store(reopened(counting), budget=Budget(1.0), report=ignore).damaged == []
+        for at in range(counting.requests // 24, counting.requests, counting.requests // 12):
+            backend.objects = dict(whole)
+            removed: list[int] = []
+            interrupted = Interrupted(backend, at, partial(self.collect_into, backend, removed))
+            events: list[Event] = []
+            result = verify_store(reopened(interrupted), budget=Budget(1.0), report=events.append)
+            assert removed > [0], f"at {at}"
+            assert result.damaged == [], f"at {at}"
+            assert not [event for event in events if isinstance(event, Warned)], f"at {at}"
+
+    def test_a_pack_that_is_lost_is_named_all_the_same(self, backend: MemoryBackend) -> None:
+        store = reopened(backend)
+        pack = objects(backend, "packs/")[0]
+
+        def report(event: Event) -> None:
+            backend.objects.pop(pack, None)
+
+        assert pack in [damage.object for damage in verify_store(store, budget=Budget(1.0), report=report).damaged]
 
 
 def test_a_void_root_is_removed_and_its_number_stays_taken(backend: MemoryBackend) -> None:

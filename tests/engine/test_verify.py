@@ -170,8 +170,11 @@ def test_an_index_that_leads_astray(sample: Sample, what: str, frame: int) -> No
         delete(backend, segment)
     store = reopened(backend)
     for pack in list_packs(store.opened):
-        store.index.add_pack(pack, [info.ids for info in store.footer(pack).frames])
-    store.index.add_pack(place.pack, [[]] * (place.frame + frame) + [[chunk]])
+        frames = [list(info.ids) for info in store.footer(pack).frames]
+        if pack == place.pack:
+            frames += [[] for _ in range(place.frame + frame + 1 - len(frames))]
+            frames[place.frame + frame].append(chunk)
+        store.index.add_pack(pack, frames)
     store.index.flush("astray")
     for data in (False, True):
         (damage,) = verified(backend, data=data).damaged

@@ -86,6 +86,33 @@ class Killed(BaseException):
     """The process is dead. Not an Exception: no clean-up may catch it, and none would reach the store."""
 
 
+class Interrupted(MemoryBackend):
+    """The objects of another one; something happens before one of its requests."""
+
+    def __init__(self, inner: MemoryBackend, at: int = -1, happens: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.objects, self.requests = inner.objects, 0
+        self._at, self._happens, self._lock = at, happens, threading.Lock()
+
+    def _count(self) -> None:
+        with self._lock:
+            self.requests += 1
+            if self.requests == self._at:
+                self._happens()
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        self._count()
+        return super().get(name, offset, length)
+
+    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        self._count()
+        return super().get_into(name, offset, buffer)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self._count()
+        return super().list(prefix)
+
+
 class FaultyBackend:
     """Passes everything on until the change number `at` (put, replace, delete; from 0), which fails with `error`.
 

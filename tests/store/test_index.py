@@ -45,6 +45,37 @@ def test_ids_that_begin_alike_are_found_across_blocks(alike: int) -> None:
     assert after.find(ChunkId(bytes([0x80] * 8) + bytes(24))) is None
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["merged", "in one segment"])
+@pytest.mark.parametrize("gone", [7, 8])
+def test_what_two_packs_hold_stays_when_one_of_them_goes(gone: int, at_once: bool) -> None:
+    """Whichever goes, and whether one session knew of both or another one merged what two had written."""
+    backend, ids = MemoryBackend(), frame_ids(0)
+    one, two = opened(backend), opened(backend)
+    for index, number in ((one, 7), (one if at_once else two, 8)):
+        index.add_pack(pack(number), [ids])
+    for index in (one, two):
+        index.flush("session")
+    merging = opened(backend)
+    merging.merge("session")
+    assert len(names(backend, INDEX)) == 1
+    opened(backend).drop_packs(frozenset({pack(gone)}), "collector")
+    (stays,) = {7, 8} - {gone}
+    after = opened(backend)
+    assert [after.find(chunk) for chunk in ids] == [(pack(stays), 0, slot) for slot in range(len(ids))]
+
+
+def test_a_place_in_a_damaged_pack_hides_no_other() -> None:
+    backend, ids = MemoryBackend(), frame_ids(0)
+    index = opened(backend)
+    for number in (7, 8):
+        index.add_pack(pack(number), [ids])
+    for _ in range(2):  # of what is in no segment yet, and of what is in one
+        for bad, good in ((7, 8), (8, 7)):
+            index.suspect = frozenset({pack(bad)})
+            assert {index.sound_pack(chunk) for chunk in ids} == {pack(good)}
+        index.flush("session")
+
+
 @pytest.mark.parametrize("flushed", [False, True])
 def test_a_pack_of_known_chunks_is_named(flushed: bool) -> None:
     """Else every session would look into it again."""

@@ -236,7 +236,7 @@ def test_a_place_that_the_index_gets_wrong_is_damage() -> None:
     place = store.find(chunk)
     assert place is not None
     for frame in (0, 99):
-        store.index._recent[ChunkId(bytes(32))] = (place.pack, frame, 0)
+        store.index._recent._first[ChunkId(bytes(32))] = (place.pack, frame, 0)
         with pytest.raises(Corrupt, match="the index says") as caught:
             store.read_chunk(ChunkId(bytes(32)))
         assert caught.value.name == pack_object(place.pack)

@@ -17,8 +17,8 @@ from siltstone.store.segment import (
     Segment,
     encode_segment,
     entry,
-    find_in_block,
     join_segment,
+    rows_in_block,
 )
 
 KEY, NAME = b"x" * 32, "index/name"
@@ -40,8 +40,7 @@ def open_segment(data: bytes, key: bytes = KEY) -> Segment:
 def find(segment: Segment, chunk: ChunkId) -> Place | None:
     """As Index does it, without its cache."""
     for number in range(segment.block_of(chunk), -1, -1):
-        row = find_in_block(segment.block(number), chunk)
-        if row is not None:
+        for row in rows_in_block(segment.block(number), chunk):
             return segment.place(row)
     return None
 
@@ -85,12 +84,17 @@ def test_the_largest_numbers_fit() -> None:
     assert find(segment, chunk) == Place(many[-1], 65_535, 65_535)
 
 
-def test_of_a_chunk_that_was_stored_twice_one_place_is_kept() -> None:
+def test_a_chunk_that_was_stored_twice_keeps_both_places() -> None:
+    """Else the removal of the one pack would take the chunk with it, though another pack that is named has it."""
     chunks = ids(300)
-    both = [*rows_of(chunks).values(), *(entry(chunk, 3, 9, 9) for chunk in chunks)]
+    rows = rows_of(chunks)
+    both = [*rows.values(), *(entry(chunk, 3, 9, 9) for chunk in chunks), *rows.values()]
     segment = open_segment(encode(both))
-    assert segment.entries == 300
-    assert [row[:KEY_SIZE] for row in segment.rows()] == [chunk[:KEY_SIZE] for chunk in sorted(chunks)]
+    assert segment.entries == 600
+    for number, chunk in enumerate(chunks):
+        block = b"".join(segment.block(n) for n in range(segment.block_count))
+        places = [segment.place(row) for row in rows_in_block(block, chunk)]
+        assert set(places) == {Place(PACKS[number % 4], number // 4, number), Place(PACKS[3], 9, 9)}
 
 
 @pytest.mark.parametrize("alike", [2, 200, 400])
@@ -112,9 +116,8 @@ def test_an_id_that_is_found_askew_is_not_taken() -> None:
     block = entry(first, 0x61626162, 0x6162, 0x6162) + entry(second, 0, 0, 0)
     for shift in range(1, 32):
         askew = ChunkId(block[shift : shift + KEY_SIZE] + bytes(8))
-        found = find_in_block(block, askew)
-        assert found is None or found[:KEY_SIZE] == askew[:KEY_SIZE]
-    assert find_in_block(block, second) == block[32:]
+        assert all(found[:KEY_SIZE] == askew[:KEY_SIZE] for found in rows_in_block(block, askew))
+    assert rows_in_block(block, second) == [block[32:]]
 
 
 def test_the_filter_misses_nothing_and_passes_little() -> None:

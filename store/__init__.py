@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .chunk_table import ChunkTable, footer_keys
     from .collection import Collection, Removed
     from .config import Config
-    from .direct import read_into
+    from .direct import read_into, write_blocks
     from .dry import DryWriter
     from .envelope import ObjectKind, disclose, enclose
     from .errors import (
@@ -87,7 +87,7 @@ _FROM = {
     "chunk_table": "ChunkTable footer_keys",
     "collection": "Collection Removed",
     "config": "Config",
-    "direct": "read_into",
+    "direct": "read_into write_blocks",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
     "errors": (
@@ -241,6 +241,7 @@ __all__ = [
     "stripe_of",
     "unlock",
     "verified_notes",
+    "write_blocks",
 ]
 
 

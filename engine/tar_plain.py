@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 BLOCK = 512
@@ -54,10 +55,9 @@ def plain_member(view: Callable[[int, int], memoryview], at: int) -> Plain | Non
     block = bytes(view(at, BLOCK))
     if block[_REST_AT : _REST_AT + 1] != _PAX:
         return _from_block(block, at + BLOCK, {})
-    numbers = _numbers(block)
-    if numbers is None or numbers[3] > _MOST_RECORDS:
+    size = _records_size(block)
+    if size is None or size > _MOST_RECORDS:
         return None
-    size = numbers[3]
     body = bytes(view(at + BLOCK, size))
     records = _records(body) if len(body) == size else None
     if records is None:
@@ -101,6 +101,12 @@ def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Pl
         behind,
         behind + size + -size % BLOCK,
     )
+
+
+@lru_cache(maxsize=256)  # in archives of ours the block before records says nothing but their size
+def _records_size(block: bytes) -> int | None:
+    numbers = _numbers(block)
+    return None if numbers is None else numbers[3]
 
 
 def _numbers(block: bytes) -> tuple[int, int, int, int, int] | None:

@@ -126,7 +126,7 @@ class _Info(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         info = super().frombuf(buf, encoding, errors)
-        if buf[MAGIC] == GNU_MAGIC and info.type not in tarfile.GNU_TYPES:  # type: ignore[attr-defined]  # not in the stubs
+        if buf[MAGIC] == GNU_MAGIC and info.type not in tarfile.GNU_TYPES:
             name = bytes(buf[:NAME_SIZE]).partition(b"\0")[0].decode(encoding, errors)
             info.name = name.rstrip("/") if info.isdir() else name
         return info

@@ -48,6 +48,7 @@ class TarSpeed:
     def _cycle(self, number: int) -> None:
         archive = self._export("export", "store", "bench:0/0", "out")
         self.size = archive.stat().st_size
+        warm(archive.parent)  # it was written past the page cache
         self._step("import, contents known", "store", f"import --name again-{number} {archive}")
         self._silt("new", "init {store}")
         self._step("import, all new", "new", f"import --name again {archive}")

@@ -18,8 +18,9 @@ from itertools import chain
 from siltstone.store import Corrupt, Store
 
 from .archive_changes import Compared, FolderListings, compare, members
-from .archive_content import Part, Run, Sink, write_stream
+from .archive_content import Sink, write_stream
 from .archive_header import END, RECORD, comment, kind_of, member_header, padding
+from .archive_windows import Part, Run
 from .browse_diff import changes
 from .entry import Entry, pack_extents, parse_row
 from .errors import NothingSelected

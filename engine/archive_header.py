@@ -12,6 +12,7 @@ the same entry gives the same bytes. File flags have no keyword that GNU tar kno
 
 import stat
 import struct
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -65,7 +66,7 @@ def member_header(
     seconds, rest = divmod(entry.mtime_ns, _SECOND)
     texts = [(b"path", name, 100), (b"linkpath", target, 100), (b"uname", owner, 31), (b"gname", group, 31)]
     records = [(key, text) for key, text, most in texts if len(text) > most or not text.isascii()]
-    if any(not _is_utf8(text) for _, text in records):
+    if records and any(not _is_utf8(text) for _, text in records):
         records.insert(0, (b"hdrcharset", b"BINARY"))
     numbers = ((b"uid", entry.uid, _MOST_NUMBER), (b"gid", entry.gid, _MOST_NUMBER), (b"size", size, _MOST_SECONDS))
     records += [(key, b"%d" % number) for key, number, most in numbers if number > most]
@@ -165,22 +166,32 @@ def _ustar_block(
     owner: bytes, group: bytes, rdev: int,
 ) -> bytes:  # fmt: skip
     """A ustar header. What does not fit its field is cut, or zero: a record says it then."""
-    device = (rdev >> 8 & 0xFFF, rdev & 0xFF | rdev >> 12 & 0xFFF00) if kind in b"34" else (0, 0)
-    block = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%bustar\x0000%b%b%07o\0%07o\0%b" % (
-        name[:100].ljust(100, b"\0"),
-        mode,
-        uid if uid <= _MOST_NUMBER else 0,
-        gid if gid <= _MOST_NUMBER else 0,
+    head, tail, fixed = _alike(mode, uid, gid, kind, owner[:31], group[:31], rdev)
+    name, target = name[:100], target[:100]
+    numbers = b"%011o\0%011o\0" % (
         size if size <= _MOST_SECONDS else 0,
         seconds if 0 <= seconds <= _MOST_SECONDS else 0,
-        kind,
-        target[:100].ljust(100, b"\0"),
-        owner[:31].ljust(32, b"\0"),
-        group[:31].ljust(32, b"\0"),
-        *device,
-        bytes(167),
     )
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    total = b"%06o\0 " % (fixed + _sum(name) + _sum(numbers) + _sum(target))
+    return b"".join((name.ljust(100, b"\0"), head, numbers, total, kind, target.ljust(100, b"\0"), tail))
+
+
+@lru_cache(maxsize=1024)  # owners and modes repeat; what is not of one file alone is made once
+def _alike(
+    mode: int, uid: int, gid: int, kind: bytes, owner: bytes, group: bytes, rdev: int
+) -> tuple[bytes, bytes, int]:
+    """What a header has before its size, what behind the name of its target, and the sum of these, of its kind and of
+    the spaces that the checksum counts as.
+    """
+    device = (rdev >> 8 & 0xFFF, rdev & 0xFF | rdev >> 12 & 0xFFF00) if kind in b"34" else (0, 0)
+    head = b"%07o\0%07o\0%07o\0" % (mode, uid if uid <= _MOST_NUMBER else 0, gid if gid <= _MOST_NUMBER else 0)
+    tail = b"ustar\x0000%b%b%07o\0%07o\0%b" % (owner.ljust(32, b"\0"), group.ljust(32, b"\0"), *device, bytes(167))
+    return head, tail, _sum(head) + _sum(tail) + _sum(kind) + 8 * ord(" ")
+
+
+def _sum(data: bytes) -> int:
+    """The sum of at most 256 bytes: the low half of Adler-32 is that and one, below its modulus of 65,521."""
+    return (zlib.adler32(data) & 0xFFFF) - 1
 
 
 def _is_utf8(text: bytes) -> bool:

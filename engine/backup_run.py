@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from siltstone.store import DryWriter, Inherited, Store, Writer
 
-from .base_level import Base, expected_size, find_base, trusted
+from .base_level import Base, expected_size, find_base, find_cells, trusted
 from .database_info import SET_NAME, DatabaseInfo
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .events import Event, Noted, Report, Warned
@@ -83,10 +83,10 @@ def take_level(
         if mine is not None and not store.ring.may_read and not _is_vouched_for(writer, mine.level):
             warned(Noted("garbage was collected without a look at the last level: every file is read"))
             mine = None
-        run = _Run(store, writer, mine, likely, here, warned, kept)
+        run = _Run(store, writer, plan, mine, likely, here, warned, kept)
         run.walk(resolve_deployment(deployment), deployment)
         writer.flush()
-        return commit(writer, _level_of(deployment, plan, run, started, writer, warned), run.base)
+        return commit(writer, _level_of(deployment, plan, run, started, writer, warned), run.inherited)
 
 
 def try_level(
@@ -96,7 +96,7 @@ def try_level(
     started = time.time_ns()
     base = find_base(store, plan, kept, warned)
     likely = expected_size(store, plan, base, names_of(deployment))
-    run = _Run(store, store.dry_writer(), trusted(store, base, warned), likely, here, warned)
+    run = _Run(store, store.dry_writer(), plan, trusted(store, base, warned), likely, here, warned)
     run.walk(resolve_deployment(deployment), deployment)
     return run.finished_stats(started, 0)
 
@@ -108,6 +108,7 @@ class _Run:
         self,
         store: Store,
         sink: Writer | DryWriter,
+        plan: Plan,
         base: Base | None,
         likely: tuple[int | None, int | None],
         here: str,
@@ -119,6 +120,7 @@ class _Run:
         self.stats: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.owners = SeenOwners()
         self.sets: list[SetInfo] = []
+        self._plan, self._cells = plan, base
         self.database: DatabaseInfo | None = None
         self._teller = Teller(report, sink, *likely)
 
@@ -138,7 +140,9 @@ class _Run:
         if deployment.database is not None:
             from .postgres.database import back_up_database
 
-            manifest = self._base.manifest(self._store, SET_NAME, self.here) if self._base else None
+            if self._base is None:
+                self._cells = find_cells(self._store, self._plan, self._report)
+            manifest = self._cells.manifest(self._store, SET_NAME, self.here) if self._cells else None
             files, self.database = back_up_database(
                 self._store,
                 self._sink,
@@ -148,6 +152,7 @@ class _Run:
                 self._teller,
                 self.stats,
                 self.owners,
+                anew=self._base is None,
             )
             self._add(files)
 
@@ -158,6 +163,11 @@ class _Run:
     def base(self) -> Level | None:
         """The level that this one was compared with."""
         return self._base.level if self._base else None
+
+    @property
+    def inherited(self) -> Level | None:
+        """The level of which something may have been taken over."""
+        return self._cells.level if self._cells else None
 
     def finished_stats(self, started_ns: int, stored: int) -> dict[str, int]:
         """All counts, by the names that `silt show --json` uses."""

@@ -56,6 +56,19 @@ def find_base(store: Store, plan: Plan, kept: KeptLevels, report: Report) -> Bas
     return Base(found.level, found.sets)
 
 
+def find_cells(store: Store, plan: Plan, report: Report) -> Base | None:
+    """The level whose database cells a full backup takes over where they are proved equal: the newest there is, where
+    this host can read it. Without it, a week of changed pages would be stored again as whole cells.
+    """
+    refs = [ref for ref in level_refs(store) if ref.deployment == plan.ref.deployment]
+    if plan.kind != "full" or not refs or not store.ring.may_read:
+        return None
+    try:
+        return trusted(store, Base(read_level(store, max(refs))), report)
+    except (Corrupt, NewerFormat, NoKey, ObjectMissing):
+        return None
+
+
 def trusted(store: Store, base: Base | None, report: Report) -> Base | None:
     """The base, unless packs are lost, or damaged and not healed yet: then every file is read, and what they held is
     stored again.

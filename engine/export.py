@@ -10,13 +10,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from siltstone.store import Store
+from siltstone.store import Store, write_blocks
 
 from .archive import write_imported, write_incremental, write_whole
 from .archive_content import Sink
 from .errors import TargetError, TargetFull
 from .events import Report
-from .large_write import LARGE, LargeWriter
 from .level_hosts import hosts_of, of_host
 from .levels import Level, LevelRef
 from .tar_import import earlier_level
@@ -72,16 +71,19 @@ def _before(store: Store, level: Level) -> Level | None:
 
 
 class _PastCache:
-    """A file written from its beginning to its end, which nobody reads soon. `size` is what was written."""
+    """A file written from its beginning to its end, which nobody reads soon. `size` is what was written.
+
+    Not as large files are restored: here one thread does nothing but write, so it may as well wait for the disk.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        self._writer = LargeWriter(descriptor, LARGE)  # how large it becomes is not known; most are
+        self._descriptor = descriptor
         self.size = 0
 
     def write(self, data: memoryview, /) -> int:
-        self._writer.write(data, self.size)
-        self.size += len(data)
-        return len(data)
+        written = write_blocks(self._descriptor, data) or os.write(self._descriptor, data)
+        self.size += written
+        return written
 
 
 def _give_name(temporary: str, path: Path, *, replace: bool) -> None:

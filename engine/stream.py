@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from siltstone.store import ChunkId
 
@@ -17,6 +18,8 @@ from .cut import Cutter
 from .entry import EXTENT, hole
 from .extent_list import ExtentList
 from .workers import Workers
+
+Read = Callable[[memoryview, int], int]  # fills a buffer from a place of a file: how many bytes, fewer at its end
 
 
 def pack_chunks(ids: Sequence[ChunkId], ends: Sequence[int], start: int = 0) -> bytes:
@@ -52,7 +55,7 @@ class Stream:
         for start, end in _data_ranges(fd, size):
             if start > at:
                 self._parts.append(hole(start - at))
-            at = self._store_range(fd, start, end)
+            at = self._store_range(partial(_read_full, fd), start, end)
             if at < end:
                 break  # it shrank while it was read: what is left is not a hole but nothing
         else:
@@ -61,11 +64,11 @@ class Stream:
             at = size
         self.read_end = at
 
-    def read_stretch(self, fd: int, start: int, end: int) -> bool:
-        """Read what lies from `start` to `end` of an open file, as what follows in the content. False where the file
-        ends before.
+    def read_stretch(self, read: Read, start: int, end: int) -> bool:
+        """Read what lies from `start` to `end` of a file, as what follows in the content. False where the file ends
+        before.
         """
-        return self._store_range(fd, start, end) == end
+        return self._store_range(read, start, end) == end
 
     def add_hole(self, size: int) -> None:
         """A hole of so many bytes, or none, follows in the content."""
@@ -80,7 +83,7 @@ class Stream:
         self._collect(wait=True)
         return self._extents.finish()
 
-    def _store_range(self, fd: int, start: int, end: int) -> int:
+    def _store_range(self, read: Read, start: int, end: int) -> int:
         """Store the data from `start` to `end`; returns where it really ended (a file may shrink)."""
         carry = b""
         at = start
@@ -88,7 +91,8 @@ class Stream:
             buffer = self._workers.take_buffer()
             buffer[: len(carry)] = carry
             try:
-                filled = len(carry) + _read_full(fd, buffer[len(carry) :], at, end)
+                space = buffer[len(carry) : len(carry) + end - at]
+                filled = len(carry) + read(space, at)
             except OSError:
                 self._workers.give_back(buffer)
                 raise
@@ -125,12 +129,11 @@ class Stream:
             self._parts.popleft()
 
 
-def _read_full(fd: int, buffer: memoryview, at: int, end: int) -> int:
-    """Fill the buffer from offset `at`, up to offset `end`; how many bytes (less only at the end of the file)."""
-    want = min(len(buffer), end - at)
+def _read_full(fd: int, buffer: memoryview, at: int) -> int:
+    """Fill the buffer from offset `at`; how many bytes (less only at the end of the file)."""
     got = 0
-    while got < want:
-        read = os.preadv(fd, [buffer[got:want]], at + got)
+    while got < len(buffer):
+        read = os.preadv(fd, [buffer[got:]], at + got)
         if not read:
             break
         got += read

@@ -7,7 +7,6 @@ order, although large contents are stored in the background. Memory: the buffers
 a chunk of the large contents that are under way.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -29,8 +28,9 @@ from .workers import BUFFER, Workers
 OTHER = 1 << 20
 
 SMALL = BUFFER // 2
-# Larger ones are read straight into a batch's buffer.
-TINY = 64 << 10
+# Where chunks are larger than this on the average, hashing them is work for the workers; smaller ones are hashed by the
+# calling thread, since each would be a struggle for the interpreter lock (content.py).
+HASHED_AWAY = 64 << 10
 
 # Large contents that may be under way at once.
 STREAMS = 8
@@ -111,19 +111,12 @@ class TarContents:
             self._buffer = self._workers.take_buffer()
         start, first = self._filled, len(self._ends)
         space = self._buffer[start : start + size]
-        if self._read(space, at) != size:
+        if self._window.read(space, at) != size:
             raise SourceError("the archive became shorter while it was read")
         self._ends += [start + end for end in self._cutter.ends(space, last=True)] if size > WHOLE else [start + size]
         self._items.append(_Small(first, len(self._ends), start, on_extents))
         self._at = at + size
         self._on_read(size)
-
-    def _read(self, space: memoryview, at: int) -> int:
-        if len(space) > TINY:
-            return os.preadv(self._window.fd, [space], at)
-        data = self._window.view(at, len(space))
-        space[: len(data)] = data
-        return len(data)
 
     def _flush(self) -> None:
         """Store the batch: contents first, then the other bytes as one chunk."""
@@ -134,11 +127,21 @@ class TarContents:
         if self._other:
             buffer[self._filled : self._filled + len(self._other)] = self._other
             ends = [*ends, self._filled + len(self._other)]
-        ids, frames = self._workers.sink.choose(buffer, ends)
-        self._workers.write(frames, buffer)
-        self._under_way.append((lambda: True, partial(self._settle_batch, items, ids, ends)))
+        if self._filled >= HASHED_AWAY * len(ends):
+            storing = self._workers.submit(self._store, buffer, ends)
+            self._under_way.append((storing.done, lambda: self._settle_batch(items, storing.result(), ends)))
+        else:
+            ids, frames = self._workers.sink.choose(buffer, ends)
+            self._workers.write(frames, buffer)
+            self._under_way.append((lambda: True, partial(self._settle_batch, items, ids, ends)))
         self._buffer, self._other, self._items, self._ends = None, bytearray(), [], []
         self._settle(at_most=STREAMS)
+
+    def _store(self, buffer: memoryview, ends: list[int]) -> list[ChunkId]:
+        try:
+            return self._workers.sink.store_run(buffer, ends)
+        finally:
+            self._workers.give_back(buffer)
 
     def _settle_batch(self, items: list[_Small | _Other], ids: list[ChunkId], ends: list[int]) -> None:
         for item in items:
@@ -162,7 +165,7 @@ class TarContents:
         at = 0
         for start, place, size in member.content:
             stream.add_hole(start - at)
-            if not stream.read_stretch(self._window.fd, place, place + size):
+            if not stream.read_stretch(self._window.read, place, place + size):
                 raise SourceError("the archive became shorter while it was read")
             at, self._at = start + size, place + size
         stream.add_hole(member.size - at)

@@ -107,8 +107,7 @@ class _Import:
     def run(self, members: Members) -> tuple[Level, Level | None]:
         """Everything but the commit: the level, and the one over which it is laid."""
         started = time.time_ns()
-        with Workers(self._writer) as workers:
-            window = TarWindow(self._fd)
+        with Workers(self._writer) as workers, TarWindow(self._fd) as window:
             contents = TarContents(workers, self._store.ring.cut_seed, window, self._read)
             for member in members.read(window):
                 self._take(member, contents)

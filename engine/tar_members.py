@@ -13,12 +13,12 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from .archive_header import acl_from_text
 from .entry import HEAD
 from .errors import SourceError
-from .tar_plain import Plain, plain_member
+from .tar_plain import GNU_MAGIC, MAGIC, NAME_SIZE, Plain, plain_member
 from .tar_window import TarWindow
 
 _SECOND = 10**9
@@ -98,7 +98,7 @@ class Members:
     def read(self, window: TarWindow) -> Iterator[Member]:
         """All members; `window` is of the same file. Raises SourceError."""
         try:
-            with tarfile.open(self.path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+            with tarfile.open(self.path, "r:", encoding="utf-8", errors="surrogateescape", tarinfo=_Info) as archive:
                 while (info := archive.next()) is not None:
                     archive.members = []  # type: ignore[attr-defined]  # not in the stubs; it would keep them all
                     if archive.offset > self._size:
@@ -118,6 +118,18 @@ class Members:
             yield _member_of(plain, at)
             at = plain.end
         return at
+
+
+class _Info(tarfile.TarInfo):
+    """A header as tarfile reads it, which takes the times in GNU tar's incremental archives for part of the name."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if buf[MAGIC] == GNU_MAGIC and info.type not in tarfile.GNU_TYPES:
+            name = bytes(buf[:NAME_SIZE]).partition(b"\0")[0].decode(encoding, errors)
+            info.name = name.rstrip("/") if info.isdir() else name
+        return info
 
 
 def _member_of(plain: Plain, begin: int) -> Member:

@@ -10,14 +10,18 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 BLOCK = 512
 # The fields of numbers as GNU tar, Python and we write them: octal digits to the end but one, and a zero byte.
 _NUMBERS = re.compile(rb"([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0([0-7]{6})\0 ")
-_NAME_SIZE = 100
+NAME_SIZE = 100
+# Where others have the beginning of a long name, an incremental archive of GNU tar has times of access and change.
+GNU_MAGIC = b"ustar  \0"
 _REST = struct.Struct("c100s8s32s32s16x155s12x")
 _REST_AT, _SUM_AT = 156, 148
+MAGIC = slice(257, 265)
 _RECORD = re.compile(rb"(\d{1,5}) ([^=]+)=")
 _KEYWORDS = frozenset((b"mtime", b"atime", b"ctime", b"path", b"linkpath", b"uname", b"gname"))
 _FILES, _LINK, _SYMLINK, _FOLDER = (b"0", b"\0"), b"1", b"2", b"5"
@@ -51,10 +55,9 @@ def plain_member(view: Callable[[int, int], memoryview], at: int) -> Plain | Non
     block = bytes(view(at, BLOCK))
     if block[_REST_AT : _REST_AT + 1] != _PAX:
         return _from_block(block, at + BLOCK, {})
-    numbers = _numbers(block)
-    if numbers is None or numbers[3] > _MOST_RECORDS:
+    size = _records_size(block)
+    if size is None or size > _MOST_RECORDS:
         return None
-    size = numbers[3]
     body = bytes(view(at + BLOCK, size))
     records = _records(body) if len(body) == size else None
     if records is None:
@@ -69,7 +72,7 @@ def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Pl
         return None
     mode, uid, gid, size, seconds = numbers
     kind, target, magic, owner, group, prefix = _REST.unpack_from(block, _REST_AT)
-    path = block[:_NAME_SIZE]
+    path = block[:NAME_SIZE]
     path = path.partition(b"\0")[0]
     if kind in _FILES:
         if path[-1:] == b"/":
@@ -79,7 +82,7 @@ def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Pl
         size = 0
     else:
         return None
-    if prefix[0]:
+    if prefix[0] and magic != GNU_MAGIC:
         if magic != b"ustar\x0000":
             return None
         path = prefix.partition(b"\0")[0] + b"/" + path
@@ -100,9 +103,15 @@ def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Pl
     )
 
 
+@lru_cache(maxsize=256)  # in archives of ours the block before records says nothing but their size
+def _records_size(block: bytes) -> int | None:
+    numbers = _numbers(block)
+    return None if numbers is None else numbers[3]
+
+
 def _numbers(block: bytes) -> tuple[int, int, int, int, int] | None:
     """Mode, uid, gid, size and time, when the checksum is that of the block."""
-    match = _NUMBERS.match(block, _NAME_SIZE)
+    match = _NUMBERS.match(block, NAME_SIZE)
     if match is None or len(block) != BLOCK:
         return None
     mode, uid, gid, size, seconds, said = match.groups()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .chunk_table import ChunkTable, footer_keys
     from .collection import Collection, Removed
     from .config import Config
+    from .direct import read_into, write_blocks
     from .dry import DryWriter
     from .envelope import ObjectKind, disclose, enclose
     from .errors import (
@@ -86,6 +87,7 @@ _FROM = {
     "chunk_table": "ChunkTable footer_keys",
     "collection": "Collection Removed",
     "config": "Config",
+    "direct": "read_into write_blocks",
     "dry": "DryWriter",
     "envelope": "ObjectKind disclose enclose",
     "errors": (
@@ -224,6 +226,7 @@ __all__ = [
     "protect",
     "raise_if_away",
     "read_config",
+    "read_into",
     "read_keys",
     "read_private",
     "read_stripes",
@@ -239,6 +242,7 @@ __all__ = [
     "stripe_of",
     "unlock",
     "verified_notes",
+    "write_blocks",
 ]
 
 

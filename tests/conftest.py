@@ -5,6 +5,8 @@ It does not hide what differs between machines (root or not, file systems withou
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +51,22 @@ def passphrase(monkeypatch: pytest.MonkeyPatch) -> str:
     """A passphrase that `silt` finds in its environment."""
     monkeypatch.setenv("SILT_PASSPHRASE", PASSPHRASE)
     return PASSPHRASE
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """Where a benchmark's servers may work; skips where there are no programs of PostgreSQL. Short, since the path of a
+    socket has room for 107 bytes, and open to who runs servers.
+    """
+    from bench.measure import BenchError
+    from bench.pg_cluster import find_programs
+
+    try:
+        find_programs()
+    except BenchError as error:
+        pytest.skip(str(error))
+    folder = Path(tempfile.mkdtemp(prefix="silt-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -4,9 +4,6 @@ Rule: as in test_bench_pg.py, whose servers these are. No figure is judged, only
 """
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,30 +13,16 @@ from bench.__main__ import main
 from bench.appliance import Appliance
 from bench.day_table import DayTable
 from bench.day_ways import TAR, FileTurn
-from bench.measure import BenchError, stored_bytes
-from bench.pg_cluster import find_programs
+from bench.measure import stored_bytes
 from bench.picture import take_picture
 
 TINY = 0.0001
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    try:
-        find_programs()
-    except BenchError as error:
-        pytest.skip(str(error))
-    folder = Path(tempfile.mkdtemp(prefix="silt-days-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_two_days_are_measured(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_days_are_measured(server_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(days, "backrest", lambda _: None)
     monkeypatch.setattr(days, "file_ways", lambda _: [TAR])
-    daily = days.measure_days(work, TINY, 2, 0.1, None)
+    daily = days.measure_days(server_folder, TINY, 2, 0.1, None)
     assert {(each.part, each.day) for each in daily.figures} == {
         (part, day) for part in ("silt", "tar") for day in (0, 1, -1)
     }

@@ -5,9 +5,6 @@ is part of the benchmark itself.
 """
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,36 +12,21 @@ import pytest
 from bench.comparison_table import ComparisonTables
 from bench.measure import BenchError
 from bench.pg import measure_pg
-from bench.pg_cluster import find_programs
 from bench.pg_cycle import GROWING, STEPS
 from bench.pg_tools import find_pg_tools
 
 TINY = 0.002
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    """Short, since the path of a socket has room for 107 bytes, and open to who runs servers."""
-    try:
-        find_programs()
-    except BenchError as error:
-        pytest.skip(str(error))
-    folder = Path(tempfile.mkdtemp(prefix="silt-pg-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_every_step_is_measured(work: Path) -> None:
-    cycles = measure_pg(work, find_pg_tools(["silt"], None), TINY, 1)
+def test_every_step_is_measured(server_folder: Path) -> None:
+    cycles = measure_pg(server_folder, find_pg_tools(["silt"], None), TINY, 1)
     figures = cycles.result.figures
     assert [figure.step for figure in figures] == list(STEPS)
     assert all(figure.wall > 0 and figure.store > 0 for figure in figures)
     assert cycles.segments > 0
     lines = ComparisonTables(cycles.result, STEPS, GROWING).lines()
     assert len([line for line in lines if re.match(r"\| pg, .* \| ~?\d+\.\d\d \(\d+\.\d\d\) \|$", line)]) == len(STEPS)
-    assert not (work / "cluster").exists()
+    assert not (server_folder / "cluster").exists()
 
 
 def test_a_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

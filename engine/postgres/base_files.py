@@ -19,10 +19,12 @@ from .grid import by_cell
 class BaseFiles:
     """One file set of the base level; without one it has no files."""
 
-    def __init__(self, store: Store, base: ManifestReader | None) -> None:
+    def __init__(self, store: Store, base: ManifestReader | None, *, anew: bool = False) -> None:
+        """`anew`: every file counts as new, and is read whatever its stat; it only has cells."""
         self.store = store
+        self._anew = anew
         self._rows: dict[bytes, bytes] = {}
-        self._level = base.level if base else None
+        self._level = base.level if base and not anew else None
         if base is not None:
             try:
                 self._rows = dict(base.rows())
@@ -32,11 +34,11 @@ class BaseFiles:
     @property
     def count(self) -> int:
         """How many rows the base level has."""
-        return len(self._rows)
+        return 0 if self._anew else len(self._rows)
 
     def row(self, path: bytes) -> bytes | None:
         """The row of a path, if the base level has it."""
-        return self._rows.get(path)
+        return None if self._anew else self._rows.get(path)
 
     def level_of(self, system_identifier: int, timeline: int) -> Level | None:
         """The base level, if it is of that cluster and timeline: only then does an equal stat mean an equal file."""

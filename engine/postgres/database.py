@@ -49,9 +49,14 @@ def back_up_database(
     teller: Teller,
     totals: Counter[str],
     owners: SeenOwners,
+    *,
+    anew: bool,
 ) -> tuple[SetInfo, DatabaseInfo]:
-    """Take a base backup of the cluster into the store. Raises PostgresError, Malformed, ConfigError, StoreError."""
-    backup = _Backup(store, sink, database, base, report, teller)
+    """Take a base backup of the cluster into the store. `anew`: everything is read, and `base` only has cells.
+
+    Raises PostgresError, Malformed, ConfigError, StoreError.
+    """
+    backup = _Backup(store, sink, database, base, report, teller, anew=anew)
     try:
         taken = backup.take(everything=False)
     except _Refused as refused:
@@ -88,10 +93,13 @@ class _Backup:
         base: ManifestReader | None,
         report: Report,
         teller: Teller,
+        *,
+        anew: bool,
     ) -> None:
         self._store, self._sink, self._database = store, sink, database
         self._report, self._teller = report, teller
-        self._base, self._files = base.level if base is not None else None, BaseFiles(store, base)
+        self._base = base.level if base is not None and not anew else None
+        self._files = BaseFiles(store, base, anew=anew)
 
     def take(self, *, everything: bool) -> _Level:
         """Take one. Raises _Refused where the server shall be asked for everything instead."""

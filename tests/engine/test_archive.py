@@ -23,7 +23,7 @@ from siltstone.engine import (
     NothingSelected,
     Selection,
     Warned,
-    archive_content,
+    archive_windows,
     cat,
     entries,
     write_tar,
@@ -222,9 +222,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Level, Path]
 
 
 class TestContent:
-    @pytest.mark.parametrize("window", [1 << 24, 1_000_000, 4096])
+    @pytest.mark.parametrize("window", [1 << 23, 1_000_000, 4096])
     def test_every_file(self, large: tuple[Store, Level, Path], window: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(archive_content, "WINDOW", window)
+        monkeypatch.setattr(archive_windows, "WINDOW", window)
         store, level, tree = large
         for name in ("random", "again", "sparse", "empty"):
             out = io.BytesIO()

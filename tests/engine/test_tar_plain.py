@@ -45,8 +45,9 @@ def found(path: Path) -> tuple[list[Member], str]:
     members: list[Member] = []
     with path.open("rb") as file:
         try:
-            for member in Members(path).read(TarWindow(file.fileno())):
-                members.append(member)  # noqa: PERF402  # those before an error are wanted
+            with TarWindow(file.fileno()) as window:
+                for member in Members(path).read(window):
+                    members.append(member)  # noqa: PERF402  # those before an error are wanted
         except SourceError as error:
             return members, str(error)
     return members, ""
@@ -65,8 +66,7 @@ def test_the_same_members(tmp_path: Path, form: str) -> None:
     members, said = found(path)
     assert (members, said) == found_by_tarfile(path)
     assert len(members) == 60
-    with path.open("rb") as file:
-        window = TarWindow(file.fileno())
+    with path.open("rb") as file, TarWindow(file.fileno()) as window:
         plain = [member for member in members if plain_member(window.view, member.begin)]
     assert len(plain) > 30
 

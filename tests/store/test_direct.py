@@ -85,3 +85,37 @@ def test_a_failure_is_told(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         read_into(file, room(LEAST, 0), 0)
     assert fcntl.fcntl(file, fcntl.F_GETFL) == flags
+
+
+def in_cache(file: int, size: int, first: int) -> float:
+    """The share of blocks that need no waiting. Every 64th is asked for, from a first one: asking brings it in."""
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+    offsets = range(first * BLOCK, size, 64 * BLOCK)
+    found = 0
+    for offset in offsets:
+        try:
+            found += bool(os.preadv(file, [bytearray(BLOCK)], offset, os.RWF_NOWAIT))
+        except BlockingIOError:
+            pass
+    return found / len(offsets)
+
+
+def test_what_is_read_past_the_cache_is_not_in_it_then(tmp_path: Path) -> None:
+    path, size, piece = tmp_path / "file", 24 << 20, room(4 << 20, 0)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    except OSError:
+        pytest.skip("this file system caches everything")
+    os.close(file)
+    file = os.open(path, os.O_RDWR)
+    try:
+        content = random.Random(2).randbytes(size)
+        put_past_the_cache(file, content)
+        if in_cache(file, size, 0) > 0.1:
+            pytest.skip("this file system does not let go of what it caches")
+        for offset in range(0, size, len(piece)):
+            assert read_into(file, piece, offset) == len(piece)
+            assert piece == content[offset : offset + len(piece)]
+        assert in_cache(file, size, 32) < 0.5
+    finally:
+        os.close(file)

@@ -83,7 +83,8 @@ class PgTurn:
     def restore_over(self) -> Taken:
         """Restore the newest backup over the copy that is there."""
         self.cluster.settle_archiving()
-        warm(self.store)
+        for read in (self.store, self.target):  # some tools had written the copy past the page cache
+            warm(read)
         return self._run(self.tool.delta)
 
     def drain(self) -> Taken:

@@ -25,7 +25,9 @@ from bench.cycles import Comparison, Figure, figure_line
 from bench.launch import machine_cpu
 from bench.measure import BenchError, Taken, measure, stored_bytes, warm
 from bench.pg_cluster import Cluster, as_server_user, hand_over
+from bench.pg_pages import Pages, changed_since, pages_of
 from bench.pg_tools import PgTool
+from bench.tools import OURS
 
 STEPS = ("full", "small incr", "restore", "delta restore", "drain", "recovery", "burst incr")
 GROWING = ("full", "small incr", "drain", "burst incr")  # steps that add to a store
@@ -83,7 +85,8 @@ class PgTurn:
     def restore_over(self) -> Taken:
         """Restore the newest backup over the copy that is there."""
         self.cluster.settle_archiving()
-        warm(self.store)
+        for read in (self.store, self.target):  # some tools had written the copy past the page cache
+            warm(read)
         return self._run(self.tool.delta)
 
     def drain(self) -> Taken:
@@ -170,10 +173,12 @@ class PgCycles:
         for turn in turns:
             turn.prepare()
         self._step("full", turns, number, lambda turn: turn.backup(turn.tool.full))
+        before_rows = pages_of(self._cluster.data)
         self._change_rows(2 * number)
         self._cluster.drop_wal()
         able = [turn for turn in turns if turn.tool.incr]
         self._step("small incr", able, number, lambda turn: turn.backup(turn.tool.incr))
+        self._tell_of_pages("small incr", before_rows)
         self._step("restore", able, number, PgTurn.restore)
         self._change_rows(2 * number + 1)
         before = self._cluster.archived()
@@ -185,6 +190,7 @@ class PgCycles:
             turn.archive()
             self._cluster.ask_again(since)
             self._cluster.settle_archiving()
+        before_burst = pages_of(self._cluster.data)
         held = self._burst(number)
         for turn in able:  # the first finds the backlog as the server left it, for the others it is put there again
             self._cluster.ask_again(held if turn is not able[0] else ())
@@ -193,6 +199,14 @@ class PgCycles:
         self._step("recovery", able, number, lambda turn: turn.recover(sums))
         self._cluster.drop_wal()
         self._step("burst incr", able, number, lambda turn: turn.backup(turn.tool.incr))
+        self._tell_of_pages("burst incr", before_burst)
+
+    def _tell_of_pages(self, step: str, before: Pages) -> None:
+        """Hold what `silt` added in the step that was last against the pages that changed."""
+        sizes = [figure.store for figure in self.result.figures if figure.tool == OURS]
+        line = changed_since(before, self._cluster.data).line(step, sizes[-1] - sizes[-2])
+        self.result.notes.append(line)
+        self._say(line)
 
     def _change_rows(self, number: int) -> None:
         """Change rows that lie far from each other, other ones each time."""

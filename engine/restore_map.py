@@ -16,6 +16,7 @@ from siltstone.store import ChunkId, chunk_id
 
 from .entry import Entry, Extent
 from .postgres.grid import CELL, ID_SIZE, PAGE, by_cell
+from .postgres.page_digest import digest_key, page_digests
 from .restore_rows import LevelRows
 
 STRETCH = 8 << 20  # what a thread reads before it looks up: some 2 ms
@@ -104,9 +105,7 @@ def _look(fd: int, unit: _Unit, id_key: bytes) -> bytes:
 
 def _look_at_pages(data: memoryview, unit: _Unit, id_key: bytes) -> bytes:
     """Of a cell that is not as it should be: which extents are. Raises ValueError."""
-    from .postgres.pages import Digester  # it brings numpy, which a restore can mostly do without
-
-    digests = Digester(id_key).digests(data).astype("<u8").tobytes()
+    digests = page_digests(data, digest_key(id_key))
     found, at = bytearray(), 0
     for extent in unit.extents:
         pages = slice(ID_SIZE + at // PAGE * 8, ID_SIZE + (at + extent.length) // PAGE * 8)

@@ -24,7 +24,7 @@ class DryWriter:
         """See Writer.has."""
         return chunk in self._index
 
-    def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
+    def store_run(self, buffer: memoryview, ends: Sequence[int], *, pages: bool = False) -> list[ChunkId]:
         """See Writer.store_run."""
         return self.choose(buffer, ends)[0]
 

@@ -108,14 +108,15 @@ class Writer:
         """How many packs were made durable so far."""
         return self._packer.packs
 
-    def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
+    def store_run(self, buffer: memoryview, ends: Sequence[int], *, pages: bool = False) -> list[ChunkId]:
         """Store the chunks of `buffer`, which end at `ends` (ascending); their ids. Only new ones are written.
 
-        The buffer may be reused when this returns. Chunks that follow each other in the buffer share frames.
+        The buffer may be reused when this returns. Chunks that follow each other in the buffer share frames. `pages`:
+        of a database, which are compressed in a tuning of their own.
         """
         ids, frames = self.choose(buffer, ends)
         for frame in frames:
-            self.write(frame)
+            self.write(frame, pages=pages)
         return ids
 
     def choose(self, buffer: memoryview, ends: Sequence[int]) -> tuple[list[ChunkId], list[NewFrame]]:
@@ -146,9 +147,9 @@ class Writer:
             self.new_bytes += sum(frame.size for frame in frames)
         return ids, frames
 
-    def write(self, frame: NewFrame) -> None:
+    def write(self, frame: NewFrame, *, pages: bool = False) -> None:
         """Compress and seal a chosen frame into a pack. Raises what the storage raised."""
-        codec, body = self._compressor.compress(frame.plain())
+        codec, body = self._compressor.compress(frame.plain(), pages=pages)
         self._packer.add(codec, body, frame.size, frame.ids, frame.lengths)
 
     def _claim(self, chunk: ChunkId) -> bool:

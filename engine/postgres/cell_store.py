@@ -82,7 +82,7 @@ class CellStore:
 
     def _store_whole(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
         ends = [end for piece in pieces for _, end in _cells(piece)]
-        ids = iter(self._sink.store_run(buffer, ends) if ends else ())
+        ids = iter(self._sink.store_run(buffer, ends, pages=True) if ends else ())
         stored = []
         for piece in pieces:
             chunks = [(next(ids), start, end) for start, end in _cells(piece)]
@@ -100,7 +100,7 @@ class CellStore:
                 old = piece.old[number] if number < len(piece.old) else None
                 cells.append(self._plan(piece, buffer[start:end], old, fresh))
             planned.append(cells)
-        ids = self._sink.store_run(memoryview(fresh.bytes), fresh.ends)
+        ids = self._sink.store_run(memoryview(fresh.bytes), fresh.ends, pages=True)
         stored = []
         for cells in planned:
             extents = pack_extents(extent for cell in cells for extent in cell.extents(ids))

@@ -34,6 +34,7 @@ from .grid import PAGE
 from .onward import check_onward
 from .over_wire import MANIFEST, OverWire
 from .overlay import OverlayLost
+from .read_again import ReadAgain
 from .summaries import checked_since, why_everything
 from .taken import Taken
 
@@ -113,10 +114,13 @@ class _Backup:
                     everything = True
                     gatherer.checked_since = checked_since(facts, self._base)
                     taken = self._read_here(connection, facts, gatherer, cells)
+                    gatherer.tell_damage()
                 else:
                     everything = everything or not self._may_overlay(facts)
                     gatherer.checked_since = checked_since(facts, self._base) if everything else 0
                     taken = self._over_wire(connection, facts, gatherer, cells, everything=everything)
+                    again = ReadAgain(connection, taken.start_lsn, checksummed=facts.data_checksums)
+                    gatherer.tell_damage(again.still_bad)
                 for event in check_onward(self._store, connection, facts, taken):
                     self._report(event)
                 manifest, owners = ManifestWriter(self._sink), SeenOwners()

@@ -10,10 +10,10 @@ backup that failed stays unreferenced.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeAlias
 
 from siltstone.store import DryWriter, Writer
 
@@ -30,6 +30,8 @@ from .cells import OldCell
 from .grid import CELL, PAGE, RECORDS_CHUNK
 from .layout import Fork, relation_file
 from .pages import SEGMENT_BLOCKS
+
+StillBad: TypeAlias = Callable[[bytes, list[int]], list[int] | None]
 
 NAMED_BLOCKS = 20  # of a damaged file that a warning lists
 
@@ -71,6 +73,7 @@ class Gatherer:
         self._file: _File | None = None
         self._rows: list[tuple[bytes, bytes, bytes]] = []
         self.stats: Counter[str] = Counter()
+        self._damaged: list[_File] = []
         self.checked_since = 0  # the LSN for a cross-check of main forks (cross_check.py), 0 for none
 
     def __enter__(self) -> Self:
@@ -159,6 +162,18 @@ class Gatherer:
         self._collect(until=0)
         self._workers.finish()
 
+    def tell_damage(self, still_bad: StillBad | None = None) -> None:
+        """Warn of what is damaged. `still_bad` says of a file's blocks which are so when they are read again, if that
+        can be known.
+        """
+        for file in self._damaged:
+            blocks = still_bad(file.name, file.bad) if still_bad is not None else file.bad
+            if blocks is None:
+                what = "damaged on the server, or it was writing there (who may call pg_read_binary_file can tell)"
+                self._warn("checksum", file, what, file.bad)
+            elif blocks:
+                self._warn("checksum", file, "damaged on the server", blocks)
+
     def write(self, manifest: ManifestWriter, owners: SeenOwners) -> int:
         """Write the rows in path order; how many they are."""
         self._rows.sort()
@@ -227,7 +242,7 @@ class Gatherer:
         self.stats["files"] += 1
         self.stats["bytes"] += size_of(file.head)
         if file.bad:
-            self._warn("checksum", file, "damaged on the server", file.bad)
+            self._damaged.append(file)
         if file.missed:
             self._warn("missed", file, "the level before had them otherwise, the server had not sent them", file.missed)
 

@@ -17,19 +17,17 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
 from .grid import PAGE
-from .pages_plain import KEY_BYTES, Bytes, Digests, Key, Sums
+from .page_digest import digest_key, page_digests
+from .pages_plain import Bytes, Digests, Sums
 
 try:
     from ._pages import checksums as _checksums
-    from ._pages import digests as _digests
 
     COMPILED = True
 except ImportError:
     from .pages_plain import checksums as _checksums
-    from .pages_plain import digests as _digests
 
     COMPILED = False
 
@@ -114,16 +112,11 @@ class Digester:
     """Short digests by a key that is derived from `secret` (32 bytes). Two secrets' digests cannot be compared."""
 
     def __init__(self, secret: bytes) -> None:
-        self._key: Key = np.frombuffer(blake3(_CONTEXT, key=secret).digest(KEY_BYTES), np.uint32)
+        self._key = digest_key(secret)
 
     def digests(self, pages: Bytes) -> Digests:
         """8 bytes a page: two pages that differ have the same with a probability below 2^-63."""
-        out: Digests = np.empty(_count(pages), np.uint64)
-        _digests(pages, self._key, out)
-        return out
-
-
-_CONTEXT = b"siltstone 2026 page digests"
+        return np.frombuffer(page_digests(pages, self._key), np.uint64)
 
 
 def changed_pages(old: Digests, new: Digests) -> PageNumbers:

@@ -14,18 +14,14 @@ Two different pages meet with a probability of at most 2^-32 in an NH (Black, Ha
 Rule: what is here is exact and judges nothing. It is no cryptographic hash: a digest proves nothing to someone else.
 """
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 Bytes = bytes | bytearray | memoryview
 Sums = npt.NDArray[np.uint16]
 Digests = npt.NDArray[np.uint64]
-Key = npt.NDArray[np.uint32]
 
 _ROWS, _LANES, _HALF = 64, 32, 1024
-KEY_BYTES: Final = 4 * 4 * _HALF + 2 * 5 * 8
 
 _SEEDS = np.array(
     [
@@ -59,22 +55,23 @@ def checksums(pages: Bytes, first_block: int, out: Sums, /) -> None:
     out[:] = result % np.uint32(65535) + np.uint32(1)
 
 
-def digests(pages: Bytes, key: Key, out: Digests, /) -> None:
-    """Put the digest of each page into `out`. `key` is KEY_BYTES long."""
-    words = np.frombuffer(pages, "<u4").reshape(len(out), 2, _HALF)
-    folds = key[4 * _HALF :].view(np.uint64).reshape(2, 5)
-    for start in range(0, len(out), _STEP):
+def digests(pages: Bytes, key: bytes, out: bytearray, /) -> None:
+    """Put the digest of each page into `out`. `key` is page_digest.KEY_BYTES long."""
+    found, keys = np.frombuffer(out, np.uint64), np.frombuffer(key, np.uint32)
+    words = np.frombuffer(pages, "<u4").reshape(len(found), 2, _HALF)
+    folds = keys[4 * _HALF :].view(np.uint64).reshape(2, 5)
+    for start in range(0, len(found), _STEP):
         part = words[start : start + _STEP]
-        sums = np.stack([_inner(part, key[at : at + 2 * _HALF]) for at in (0, 2 * _HALF)], axis=1)
+        sums = np.stack([_inner(part, keys[at : at + 2 * _HALF]) for at in (0, 2 * _HALF)], axis=1)
         limbs = sums.view("<u4").astype(np.uint64)
         halves = [(limbs @ fold[1:] + fold[0]) >> np.uint64(32) for fold in folds]
-        out[start : start + _STEP] = halves[0] << np.uint64(32) | halves[1]
+        found[start : start + _STEP] = halves[0] << np.uint64(32) | halves[1]
 
 
 _STEP = 32  # pages: what is computed in between then stays in the processor's cache
 
 
-def _inner(words: npt.NDArray[np.uint32], key: Key) -> Digests:
+def _inner(words: npt.NDArray[np.uint32], key: npt.NDArray[np.uint32]) -> Digests:
     left = (words[:, 0] + key[:_HALF]).astype(np.uint64)
     left *= words[:, 1] + key[_HALF:]
     total: Digests = left.sum(axis=1, dtype=np.uint64)

@@ -63,7 +63,7 @@ class Noting:
     def __init__(self) -> None:
         self.chunks: dict[ChunkId, bytes] = {}
 
-    def store_run(self, buffer: memoryview, ends: Sequence[int]) -> list[ChunkId]:
+    def store_run(self, buffer: memoryview, ends: Sequence[int], *, pages: bool = False) -> list[ChunkId]:
         ids, start = [], 0
         for end in ends:
             content = bytes(buffer[start:end])

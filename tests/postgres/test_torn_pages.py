@@ -5,12 +5,14 @@ import random
 import struct
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from siltstone.engine import entries, extents_of
+from siltstone.engine import entries, extents_of, parse_deployment
 from siltstone.engine.entry import unpack_extents
 from siltstone.engine.postgres.cell_store import CellStore, Piece
+from siltstone.engine.postgres.gather import Gatherer, StillBad
 from siltstone.engine.postgres.grid import CELL, PAGE
 from siltstone.engine.postgres.pages import checksums
 from tests.backed_up import new_store
@@ -103,3 +105,52 @@ def test_a_page_torn_while_a_real_cluster_is_read(
         if each.id is not None
     )
     assert content == path.read_bytes()
+
+
+@pytest.mark.parametrize("version", [18])
+class TestOverTheWire:
+    """A page that is torn on the disk while it is sent, and mended or not before it is read again."""
+
+    @staticmethod
+    def torn_page(backups: Backups) -> tuple[Path, bytes]:
+        """The file of a table of which a page is torn now, and what it was."""
+        assert backups.mode == "wire"
+        ((name,),) = backups.server.sql("SELECT pg_relation_filepath('changing')")
+        path = backups.server.data / str(name)
+        sound = path.read_bytes()
+        with path.open("r+b") as file:
+            file.seek(3 * PAGE + 5000)
+            file.write(bytes(1000))
+        return path, sound
+
+    def test_what_is_sound_by_then_is_no_damage(
+        self, backups: Backups, version: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, sound = self.torn_page(backups)
+        tell = Gatherer.tell_damage
+
+        def mend(gatherer: Gatherer, still_bad: StillBad) -> None:
+            path.write_bytes(sound)
+            tell(gatherer, still_bad)
+
+        monkeypatch.setattr(Gatherer, "tell_damage", mend)
+        backups.level()
+        assert backups.warned == []
+
+    def test_what_stays_wrong_is_damaged(self, backups: Backups, version: int) -> None:
+        path, _ = self.torn_page(backups)
+        backups.level()
+        (warned,) = backups.warned
+        assert (warned.path, warned.message) == (str(path), "damaged on the server: page of block 3")
+
+    def test_who_may_not_read_files_cannot_tell(self, backups: Backups, version: int) -> None:
+        self.torn_page(backups)
+        backups.server.sql(
+            "CREATE ROLE plain LOGIN REPLICATION PASSWORD 'plain'", "GRANT pg_read_all_settings TO plain"
+        )
+        backups.deployment = parse_deployment(
+            f'name = "x"\n[postgres]\ndsn = "{backups.server.dsn("plain", password="plain")}"\nmode = "wire"\n'
+        )
+        backups.level()
+        (warned,) = backups.warned
+        assert "damaged on the server, or it was writing there" in warned.message

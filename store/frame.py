@@ -9,13 +9,13 @@ to. Larger frames compress better and cost more to read one chunk of; see docs/p
 
 import threading
 from collections.abc import Sequence
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import zstandard
 from blake3 import blake3
 
 from .errors import SiltError
 from .ids import ChunkId
+from .page_buffer import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
 
 FRAME_SIZE = 2 << 20
@@ -35,6 +35,11 @@ _AIRY_BELOW = 0.5  # of its size: what follows such a frame is taken to be like 
 # A frame that shrinks by less than this share is kept as it is: opening it then costs no decompression.
 _WORTHWHILE = 0.97
 
+# After a frame that was kept as it is, samples of the next one say whether to try it: what does not compress is mostly
+# followed by its like, and a try in vain (which copies the frame) is an eighth of the time of a backup of such data.
+_SAMPLES, _SAMPLE = 8, 8 << 10
+_WORTH_SAMPLING = 16 * _SAMPLES * _SAMPLE
+
 
 class Compressor:
     """Compression as chosen for a backup: 'none', 'lz4', 'zstd' (tuned for frames) or 'zstd:LEVEL'. For any thread."""
@@ -53,7 +58,7 @@ class Compressor:
 
     def compress(self, plain: Buffer) -> tuple[int, Buffer]:
         """(codec, body). The body is `plain` itself where compressing it is not worthwhile."""
-        if self._name == "none" or not len(plain):
+        if self._name == "none" or not len(plain) or self._seems_dull(plain):
             return CODEC_NONE, plain
         if self._name == "lz4":
             import lz4.block
@@ -62,7 +67,16 @@ class Compressor:
         else:
             codec, body = CODEC_ZSTD, self._zstd().compress(plain)
             self._local.airy = len(body) < len(plain) * _AIRY_BELOW
-        return (codec, body) if len(body) < len(plain) * _WORTHWHILE else (CODEC_NONE, plain)
+        self._local.dull = len(body) >= len(plain) * _WORTHWHILE
+        return (CODEC_NONE, plain) if self._local.dull else (codec, body)
+
+    def _seems_dull(self, plain: Buffer) -> bool:
+        """Whether samples of a frame do not compress, and the one before it, of this thread, did not."""
+        if not getattr(self._local, "dull", False) or len(plain) < _WORTH_SAMPLING:
+            return False
+        step = (len(plain) - _SAMPLE) // (_SAMPLES - 1)
+        samples = b"".join([plain[at : at + _SAMPLE] for at in range(0, step * _SAMPLES, step)])
+        return len(self._zstd().compress(samples)) >= len(samples) * _WORTHWHILE
 
     def _zstd(self) -> zstandard.ZstdCompressor:
         """The thread's own: a compressor keeps its tables between frames."""
@@ -174,11 +188,6 @@ class FrameOpener:
             if blake3(plain[at : at + length], key=key).digest() != expected:
                 raise Tampered
             at += length
-
-
-def page_buffer(size: int) -> memoryview:
-    """A buffer that begins at a page, and whose pages come when they are first touched."""
-    return memoryview(mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 def _lz4(body: memoryview, plain_size: int) -> memoryview:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import MISSING, PackList, listed_packs
-    from .page_buffer import page_buffer
+    from .page_memory import page_buffer
     from .parallel import REMOTE_THREADS, in_parallel
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
@@ -106,7 +106,7 @@ _FROM = {
     "opening": "OpenStore read_config unlock",
     "pack": "Footer FrameInfo",
     "pack_list": "MISSING PackList listed_packs",
-    "page_buffer": "page_buffer",
+    "page_memory": "page_buffer",
     "parallel": "REMOTE_THREADS in_parallel",
     "parity": "Policy Stripe read_stripes stripe_of",
     "parity_code": "ParityCoder",

@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from .errors import SiltError
 from .ids import ChunkId
-from .page_buffer import page_buffer
+from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
 
 FRAME_SIZE = 2 << 20

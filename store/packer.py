@@ -18,7 +18,7 @@ from .frame import frame_aad
 from .ids import ChunkId, PackName, pack_object
 from .keys import SessionKey
 from .pack import MAGIC, FrameInfo, KeySlot, encode_end
-from .page_buffer import page_buffer
+from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer
 
 # Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.

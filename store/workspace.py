@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from .backend import BLOCK, Backend
 from .frame import FrameOpener
-from .page_buffer import page_buffer
+from .page_memory import page_buffer
 
 T = TypeVar("T")
 

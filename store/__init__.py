@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .collection import Collection, Removed
     from .config import Config
     from .dry import DryWriter
+    from .ending import hurry
     from .envelope import ObjectKind, disclose, enclose
     from .errors import (
         BackendError,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .frame import FRAME_SIZE, NewFrame
-    from .hurry import hurry
     from .ids import ChunkId, PackName, Place, chunk_id, pack_object
     from .key_changes import (
         Rotated,
@@ -88,13 +88,13 @@ _FROM = {
     "collection": "Collection Removed",
     "config": "Config",
     "dry": "DryWriter",
+    "ending": "hurry",
     "envelope": "ObjectKind disclose enclose",
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing "
         "SessionOvertaken SiltError StoreError StoreFull VoidRoot WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
-    "hurry": "hurry",
     "ids": "ChunkId PackName Place chunk_id pack_object",
     "key_changes": "Rotated add_key exchange_key export_key need_to_manage removable remove_key rotate_keys",
     "key_copy": "KeyCopy Opener key_copy_text parse_key_copy",

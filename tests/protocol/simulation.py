@@ -206,7 +206,6 @@ BREAKS: dict[str, tuple[str, object]] = {
     "void-counts": ("siltstone.store.root.is_void", lambda *_: False),
     "unconfirmed": ("siltstone.store.reliance.Reliance.confirm", lambda *_: None),
     "inherits-unseen": ("siltstone.store.reliance.Reliance._take_over", lambda *_: None),
-    "again-unseen": ("siltstone.store.reliance.Reliance._gone", lambda *_: set()),
     "gives-up-unfenced": ("siltstone.store.sessions.raise_fence", lambda *_: None),
     "lease-dropped-unanswered": ("siltstone.store.writer.set", lambda *_: _Forgetful()),
 }

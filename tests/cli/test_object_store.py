@@ -203,7 +203,11 @@ def test_ctrl_c_while_the_server_does_not_answer(
     tree = make_tree(tmp_path / "large", (1 if command == "list" else 40) * MIB, seed=2)
     if command == "restore":
         there("backup", tree, "--name", "t")
-    given = {"list": [], "backup": [tree, "--name", "t"], "restore": ["latest", "--to", tmp_path / "back"]}[command]
+    given: list[str | Path] = {
+        "list": [],
+        "backup": [tree, "--name", "t"],
+        "restore": ["latest", "--to", tmp_path / "back"],
+    }[command]
     line.requests.clear()
     if command == "list":
         line.hold()

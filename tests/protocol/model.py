@@ -43,7 +43,7 @@ def first(setting: Setting) -> State:
     """Where everything begins."""
     packs = (1 << setting.copies) - 1
     numbers = range(1, setting.writers + 1)
-    writers = tuple(Writer("publish", index=packs) if number in setting.publish else Writer() for number in numbers)
+    writers = tuple(Writer("publish", named=packs) if number in setting.publish else Writer() for number in numbers)
     leases = tuple((number, 0) for number in sorted(setting.publish))
     return State(packs, packs, 1, writers, (Collector(),) * setting.collectors, leases=leases)
 

@@ -95,7 +95,7 @@ def _remove(state: State, setting: Setting, number: int, collector: Collector) -
         return
     one = collector.doomed & -collector.doomed
     following = collector._replace(doomed=collector.doomed & ~one)
-    yield with_collector(state, number, following, packs=state.packs & ~one, index=state.index & ~one)
+    yield with_collector(state, number, following, packs=state.packs & ~one, named=state.named & ~one)
 
 
 def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:

@@ -35,7 +35,7 @@ class Writer(NamedTuple):
     known: int = 0  # packs condemned, as far as it has read
     read: int = 0  # the newest condemnation it has read
     relies: int = 0  # packs that hold what its root will refer to
-    index: int = 0  # packs that segments name, as far as it has read, of one that will publish them
+    named: int = 0  # packs that segments name, as far as it has read, of one that will publish them
 
 
 class Collector(NamedTuple):
@@ -57,7 +57,7 @@ class State(NamedTuple):
     """Everything. `flying`: roots that may yet be created; `told`: writers that were told that they committed."""
 
     packs: int
-    index: int  # packs that segments name
+    named: int  # packs that segments name
     roots: int
     writers: tuple[Writer, ...]
     collectors: tuple[Collector, ...]

@@ -45,7 +45,7 @@ def _read(state: State, setting: Setting, number: int, writer: Writer) -> Iterat
 def _look(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
     """Look the chunk up; or take it over from an earlier root, if there is one."""
     after = "lease" if setting.broken == "lease-after-look" else "secure"
-    sound = state.index & state.packs & ~writer.known
+    sound = state.named & state.packs & ~writer.known
     if number in setting.inherit and counting(state, setting.broken):
         relies = sound or state.packs & writer.known
         if setting.broken == "inherits-unseen":
@@ -57,19 +57,19 @@ def _look(state: State, setting: Setting, number: int, writer: Writer) -> Iterat
 
 def _publish(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
     """Merge segments: what it knew of is named again, also what was removed since from under one that was given up."""
-    yield with_writer(state, number, writer._replace(at="end"), index=state.index | writer.index)
+    yield with_writer(state, number, writer._replace(at="end"), named=state.named | writer.named)
 
 
 def _upload(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
     """Store the chunk; or find it published meanwhile."""
-    if number in setting.again and (named := state.index & ~writer.known):
-        there = named if setting.broken == "again-unseen" else named & state.packs
+    if number in setting.again and (found := state.named & ~writer.known):
+        there = found if setting.broken == "again-unseen" else found & state.packs
         yield with_writer(state, number, writer._replace(at="secure" if there else "upload", relies=there))
     mine = own_pack(setting, number)
     late = setting.broken == "lease-after-look"
     after = "lease" if late else "secure"
-    packs, index = state.packs | mine, state.index | mine
-    yield with_writer(state, number, writer._replace(at=after, relies=mine), packs=packs, index=index)
+    packs, named = state.packs | mine, state.named | mine
+    yield with_writer(state, number, writer._replace(at=after, relies=mine), packs=packs, named=named)
 
 
 def _secure(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
@@ -90,8 +90,8 @@ def _copy(state: State, setting: Setting, number: int, writer: Writer) -> Iterat
         yield _failed(state, number, writer)  # it is gone: the session fails
         return
     mine = own_pack(setting, number)
-    packs, index = state.packs | mine, state.index | mine
-    yield with_writer(state, number, writer._replace(at="secure", relies=mine), packs=packs, index=index)
+    packs, named = state.packs | mine, state.named | mine
+    yield with_writer(state, number, writer._replace(at="secure", relies=mine), packs=packs, named=named)
 
 
 def _create(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:

@@ -203,15 +203,15 @@ def test_ctrl_c_while_the_server_does_not_answer(
     tree = make_tree(tmp_path / "large", (1 if command == "list" else 40) * MIB, seed=2)
     if command == "restore":
         there("backup", tree, "--name", "t")
-    given: list[str | Path] = {
+    given: dict[str, list[str | Path]] = {
         "list": [],
         "backup": [tree, "--name", "t"],
         "restore": ["latest", "--to", tmp_path / "back"],
-    }[command]
+    }
     line.requests.clear()
     if command == "list":
         line.hold()
-    running = there.start(command, *given, stdout=subprocess.DEVNULL)
+    running = there.start(command, *given[command], stdout=subprocess.DEVNULL)
     while running.poll() is None and sum(all(word in each for word in words.split()) for each in line.requests) < seen:
         time.sleep(0.01)
     line.hold()

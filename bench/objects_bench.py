@@ -3,8 +3,10 @@
 Rule: `silt` is run as a user runs it, start and all. What it stored is fetched into files, and put once more under
 other names, by threads that do nothing else: that is what the server gives. All of it happens in one run, in rounds, on
 data that neither compresses nor repeats. The last step is four backups at once into one store, of trees that together
-are as large as the one; and then each of them of another's tree, which must store nothing. It fails when `silt` reaches
-less than FLOOR of the plain transfer, or four together less than one.
+are as large as the one; and then each of them of another's tree, which must store nothing. In the first round four also
+back up all of it at once, each the same, and it is told how often it is stored then: what two send at one moment is
+stored twice, so no limit is set. It fails when `silt` reaches less than FLOOR of the plain transfer, or four together
+less than one.
 """
 
 import argparse
@@ -40,6 +42,7 @@ class Figures:
     size: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
     twice: int = 0
+    same: float = 0.0  # how often what four stored at once, each the same, is in the store
 
     def rate(self, step: str) -> float:
         """MiB a second, of the median round."""
@@ -80,19 +83,29 @@ class Bench:
             self._time(step, call)
         self._time("put", lambda: _put(got, self._open(f"{place}-plain")))
         self._four(number)
+        if not number:
+            self._same()
 
     def _four(self, number: int) -> None:
         place = f"s3://trial/{self._work.name}-four{number}"
         self._silt(place, "init")
-        self._time("four", lambda: self._at_once(place, self._trees))
+        self._time("four", lambda: self._at_once(place, [[tree] for tree in self._trees]))
         before = _size(self._open(place))
-        self._at_once(place, self._trees[1:] + self._trees[:1])
+        self._at_once(place, [[tree] for tree in self._trees[1:] + self._trees[:1]])
         self.figures.twice += _size(self._open(place)) - before
 
-    def _at_once(self, place: str, trees: Sequence[Path]) -> None:
+    def _same(self) -> None:
+        place = f"s3://trial/{self._work.name}-same"
+        self._silt(place, "init")
+        self._time("same", lambda: self._at_once(place, [self._trees] * WRITERS))
+        self.figures.same = _size(self._open(place)) / self._size
+
+    def _at_once(self, place: str, trees: Sequence[Sequence[Path]]) -> None:
+        def back_up(given: Sequence[Path], name: str) -> None:
+            self._silt(place, "backup", *map(str, given), "--name", name)
+
         with ThreadPoolExecutor(WRITERS) as pool:
-            names = [f"writer{number}" for number in range(WRITERS)]
-            list(pool.map(lambda tree, name: self._silt(place, "backup", str(tree), "--name", name), trees, names))
+            list(pool.map(back_up, trees, [f"writer{number}" for number in range(WRITERS)]))
 
     def _silt(self, place: str, *words: str) -> None:
         command = [str(Path(sys.executable).with_name("silt")), *words]
@@ -162,6 +175,8 @@ def table(figures: Figures) -> list[str]:
         against = plain.get(step, "")
         share = f"{figures.rate(step) / figures.rate(against):.2f} of the plain one" if against else ""
         rows.append([name, f"{figures.rate(step):.0f} MiB/s", share])
+    seconds = figures.seconds["same"][0]
+    rows.append(["four of the same at once", f"{seconds:.1f} s", f"stored {figures.same:.2f} times"])
     return markdown(["SeaweedFS on loopback", "rate", ""], rows)
 
 

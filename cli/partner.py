@@ -6,6 +6,7 @@ store that is not encrypted takes none.
 """
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +38,7 @@ def open_partner(options: Options, backend: "Backend", key_file: str | None) -> 
     secret = _secret(options, key_file)
     if not read_config(backend).encrypted:
         return Store.open(backend, None)
-    return ask_and_open(backend, opened_store) if secret is None else Store.open(backend, secret)
+    return ask_and_open(backend, partial(opened_store, cached=False)) if secret is None else Store.open(backend, secret)
 
 
 def _secret(options: Options, key_file: str | None) -> "Opener | None":

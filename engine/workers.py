@@ -11,10 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from mmap import mmap
 from typing import ParamSpec, Protocol, Self, TypeVar
 
-from siltstone.store import ChunkId, NewFrame
+from siltstone.store import ChunkId, NewFrame, page_buffer
 
 # A batch of small files, or a stretch of a large one: some frames' worth, so that few frames are left half full.
 BUFFER = 4 << 20
@@ -43,7 +42,7 @@ class Workers:
         self._writes: deque[Future[None]] = deque()
         self._buffers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
         for _ in range(2 * self.count + 2):
-            self._buffers.put(memoryview(mmap(-1, BUFFER)))
+            self._buffers.put(page_buffer(BUFFER))
 
     def __enter__(self) -> Self:
         return self

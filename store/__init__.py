@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .direct import read_into, write_blocks
     from .dry import DryWriter
+    from .ending import hurry
     from .envelope import ObjectKind, disclose, enclose
     from .errors import (
         BackendError,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .frame import FRAME_SIZE, NewFrame
-    from .hurry import hurry
     from .ids import ChunkId, PackName, Place, chunk_id, pack_object
     from .key_changes import (
         Rotated,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .opening import OpenStore, read_config, unlock
     from .pack import Footer, FrameInfo
     from .pack_list import MISSING, PackList, listed_packs
+    from .page_memory import page_buffer
     from .parallel import REMOTE_THREADS, in_parallel
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
@@ -89,13 +90,13 @@ _FROM = {
     "config": "Config",
     "direct": "read_into write_blocks",
     "dry": "DryWriter",
+    "ending": "hurry",
     "envelope": "ObjectKind disclose enclose",
     "errors": (
         "BackendError Corrupt NewerFormat NoKey NotAStore ObjectExists ObjectLocked ObjectMissing "
         "SessionOvertaken SiltError StoreError StoreFull VoidRoot WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
-    "hurry": "hurry",
     "ids": "ChunkId PackName Place chunk_id pack_object",
     "key_changes": "Rotated add_key exchange_key export_key need_to_manage removable remove_key rotate_keys",
     "key_copy": "KeyCopy Opener key_copy_text parse_key_copy",
@@ -107,6 +108,7 @@ _FROM = {
     "opening": "OpenStore read_config unlock",
     "pack": "Footer FrameInfo",
     "pack_list": "MISSING PackList listed_packs",
+    "page_memory": "page_buffer",
     "parallel": "REMOTE_THREADS in_parallel",
     "parity": "Policy Stripe read_stripes stripe_of",
     "parity_code": "ParityCoder",
@@ -221,6 +223,7 @@ __all__ = [
     "newest_generation",
     "open_backend",
     "pack_object",
+    "page_buffer",
     "parse_key_copy",
     "parse_key_file",
     "protect",

@@ -9,13 +9,13 @@ to. Larger frames compress better and cost more to read one chunk of; see docs/p
 
 import threading
 from collections.abc import Sequence
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 import zstandard
 from blake3 import blake3
 
 from .errors import SiltError
 from .ids import ChunkId
+from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
 
 FRAME_SIZE = 2 << 20
@@ -39,12 +39,17 @@ _AIRY_BELOW = 0.5  # of its size: what follows such a frame is taken to be like 
 # A frame that shrinks by less than this share is kept as it is: opening it then costs no decompression.
 _WORTHWHILE = 0.97
 
+# After a frame that was kept as it is, samples of the next one say whether to try it: what does not compress is mostly
+# followed by its like, and a try in vain (which copies the frame) is an eighth of the time of a backup of such data.
+_SAMPLES, _SAMPLE = 8, 8 << 10
+_WORTH_SAMPLING = 16 * _SAMPLES * _SAMPLE
+
 
 class _Tables(threading.local):
-    """A thread's own compressors, which keep their tables between frames, and whether its last frame was airy."""
+    """A thread's own compressors, which keep their tables between frames, and of what kind its last frame was."""
 
     def __init__(self) -> None:
-        self.airy = False
+        self.airy = self.dull = False
         self.made: dict[str, zstandard.ZstdCompressor] = {}
 
 
@@ -65,7 +70,7 @@ class Compressor:
 
     def compress(self, plain: Buffer, *, pages: bool = False) -> tuple[int, Buffer]:
         """(codec, body). The body is `plain` itself where compressing it is not worthwhile. `pages`: of a database."""
-        if self._name == "none" or not len(plain):
+        if self._name == "none" or not len(plain) or self._seems_dull(plain, pages=pages):
             return CODEC_NONE, plain
         if self._name == "lz4":
             import lz4.block
@@ -75,7 +80,16 @@ class Compressor:
             codec, body = CODEC_ZSTD, self._zstd(pages=pages).compress(plain)
             if not pages:
                 self._tables.airy = len(body) < len(plain) * _AIRY_BELOW
-        return (codec, body) if len(body) < len(plain) * _WORTHWHILE else (CODEC_NONE, plain)
+        self._tables.dull = len(body) >= len(plain) * _WORTHWHILE
+        return (CODEC_NONE, plain) if self._tables.dull else (codec, body)
+
+    def _seems_dull(self, plain: Buffer, *, pages: bool) -> bool:
+        """Whether samples of a frame do not compress, and the one before it, of this thread, did not."""
+        if not self._tables.dull or len(plain) < _WORTH_SAMPLING:
+            return False
+        step = (len(plain) - _SAMPLE) // (_SAMPLES - 1)
+        samples = b"".join([plain[at : at + _SAMPLE] for at in range(0, step * _SAMPLES, step)])
+        return len(self._zstd(pages=pages).compress(samples)) >= len(samples) * _WORTHWHILE
 
     def _zstd(self, *, pages: bool) -> zstandard.ZstdCompressor:
         tables = self._tables
@@ -184,11 +198,6 @@ class FrameOpener:
             if blake3(plain[at : at + length], key=key).digest() != expected:
                 raise Tampered
             at += length
-
-
-def page_buffer(size: int) -> memoryview:
-    """A buffer that begins at a page, and whose pages come when they are first touched."""
-    return memoryview(mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 def _lz4(body: memoryview, plain_size: int) -> memoryview:

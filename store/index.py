@@ -9,24 +9,21 @@ it names no pack; its chunks are found again from the footers of the packs that 
 
 import heapq
 import threading
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 
 from blake3 import blake3
 
 from .backend import Backend
+from .block_cache import BlockCache
 from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
 from .index_recent import Entry, RecentEntries
 from .index_rows import renumbered, sorted_entries, to_merge
-from .segment import KEY_SIZE, Segment, encode_segment, join_segment, rows_in_block
+from .segment import KEY_SIZE, Segment, encode_segment, join_segment
 
 INDEX = "index/"
-
-# 4 KiB a block: 32 MiB, which is all of a store of a million chunks.
-CACHE_BLOCKS = 8192
 
 # Segments are merged when this many are of about one size, and never into more entries than MERGE_LIMIT, which bounds
 # the memory of a merge (32 bytes an entry). 100 million chunks are then at least 50 segments: 50 filters a new chunk.
@@ -45,7 +42,7 @@ class Index:
         self._key = index_key
         self._segments: list[Segment] = []
         self._recent = RecentEntries()
-        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._blocks = BlockCache()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._left_behind: set[str] = set()  # segments that others stand for, of sessions that could not delete them
@@ -86,6 +83,21 @@ class Index:
                 complete = False
         return complete
 
+    def learn(self, gone: Callable[[set[PackName]], set[PackName]]) -> None:
+        """Open segments that came since, beside those that are open. `gone`: which of these packs, named now and not
+        before, are not there; they become `lost` before anything of the new segments is found.
+        """
+        with self._flushing:
+            opened: dict[str, Segment] = {}
+            self._open_listed(opened)  # what is merged away meanwhile is found the next time
+            known = {segment.name for segment in self._segments}
+            new = [segment for name, segment in opened.items() if name not in known]
+            replaced = {name for segment in new for name in segment.head.replaces}
+            new = [segment for segment in new if segment.name not in replaced]
+            self.lost |= gone({pack for segment in new for pack in segment.packs()} - self.packs(by_damaged=True))
+            with self._lock:
+                self._segments = [segment for segment in self._segments if segment.name not in replaced] + new
+
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
         pack is given only where there is no other: reading it says what is wrong.
@@ -118,28 +130,10 @@ class Index:
         return pack not in self.suspect and pack not in self.lost and pack not in self.condemned
 
     def _rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
-        number = segment.block_of(chunk)
-        while number >= 0:
-            block = self._block(segment, number)
-            yield from rows_in_block(block, chunk)
-            if block[:8] != chunk[:8]:
-                return
-            number -= 1  # what shares 8 bytes may straddle a border
-
-    def _block(self, segment: Segment, number: int) -> bytes:
-        key = (segment.name, number)
-        block = self._blocks.get(key)
-        if block is None:
-            try:
-                block = segment.block(number)
-            except Corrupt as error:
-                self.damaged[segment.name] = error
-                return b""
-            with self._lock:
-                self._blocks[key] = block
-                if len(self._blocks) > CACHE_BLOCKS:
-                    self._blocks.popitem(last=False)
-        return block
+        try:
+            yield from self._blocks.rows(segment, chunk)
+        except Corrupt as error:
+            self.damaged[segment.name] = error
 
     def add_pack(self, pack: PackName, frames: Iterable[Sequence[ChunkId]]) -> None:
         """Make the chunks of a durable pack findable, given frame by frame: all of it at once."""
@@ -149,6 +143,11 @@ class Index:
     def recent(self) -> int:
         """How many entries are in no segment yet."""
         return len(self._recent)
+
+    @property
+    def recent_packs(self) -> int:
+        """How many packs are in no segment yet."""
+        return len(self._recent.packs())
 
     def packs(self, *, by_damaged: bool = False) -> set[PackName]:
         """Every pack that a sound segment or a recent entry names; or that a damaged one does, where that is asked."""

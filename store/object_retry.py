@@ -3,7 +3,7 @@
 Rule: only what may succeed a little later is asked again (see object_errors.is_transient), after pauses that double
 up to LONGEST, each shortened by chance so that many hosts do not come back at the same moment. A place that never
 answered is more likely wrong than down: the first request is given up after FIRST seconds, later ones after PATIENCE.
-SILT_RETRY_SECONDS sets both. The pauses are made here and not in obstore, so that Ctrl-C ends them (hurry.py).
+SILT_RETRY_SECONDS sets both. The pauses are made here and not in obstore, so that Ctrl-C ends them (ending.py).
 
 A request that was given up may still take place, and one that is repeated may take place twice: the backend knows.
 """
@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .ending import pause
 from .errors import BackendError
-from .hurry import pause
 from .object_errors import is_transient
+from .object_wait import answered
 
 FIRST = 10.0
 PATIENCE = 180.0
@@ -40,7 +41,7 @@ class Patience:
         longest, began = _SHORTEST, time.monotonic()
         while True:
             try:
-                answer = request()
+                answer = answered(request)
             except Exception as error:
                 if not is_transient(error):
                     self._answered = True

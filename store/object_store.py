@@ -50,6 +50,7 @@ class ObjectBackend:
         self._bandwidth = bandwidth or Bandwidth()
         self._patience = Patience(os.environ.get("SILT_RETRY_SECONDS", ""))
         self._tags: dict[str, Tag] = {}  # of the objects that this connection replaces: leases
+        self._there = False  # whether the bucket has answered: then what is missing is an object
         self._conditional = True  # until the storage says that it knows no conditions
 
     def holds_conditions(self) -> bool:
@@ -175,7 +176,8 @@ class ObjectBackend:
             meta: ObjectMeta = self._ask("read", check_name(name), lambda: head(self._connection, name))
             return meta
         except ObjectMissing:
-            self._read(name, 0, 1)  # the answer to HEAD has no words: only this tells a missing bucket
+            if not self._there:
+                self._read(name, 0, 1)  # the answer to HEAD has no words: only this tells a missing bucket
             raise
 
     def _holds(self, name: str, body: Body) -> bool:
@@ -195,9 +197,11 @@ class ObjectBackend:
 
     def _ask(self, action: str, name: str, request: Callable[[], T]) -> T:
         try:
-            return self._patience.ask(request)
+            answer = self._patience.ask(request)
         except Exception as error:
             raise explained(error, action, name, self.location) from error
+        self._there = True
+        return answer
 
 
 def _tag(answer: "ObjectMeta | PutResult") -> Tag:

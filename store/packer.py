@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from mmap import mmap
 
 from blake3 import blake3
 
@@ -19,6 +18,7 @@ from .frame import frame_aad
 from .ids import ChunkId, PackName, pack_object
 from .keys import SessionKey
 from .pack import MAGIC, FrameInfo, KeySlot, encode_end
+from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer
 
 # Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.
@@ -35,9 +35,8 @@ DurablePack = Callable[[PackName, Sequence[FrameInfo]], None]
 class _Open:
     """A pack that frames are still added to."""
 
-    def __init__(self, arena: mmap, slot: KeySlot) -> None:
-        self.arena = arena
-        self.view = memoryview(arena)
+    def __init__(self, arena: memoryview, slot: KeySlot) -> None:
+        self.view = arena
         self.used = len(MAGIC)
         self.frames: list[FrameInfo] = []
         self.keys = [slot]
@@ -61,7 +60,7 @@ class Packer:
         self._slot = KeySlot(key.session_id, key.sealed)
         # Two locally, so that one writes while the other waits for fsync.
         arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
-        self._free = [mmap(-1, PACK_SIZE) for _ in range(arenas)]
+        self._free = [page_buffer(PACK_SIZE) for _ in range(arenas)]
         self._open: _Open | None = None
         self._state = threading.Condition()
         self._writing = 0
@@ -154,7 +153,7 @@ class Packer:
             raise
         finally:
             with self._state:
-                self._free.append(pack.arena)
+                self._free.append(pack.view)
                 self._writing -= 1
                 self._state.notify_all()
 

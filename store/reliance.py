@@ -6,7 +6,7 @@ removed while its lease is there, so it copies what it needs out of them, as cip
 cannot read them fails, and so does a session that was given up. References that a root takes over from an earlier one
 (`Inherited`) were never looked up: where that root was not seen by a condemnation, they are looked up now.
 
-Memory: the names of packs in which chunks were found, 130 bytes each.
+Memory: the names of packs in which chunks were found, and of those that others published meanwhile, 130 bytes each.
 """
 
 import threading
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from .condemned import Condemnation, newest_generation, read_condemnations, read_newer
 from .errors import NoKey, ObjectMissing, SessionOvertaken, StoreError
 from .fence import accepted_roots, is_fenced
-from .ids import ChunkId, PackName
+from .ids import ChunkId, PackName, pack_object
 from .index import Index
 from .opening import OpenStore
 from .pack import Footer
@@ -43,6 +43,7 @@ class Reliance:
         self._store, self._session, self._index, self._reader = store, session, index, reader
         self.generation = newest_generation(store.backend)  # read before the lease is written, which says it
         self.packs: set[PackName] = set()  # in which this session found chunks that it did not store itself
+        self.learned: set[PackName] = set()  # which others published since this session began
         self._condemned: dict[int, Condemnation] = {}
         self._securing = threading.Lock()
 
@@ -50,6 +51,28 @@ class Reliance:
         """Read what is condemned; the lease is there already."""
         self._read(read_condemnations(self._store))
         self._index.condemned = frozenset().union(*(each.packs for each in self._condemned.values()))
+
+    def look_again(self) -> None:
+        """Rely from now on also on what other sessions published since. The lease covers it like what was there before:
+        what was condemned after it is still there, and `secure` hears of it. While that is at work, nothing is done.
+        """
+        if not self._securing.acquire(blocking=False):
+            return  # it may be waiting for the very pack that was made durable
+        try:
+            self._newer()
+            self._index.learn(self._gone)
+        finally:
+            self._securing.release()
+
+    def _gone(self, packs: set[PackName]) -> set[PackName]:
+        """Those that are not there: a session that was given up may wake and publish what it knew before. Lists, since
+        of what was deleted a cache may know the size.
+        """
+        folders = sorted({pack_object(pack).rpartition("/")[0] + "/" for pack in packs})
+        there = {info.name for folder in folders for info in self._store.backend.list(folder)}
+        gone = {pack for pack in packs - self._index.condemned if pack_object(pack) not in there}
+        self.learned |= packs - gone
+        return gone
 
     def secure(self, inherited: Inherited | None, packer: Packer, flush: Callable[[], None]) -> None:
         """See to it that nothing the session relies on is condemned. Raises SessionOvertaken."""

@@ -6,11 +6,11 @@ for each read would cost more than reading: every page of it is a fault.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from mmap import mmap
 from typing import Generic, TypeVar
 
 from .backend import BLOCK, Backend
 from .frame import FrameOpener
+from .page_memory import page_buffer
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Workspace:
         first = start // BLOCK * BLOCK
         size = -(-(stop - first) // BLOCK) * BLOCK
         if size > len(self._buffer):
-            self._buffer = memoryview(mmap(-1, size))  # begins at a page
+            self._buffer = page_buffer(size)
         got = self._backend.get_into(name, first, self._buffer[:size])
         return self._buffer[start - first : max(start - first, min(got, stop - first))]
 
@@ -63,4 +63,4 @@ def workspaces(backend: Backend, id_key: bytes) -> Pool[Workspace]:
 
 def buffers(size: int) -> Pool[memoryview]:
     """Buffers of this size that begin at a page."""
-    return Pool(lambda: memoryview(mmap(-1, size)))
+    return Pool(lambda: page_buffer(size))

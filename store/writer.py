@@ -30,6 +30,14 @@ from .seal import sealer_for
 # footers after a crash.
 SEGMENT_ENTRIES = 100_000
 
+# Packs (some 256 MiB) after which a session publishes what it stored, and looks for what others published: as much is
+# stored twice at most when one follows another. A segment more is a request or two beside those of eight packs.
+PUBLISH_PACKS = 8
+
+# A session that found so many bytes in what others published meanwhile is behind one of them: before it stores the next
+# new chunk, it looks for what that one has published by now. A pack's worth: a look is a few requests.
+LOOK_AFTER = 32 << 20
+
 
 class Writer:
     """A session that adds to a store. A context manager: leaving it without `commit` keeps what is durable."""
@@ -42,6 +50,8 @@ class Writer:
         self._session = self._key.session_id.hex()
         self._claimed: dict[ChunkId, object] = {}
         self._lock = threading.Lock()
+        self._publishing = threading.Lock()
+        self._followed = 0  # bytes that were found in what others published meanwhile
         self._unanswered: set[str] = set()  # roots that may have been created or not
         self._sealer = sealer_for(self._key.data_key)
         self.new_chunks = self.new_bytes = self.known_chunks = 0
@@ -132,7 +142,7 @@ class Writer:
         for end in ends:
             chunk = chunk_id(buffer[start:end], self._id_key)
             ids.append(chunk)
-            if self._claim(chunk):
+            if self._claim(chunk, end - start):
                 fresh += 1
                 if not frame.takes(end - start):
                     frames.append(frame)
@@ -152,13 +162,18 @@ class Writer:
         codec, body = self._compressor.compress(frame.plain(), pages=pages)
         self._packer.add(codec, body, frame.size, frame.ids, frame.lengths)
 
-    def _claim(self, chunk: ChunkId) -> bool:
+    def _claim(self, chunk: ChunkId, length: int) -> bool:
         """True for exactly one caller, when the store does not have the chunk."""
         if chunk in self._claimed:
             return False
         pack = self._index.sound_pack(chunk)
+        if pack is None and self._followed >= LOOK_AFTER:
+            self._followed = 0
+            self._reliance.look_again()
+            pack = self._index.sound_pack(chunk)
         if pack is not None:
             self._reliance.packs.add(pack)
+            self._followed += length if pack in self._reliance.learned else 0
             return False
         mine = object()
         return self._claimed.setdefault(chunk, mine) is mine
@@ -168,8 +183,18 @@ class Writer:
         for frame in frames:
             for chunk in frame.ids:
                 self._claimed.pop(chunk, None)
-        if self._index.recent >= SEGMENT_ENTRIES:
+        if self._index.recent >= SEGMENT_ENTRIES or self._index.recent_packs >= PUBLISH_PACKS:
+            self._publish()
+
+    def _publish(self) -> None:
+        """Publish what is durable, and know of what others published; by one thread at a time."""
+        if not self._publishing.acquire(blocking=False):
+            return
+        try:
             self._index.flush(self._session)
+            self._reliance.look_again()
+        finally:
+            self._publishing.release()
 
     def copy(self, pack: PackName, frames: Sequence[int]) -> None:
         """Copy frames of a pack as they lie, without opening them. Raises Corrupt, ObjectMissing, NoKey."""

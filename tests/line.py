@@ -13,7 +13,8 @@ PIECE = 1 << 16
 
 class Line:
     """`port` is this end. `lose_replies` to so many requests: they reach the server, and the connection ends before the
-    answer. `down`: nobody is there. `requests` holds the first line of each.
+    answer. `down`: nobody is there. `hold`: connections stay, and nothing passes. `requests` holds the first line of
+    each.
     """
 
     def __init__(self, server: int) -> None:
@@ -24,6 +25,8 @@ class Line:
         self.lost = 0
         self._losing = ("", 0)
         self._down = False
+        self._passes = threading.Event()
+        self._passes.set()
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -37,13 +40,19 @@ class Line:
         for each in list(self._open):
             _close(each)
 
+    def hold(self) -> None:
+        """From now on nothing is answered, as by a server that is stopped."""
+        self._passes.clear()
+
     def mend(self) -> None:
         """The server can be reached again."""
+        self._passes.set()
         self._down = False
 
     def close(self) -> None:
         """The end of the line."""
         self.cut()
+        self._passes.set()
         _close(self._listener)
 
     def _accept(self) -> None:
@@ -66,6 +75,7 @@ class Line:
                 if begin in (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE"):
                     verb[0] = begin.decode()
                     self.requests.append(data.partition(b"\r\n")[0].decode("ascii", "replace"))
+                self._passes.wait()
                 server.sendall(data)
         self._end(client, server)
 
@@ -77,6 +87,7 @@ class Line:
                     self._losing = (losing, left - 1)
                     self.lost += 1
                     break
+                self._passes.wait()
                 client.sendall(data)
         self._end(client, server)
 

@@ -16,9 +16,10 @@ class TestObjects:
 
     def test_it_measures(self, tmp_path: Path) -> None:
         figures = objects_bench.measure(tmp_path, shared_seaweed(), 4 * MIB, 1)
-        assert set(figures.seconds) == {"backup", "put", "restore", "get", "four"}
+        assert set(figures.seconds) == {"backup", "put", "restore", "get", "four", "same"}
         assert figures.twice < MIB  # manifests alone
-        assert len(objects_bench.table(figures)) == 7
+        assert 1 <= figures.same < objects_bench.WRITERS + 0.1
+        assert len(objects_bench.table(figures)) == 8
 
     def test_it_fails_where_it_is_slow(self) -> None:
         seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1]}

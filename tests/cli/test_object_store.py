@@ -5,6 +5,7 @@ Rule: what breaks is broken for real, by a line that is cut or a server that is 
 
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -185,3 +186,40 @@ class TestServers:
             keyed.environment["SILT_RETRY_SECONDS"] = "60"
             keyed("backup", tree, tmp_path / "more", "--name", "t")
             assert "no damage found" in keyed("verify", "--read-data", "all").out
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "seen"),
+    [
+        ("list", "", 1),
+        ("backup", "PUT /packs/", 1),
+        pytest.param("restore", "GET /packs/", 6, marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_while_the_server_does_not_answer(
+    there: Silt, line: Line, tmp_path: Path, command: str, words: str, seen: int
+) -> None:
+    """The line stays up, and nothing comes back over it: as from a server that is stopped."""
+    tree = make_tree(tmp_path / "large", (1 if command == "list" else 40) * MIB, seed=2)
+    if command == "restore":
+        there("backup", tree, "--name", "t")
+    given: dict[str, list[str | Path]] = {
+        "list": [],
+        "backup": [tree, "--name", "t"],
+        "restore": ["latest", "--to", tmp_path / "back"],
+    }
+    line.requests.clear()
+    if command == "list":
+        line.hold()
+    running = there.start(command, *given[command], stdout=subprocess.DEVNULL)
+    while running.poll() is None and sum(all(word in each for word in words.split()) for each in line.requests) < seen:
+        time.sleep(0.01)
+    line.hold()
+    began = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=120)
+
+    assert running.returncode == Exit.INTERRUPTED
+    assert time.monotonic() - began < 60  # a request by itself is waited for ten minutes
+    assert b"Traceback" not in err
+    assert line.requests

@@ -30,6 +30,7 @@ BREAKS = {
     "condemnation-goes-first": "a condemnation is removed before its packs are",
     "inherits-unseen": "references are taken over from an earlier root without a look at where they lead",
     "keeps-condemned-copy": "of two copies one is kept that is condemned, as if it were not",
+    "again-unseen": "a session relies on packs that others published meanwhile without a look whether they are there",
     "unconfirmed": "a session does not look for a fence after it has created its root",
 }
 
@@ -41,7 +42,10 @@ class Broken(Exception):
 def first(setting: Setting) -> State:
     """Where everything begins."""
     packs = (1 << setting.copies) - 1
-    return State(packs, 1, (Writer(),) * setting.writers, (Collector(),) * setting.collectors)
+    numbers = range(1, setting.writers + 1)
+    writers = tuple(Writer("publish", named=packs) if number in setting.publish else Writer() for number in numbers)
+    leases = tuple((number, 0) for number in sorted(setting.publish))
+    return State(packs, packs, 1, writers, (Collector(),) * setting.collectors, leases=leases)
 
 
 def explore(setting: Setting) -> int:

@@ -94,7 +94,8 @@ def _remove(state: State, setting: Setting, number: int, collector: Collector) -
         yield with_collector(state, number, collector._replace(at=after))
         return
     one = collector.doomed & -collector.doomed
-    yield with_collector(state, number, collector._replace(doomed=collector.doomed & ~one), packs=state.packs & ~one)
+    following = collector._replace(doomed=collector.doomed & ~one)
+    yield with_collector(state, number, following, packs=state.packs & ~one, named=state.named & ~one)
 
 
 def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:

@@ -10,12 +10,16 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is explored. `inherit`: writers that take over the chunk of an earlier root; `runs` of each collector;
-    `copies`: packs that hold the chunk at the beginning; `forgets`: at most so many roots; `broken`: see model.BREAKS.
+    """What is explored. `inherit`: writers that take over the chunk of an earlier root; `publish`: writers that are at
+    work at the beginning, and do nothing more than publish what they know of the index; `again`: writers that look for
+    what others published before they upload; `runs` of each collector; `copies`: packs that hold the chunk at the
+    beginning; `forgets`: at most so many roots; `broken`: see model.BREAKS.
     """
 
     writers: int = 2
     inherit: frozenset[int] = frozenset()
+    publish: frozenset[int] = frozenset()
+    again: frozenset[int] = frozenset()
     collectors: int = 1
     runs: int = 2
     forgets: int = 1
@@ -31,6 +35,7 @@ class Writer(NamedTuple):
     known: int = 0  # packs condemned, as far as it has read
     read: int = 0  # the newest condemnation it has read
     relies: int = 0  # packs that hold what its root will refer to
+    named: int = 0  # packs that segments name, as far as it has read, of one that will publish them
 
 
 class Collector(NamedTuple):
@@ -52,6 +57,7 @@ class State(NamedTuple):
     """Everything. `flying`: roots that may yet be created; `told`: writers that were told that they committed."""
 
     packs: int
+    named: int  # packs that segments name
     roots: int
     writers: tuple[Writer, ...]
     collectors: tuple[Collector, ...]

@@ -1,6 +1,7 @@
 """A writer of the model, step by step as store/writer.py goes.
 
     start -> lease -> read -> look -> [upload] -> secure -> [copy -> secure] -> create -> confirm -> end -> done
+    publish -> end -> done
 
 Rule: a step is one request. A writer that fails says so, and is `done` without having been told of a success.
 """
@@ -44,7 +45,7 @@ def _read(state: State, setting: Setting, number: int, writer: Writer) -> Iterat
 def _look(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
     """Look the chunk up; or take it over from an earlier root, if there is one."""
     after = "lease" if setting.broken == "lease-after-look" else "secure"
-    sound = state.packs & ~writer.known
+    sound = state.named & state.packs & ~writer.known
     if number in setting.inherit and counting(state, setting.broken):
         relies = sound or state.packs & writer.known
         if setting.broken == "inherits-unseen":
@@ -54,11 +55,21 @@ def _look(state: State, setting: Setting, number: int, writer: Writer) -> Iterat
     yield with_writer(state, number, writer._replace(at=after if sound else "upload", relies=sound))
 
 
+def _publish(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
+    """Merge segments: what it knew of is named again, also what was removed since from under one that was given up."""
+    yield with_writer(state, number, writer._replace(at="end"), named=state.named | writer.named)
+
+
 def _upload(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
+    """Store the chunk; or find it published meanwhile."""
+    if number in setting.again and (found := state.named & ~writer.known):
+        there = found if setting.broken == "again-unseen" else found & state.packs
+        yield with_writer(state, number, writer._replace(at="secure" if there else "upload", relies=there))
     mine = own_pack(setting, number)
     late = setting.broken == "lease-after-look"
     after = "lease" if late else "secure"
-    yield with_writer(state, number, writer._replace(at=after, relies=mine), packs=state.packs | mine)
+    packs, named = state.packs | mine, state.named | mine
+    yield with_writer(state, number, writer._replace(at=after, relies=mine), packs=packs, named=named)
 
 
 def _secure(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
@@ -79,7 +90,8 @@ def _copy(state: State, setting: Setting, number: int, writer: Writer) -> Iterat
         yield _failed(state, number, writer)  # it is gone: the session fails
         return
     mine = own_pack(setting, number)
-    yield with_writer(state, number, writer._replace(at="secure", relies=mine), packs=state.packs | mine)
+    packs, named = state.packs | mine, state.named | mine
+    yield with_writer(state, number, writer._replace(at="secure", relies=mine), packs=packs, named=named)
 
 
 def _create(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
@@ -116,6 +128,7 @@ _STEPS = {
     "lease": _lease,
     "read": _read,
     "look": _look,
+    "publish": _publish,
     "upload": _upload,
     "secure": _secure,
     "copy": _copy,

@@ -13,12 +13,14 @@ from .model_state import Setting
 
 pytestmark = pytest.mark.timeout(900)
 
-TWO = frozenset({2})
+FIRST, TWO = frozenset({1}), frozenset({2})
+AGAIN = Setting(writers=2, runs=3, copies=2, publish=FIRST, again=TWO)
 
 ONE = Setting(writers=1, runs=2)
 # In which setting each break is found; where nothing is said, in that of one writer and two runs.
 FOUND_IN = {
     "lease-after-look": Setting(writers=1, runs=3, copies=2),
+    "again-unseen": AGAIN,
     "keeps-condemned-copy": Setting(writers=0, collectors=2, copies=2, forgets=0),
 }
 
@@ -28,6 +30,7 @@ FOUND_IN = {
     [
         (Setting(writers=1, runs=3, forgets=2), 8_000),
         (Setting(writers=1, runs=2, copies=2), 3_000),
+        (Setting(writers=2, runs=2, publish=FIRST, again=TWO), 30_000),
         (Setting(writers=0, collectors=2, runs=2, copies=2, forgets=0), 1_000),
     ],
     ids=str,
@@ -42,6 +45,7 @@ def test_nothing_that_counts_is_ever_broken(setting: Setting, at_least: int) -> 
     [
         Setting(writers=2, runs=2),
         Setting(writers=2, runs=2, inherit=TWO),
+        AGAIN,
         Setting(writers=1, collectors=2, runs=2),
         Setting(writers=1, collectors=2, runs=2, copies=2, forgets=0),
     ],

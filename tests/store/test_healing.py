@@ -247,7 +247,7 @@ class TestDamagedSegments:
             rot(backend, segment.name)
         store.index._segments = [type(late)(s.name, backend.view(s.name), store.ring.index_key)
                                  for s in store.index._segments]  # fmt: skip
-        store.index._blocks.clear()
+        store.index._blocks._blocks.clear()
         assert [read_back(store, root) for root in (ONE, TWO)] == contents
 
     def test_not_while_a_pack_cannot_be_read(self, backend: MemoryBackend) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siltstone.store import ChunkId, StoreFull
+from siltstone.store import ChunkId, StoreFull, block_cache
 from siltstone.store import index as index_module
 from siltstone.store.index import INDEX, MERGE_WHEN
 from siltstone.store.segment import BLOCK_ENTRIES, Segment
@@ -108,12 +108,12 @@ def test_a_failed_flush_forgets_nothing() -> None:
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "CACHE_BLOCKS", 3)
+    monkeypatch.setattr(block_cache, "CACHE_BLOCKS", 3)
     backend = MemoryBackend()
     model = fill(backend, range(1), count=10 * BLOCK_ENTRIES)
     index = opened(backend)
     assert found(index, model) == model
-    assert len(index._blocks) == 3
+    assert len(index._blocks._blocks) == 3
 
 
 class TestMerging:

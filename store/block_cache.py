@@ -1,0 +1,44 @@
+"""Opened blocks of index segments, so that a lookup next to an earlier one opens nothing.
+
+Rule: it holds CACHE_BLOCKS blocks, the last ones that were opened. Safe between threads. What of a segment cannot be
+opened is Corrupt, each time it is asked for.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from .ids import ChunkId
+from .segment import Segment, rows_in_block
+
+# 4 KiB a block: 32 MiB, which is all of a store of a million chunks.
+CACHE_BLOCKS = 8192
+
+
+class BlockCache:
+    """That of one index."""
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
+        """The entries of a chunk in a segment. Raises Corrupt."""
+        number = segment.block_of(chunk)
+        while number >= 0:
+            block = self._block(segment, number)
+            yield from rows_in_block(block, chunk)
+            if block[:8] != chunk[:8]:
+                return
+            number -= 1  # what shares 8 bytes may straddle a border
+
+    def _block(self, segment: Segment, number: int) -> bytes:
+        key = (segment.name, number)
+        block = self._blocks.get(key)
+        if block is None:
+            block = segment.block(number)
+            with self._lock:
+                self._blocks[key] = block
+                if len(self._blocks) > CACHE_BLOCKS:
+                    self._blocks.popitem(last=False)
+        return block

@@ -81,8 +81,9 @@ def _write(data: bytes | bytearray, path: str) -> None:
     os.rename(temporary, path)
 
 
-def _spool(store: "Store") -> str:
-    spool = spool_of(place_of(store.backend.location, os.getcwd()))
+def _spool(store: "Store", cluster: int) -> str:
+    """The spool of this cluster. OSError outside its data directory."""
+    spool = spool_of(place_of(store.backend.location, os.getcwd(), str(cluster)))
     os.makedirs(spool, mode=0o700, exist_ok=True)
     return spool
 
@@ -90,13 +91,13 @@ def _spool(store: "Store") -> str:
 def _fill(store: "Store", cluster: int, name: str) -> None:
     from siltstone.engine import fill_spool
 
-    fill_spool(store, cluster, name, Path(_spool(store)))
+    fill_spool(store, cluster, name, Path(_spool(store, cluster)))
 
 
 def _fill_in_background(store: "Store", cluster: int, name: str) -> None:
     """Have a process of its own lay ready what follows. It is only for speed: without a place for it nothing is."""
     try:
-        lock = lock_spool(_spool(store))
+        lock = lock_spool(_spool(store, cluster))
     except OSError:
         return
     if lock is None:

@@ -2,7 +2,7 @@
 
 setuptools lets an optional extension fail, and then, in an editable install, links the file that was never
 made (its output mapping names every extension; version 84 still does). And it knows no program that is compiled: here
-one takes the place of the script of its name, which does the same where there is no compiler. Nothing else belongs here.
+one takes the place of a script, which does the same where there is no compiler. Nothing else belongs here.
 """
 
 from pathlib import Path
@@ -22,6 +22,10 @@ class BuildWhatCompiles(build_ext):
         super().run()
         self.extensions = [extension for extension in self.extensions if self._built(extension.name).exists()]
 
+    def get_source_files(self) -> list[str]:
+        """What belongs into a source distribution."""
+        return [*super().get_source_files(), "cli/silt_wal.c"]
+
     def _built(self, name: str) -> Path:
         return Path(self.get_ext_fullpath(name))
 
@@ -31,8 +35,9 @@ class InstallProgram(install_scripts):
 
     def run(self) -> None:
         super().run()
-        compiler = self.get_finalized_command("build_ext").compiler
-        folder = self.get_finalized_command("build").build_temp
+        built = self.get_finalized_command("build_ext")
+        assert isinstance(built, BuildWhatCompiles)
+        compiler, folder = built.compiler, built.build_temp
         try:
             objects = compiler.compile(["cli/silt_wal.c"], output_dir=folder, extra_postargs=["-O2"])
             compiler.link_executable(objects, "silt-wal", output_dir=folder)

@@ -41,8 +41,9 @@ def recovery_of(targets: Targets, timeline: str | None, *, exclusive: bool) -> "
 def restore_command(place: str, system_identifier: int, key_file: str | None) -> str:
     """What PostgreSQL runs for each WAL file that it wants."""
     program = sys.argv[0] if os.path.basename(sys.argv[0]) == "silt" else shutil.which("silt") or "silt"
+    program = os.path.abspath(program) if os.path.sep in program else program
     store = os.path.abspath(place) if os.path.exists(place) else place
-    words = [os.path.abspath(program) if os.path.sep in program else program, "wal", "fetch"]
+    words = [f"{program}-wal", "fetch"] if shutil.which(f"{program}-wal") else [program, "wal", "fetch"]
     options = ["--store", store, "--system", str(system_identifier)]
     options += ["--key-file", os.path.abspath(key_file)] if key_file else []
     # %f and %p are PostgreSQL's; any other % has to be doubled.

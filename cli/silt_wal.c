@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CANNOT_START = 201, LEAST_AHEAD = 4, LONGEST_WAIT = 60, NAME = 24 }; /* as in wal_quick.py */
+enum { CANNOT_START = 201, LEAST_AHEAD = 4, LONGEST_WAIT = 60, LONGEST_LAYING = 10, NAME = 24 }; /* as in wal_quick.py */
 enum { POLL_NS = 1000000, ROOM = 3 * PATH_MAX };
 
 static const char *store, *asked_system, *words[3];
@@ -228,10 +228,11 @@ static int take(const char *spool, const char *lock) {
     char source[ROOM], idle[ROOM];
     snprintf(source, sizeof source, "%s/%s", spool, words[0]);
     snprintf(idle, sizeof idle, "%s/.idle", spool);
+    time_t end = time(NULL) + LONGEST_LAYING;
     for (;; rest()) {
         if (move(source, words[1]))
             return 1;
-        if (!is_held(lock) || !access(idle, F_OK))
+        if (!is_held(lock) || time(NULL) > end || !access(idle, F_OK))
             return move(source, words[1]);
     }
 }

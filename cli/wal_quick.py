@@ -1,6 +1,6 @@
 """The quick ways of `silt wal push` and `silt wal fetch`: a file that an earlier call took along costs only Python's
-own start, 20 ms, and not the third of a second in which the store is opened. `silt-wal` (silt_wal.c) is the same without
-a Python, 1 ms.
+own start, 20 ms, and not the third of a second in which the store is opened. `silt-wal` (silt_wal.c) does the same
+without a Python, in 1 ms.
 
 A push leaves a process behind that archives what else is ready ahead of PostgreSQL's requests, and notes each file in
 the state folder after the store's commit: inode, times and size of the file, and of the object that stands for it. A
@@ -23,6 +23,7 @@ NOT_ARCHIVED = 44  # PostgreSQL takes 1 to 125 for "there is none"; this one say
 FAILED = 200  # and what is added to other exit codes: from 126 on PostgreSQL stops
 VALUED = ("--store", "--key-file", "--system")
 LONGEST_WAIT = 60.0  # seconds for a file that somebody archives ahead; then it is archived here as well
+LONGEST_LAYING = 10.0  # seconds for a file that somebody lays into the spool; then it is fetched without that
 LEAST_AHEAD = 4  # files left in the spool when the next ones are fetched
 
 
@@ -167,11 +168,13 @@ def from_spool(name: str, target: str, store: str, system: str = "") -> str | No
     """Move a file out of the spool, waiting while somebody fills it: the spool, or None when it does not come."""
     try:
         spool = spool_of(place_of(store, os.getcwd(), system))
+        end = time.monotonic() + LONGEST_LAYING
         while not _move(os.path.join(spool, name), target):
             lock = lock_spool(spool)
             if lock is not None:
                 os.close(lock)
-            if lock is not None or os.path.exists(os.path.join(spool, ".idle")):
+            late = time.monotonic() > end
+            if lock is not None or late or os.path.exists(os.path.join(spool, ".idle")):
                 return spool if _move(os.path.join(spool, name), target) else None
             time.sleep(0.002)
     except OSError:

@@ -65,8 +65,8 @@ SILT = PgTool(
     incr=f"{_SILT} backup -c {{folder}}/deployment.toml --type incr",
     restore=f"{_SILT} restore latest --database --to {{target}}",
     delta=f"{_SILT} restore latest --database --to {{target}}",
-    push=f'exec {_SILT} wal push "$1" >>{{folder}}/pushed 2>&1',
-    fetch=f"{_SILT} wal fetch %f %p || exit $(($? == 44 ? 1 : 255))",
+    push='exec {bin}-wal push "$1" -q --store {store} --key-file {folder}/key >>{folder}/pushed 2>&1',
+    fetch="{bin}-wal fetch %f %p -q --store {store} --key-file {folder}/key || exit $(($? == 44 ? 1 : 255))",
 )
 
 _BACKREST = "{bin} --config={folder}/pgbackrest.conf --stanza=bench"

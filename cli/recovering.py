@@ -50,8 +50,9 @@ def with_command(recovery: "Recovery", store: "Store", level: "Level", key_file:
 def restore_command(place: str, system_identifier: int, key_file: str | None) -> str:
     """What PostgreSQL runs for each WAL file that it wants."""
     program = sys.argv[0] if os.path.basename(sys.argv[0]) == "silt" else shutil.which("silt") or "silt"
+    program = os.path.abspath(program) if os.path.sep in program else program
     store = os.path.abspath(place) if os.path.exists(place) else place
-    words = [os.path.abspath(program) if os.path.sep in program else program, "wal", "fetch"]
+    words = [f"{program}-wal", "fetch"] if shutil.which(f"{program}-wal") else [program, "wal", "fetch"]
     options = ["--store", store, "--system", str(system_identifier)]
     options += ["--key-file", os.path.abspath(key_file)] if key_file else []
     # %f and %p are PostgreSQL's; any other % has to be doubled.

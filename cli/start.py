@@ -25,22 +25,23 @@ from .wal_quick import (
 def main() -> None:
     """The entry point."""
     arguments = sys.argv[1:]
-    which, words, store = asked(arguments)
-    store = store or os.environ.get("SILT_STORE") or ""
+    which, words, store, system = asked(arguments)
     if which == "fetch":
-        _fetch(arguments, words, store)
-    if which == "push" and len(words) == 1 and store and becomes_archived(words[0], store):
+        _fetch(arguments, words, store, system)
+    if which == "push" and len(words) == 1 and store and becomes_archived(words[0], store, system):
         os._exit(0)
+    _without_blas()
     from .main import main as whole
 
     whole()
 
 
-def _fetch(arguments: list[str], words: list[str], store: str) -> None:
+def _fetch(arguments: list[str], words: list[str], store: str, system: str) -> None:
     """Run `silt wal fetch` to the end of the process."""
     code = FAILED
     try:
-        spool = from_spool(words[0], words[1], store) if len(words) == 2 and len(words[0]) == 24 and store else None
+        quick = len(words) == 2 and len(words[0]) == 24 and store
+        spool = from_spool(words[0], words[1], store, system) if quick else None
         if spool is None:
             code = _in_full(arguments)
         else:
@@ -53,7 +54,13 @@ def _fetch(arguments: list[str], words: list[str], store: str) -> None:
         os._exit(code if code in (0, NOT_ARCHIVED) else min(FAILED + abs(code) % FAILED, 255))
 
 
+def _without_blas() -> None:
+    """Have numpy start no threads: nothing here multiplies matrices, and they take 25 ms of CPU and spin."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def _in_full(arguments: list[str]) -> int:
+    _without_blas()
     from .main import command_line
 
     return command_line(arguments)

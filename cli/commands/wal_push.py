@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "push",
     examples="""
     silt wal push pg_wal/000000010000000000000001 --store /mnt/backup/store
-    archive_command = 'silt wal push %p --store /mnt/backup/store --key-file /etc/silt/key'
+    archive_command = 'silt-wal push %p --store /mnt/backup/store --key-file /etc/silt/key'
     """,
 )
 @click.argument("path", metavar="%p")
@@ -36,7 +36,8 @@ def push(options: Options, path: str, system: int | None) -> int:
     """Archive a WAL file; PostgreSQL's archive_command.
 
     %p is its path, below the data directory. What else is ready (pg_wal/archive_status/*.ready) is archived in the
-    background, so that the calls for those files that follow have nothing to do. With --json: {"name", "known"}; known:
+    background, so that the calls for those files that follow have nothing to do; silt-wal, which is 'silt wal', starts
+    no Python for them. With --json: {"name", "known"}; known:
     the archive had it already.
     """
     store = open_store(options, needing="postgres.push")

@@ -12,8 +12,8 @@ from .finding import Finding, State, amount, needs_restart, set_and_reload
 from .lsn import format_lsn
 from .slots import Slot
 
-PUSH = "silt wal push %p"
-_OURS = re.compile(r"""(^|[\s/'"])silt['"]?\s(.*\s)?wal\s+push\b""")
+PUSH = "silt-wal push %p"
+_OURS = re.compile(r"""(^|[\s/'"])silt(-wal['"]?\s+|['"]?\s(.*\s)?wal\s+)push\b""")
 _MANY = 10  # what max_wal_senders and max_replication_slots are by default
 _KEEP = "64GB"
 

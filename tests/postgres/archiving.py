@@ -22,6 +22,7 @@ from .relay import Relay
 from .servers import Server, Templates
 
 PROGRAM = [sys.executable, "-c", "from siltstone.cli.start import main; main()"]
+FOR_SERVERS = [str(Path(sys.executable).parent / "silt-wal")]  # `silt wal`, without a Python where it can
 PATIENCE = 30.0
 
 
@@ -32,16 +33,16 @@ class Archive:
         self.folder = folder
         self.store = folder / "store"
         self.environment = {**os.environ, "SILT_STORE": str(self.store), "XDG_STATE_HOME": str(folder / "state")}
-        self._relay = None if user() is None else Relay(folder / "relay", PROGRAM, self.environment)
+        self._relay = None if user() is None else Relay(folder / "relay", FOR_SERVERS, self.environment)
         self.run("init", self.store, "--no-encryption", "-q")
 
     def command(self, words: str) -> str:
-        """The shell command with which a server runs `silt` with this store."""
+        """The shell command with which a server runs `silt wal` with this store."""
         if self._relay is not None:
             return self._relay.command(words)
         names = ("SILT_STORE", "XDG_STATE_HOME", "PYTHONPATH")
         given = [f"{name}={shlex.quote(self.environment[name])}" for name in names if name in self.environment]
-        return " ".join([*given, *map(shlex.quote, PROGRAM), words, "2>>", shlex.quote(str(self.folder / "log"))])
+        return " ".join([*given, *map(shlex.quote, FOR_SERVERS), words, "2>>", shlex.quote(str(self.folder / "log"))])
 
     @property
     def log(self) -> str:
@@ -51,11 +52,11 @@ class Archive:
     @property
     def settings(self) -> dict[str, str]:
         """Of a server that archives."""
-        return {"archive_mode": "on", "archive_command": self.command("wal push %p -q")}
+        return {"archive_mode": "on", "archive_command": self.command("push %p -q")}
 
     @property
     def restore_command(self) -> str:
-        return self.command("wal fetch %f %p") + " || exit $(($? == 44 ? 1 : 255))"
+        return self.command("fetch %f %p") + " || exit $(($? == 44 ? 1 : 255))"
 
     def close(self) -> None:
         if self._relay is not None:

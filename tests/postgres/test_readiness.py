@@ -130,7 +130,7 @@ RELOAD = "SELECT pg_reload_conf();"
             "ALTER SYSTEM SET max_replication_slots = 10;",
         ),
         (but(OTHERS), "archiving", "note", "another's (pgbackrest archive-push %p); nothing yet", ""),
-        (but({"archive_mode": "on"}), "archiving", "fault", "no archive_command", "'silt wal push %p'"),
+        (but({"archive_mode": "on"}), "archiving", "fault", "no archive_command", "'silt-wal push %p'"),
         (
             but(
                 OURS, archiver=archiver(failed_wal="0" * 24, failed_at="2026-11-20 14:03:07Z", failures=3, failing=True)
@@ -267,6 +267,9 @@ def test_on_a_standby() -> None:
     [
         ("silt wal push %p", True),
         ("/opt/silt/bin/silt --store /mnt/store wal push %p", True),
+        ("silt-wal push %p --store /mnt/store", True),
+        ("'/opt/my silt/silt-wal' push %p", True),
+        ("silt-wal fetch %f %p", False),
         ('SILT_STORE=/mnt/store "/opt/my silt/silt" wal  push "%p"', True),
         ("test ! -f /mnt/%f && cp %p /mnt/%f", False),
         ("basilt wal push %p", False),

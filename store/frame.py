@@ -23,7 +23,7 @@ FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty
 
 CODEC_NONE, CODEC_ZSTD, CODEC_LZ4 = 0, 1, 2
 
-# The default is zstd's fastest strategy over a window of one frame, in three tunings. What compresses well is searched in
+# The default is zstd's fastest strategy over a window of a frame, in three tunings. What compresses well is searched in
 # a table that stays in the cache of a core (256 KiB) for matches of 7 bytes: a fifth quicker than double-fast and 1.5 %
 # larger on text. What does not is searched in a larger one for matches of 6, at the size of double-fast. See
 # docs/performance.md. Rows of a database's pages are like their neighbours: a table of 64 KiB finds as much of them,

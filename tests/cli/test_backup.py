@@ -54,7 +54,7 @@ def test_json_names_the_level(silt: Silt, tree: Path) -> None:
     assert result["stats"]["read_bytes"] == 102404
     (listed,) = json.loads(silt("list", "--json").out)
     assert listed == {**{key: result[key] for key in result.keys() - {"type", "dry_run", "forgotten"}}, "pin": None}
-    assert silt("show", "0/0", "--json").result == {"type": "result", **listed, "warned": []}
+    assert silt("show", "0/0", "--json").result == {"type": "result", **listed, "warned": [], "restores": []}
 
 
 def test_json_tells_events_before_the_result(silt: Silt, tree: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_table_of_a_deployment_file() -> None:
     rules = KeepRules(groups=3, daily=14, within_ns=30 * DAY_NS, minimum_age_ns=DAY_NS // 2)
     assert read == Retention(rules, 14 * DAY_NS)
     short = parse_deployment(f'name = "x"\n[retention]\nkeep-last = 1\n{sets}').retention
-    assert short == Retention(KeepRules(last=1), WINDOW_NS)
+    assert (short, short and short.window) == (Retention(KeepRules(last=1)), WINDOW_NS)
     assert parse_deployment(f'name = "x"\n{sets}').retention is None
 
 

@@ -184,6 +184,7 @@ class TestAway:
             time.sleep(0.02)
 
     def test_ctrl_c_is_heard_while_waiting(self, quiet: QuietServer) -> None:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
         with connect(quiet.dsn, replication=True) as connection:
             main = threading.main_thread().ident
             assert main is not None
@@ -194,6 +195,7 @@ class TestAway:
                 connection.query("SELECT pg_catalog.pg_sleep(20)")
             timer.join()
             assert time.monotonic() - start < 10
+        signal.signal(signal.SIGINT, before)
 
     def test_a_server_that_crashes(self, server: Server) -> None:
         with connect(server.dsn(), replication=True) as connection:

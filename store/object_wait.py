@@ -19,7 +19,7 @@ _MOST = 64  # more than ask at once; a thread comes to be when all others are bu
 
 T = TypeVar("T")
 
-_askers = ThreadPoolExecutor(_MOST, "silt-request")
+_askers = ThreadPoolExecutor(_MOST, "object-request")  # of the process, not of a session
 
 
 def answered(request: Callable[[], T]) -> T:

@@ -1,7 +1,7 @@
 /* silt-wal: `silt wal push` and `silt wal fetch` where an earlier call left nothing to do, without a Python.
 
    It is the twin of wal_quick.py, in C since PostgreSQL calls one of them for every segment: starting Python takes 20 ms
-   of CPU and more, this 1 ms. What it cannot settle by looking at a few files it hands on to `silt wal`, which lies
+   of CPU and more. What it cannot settle by looking at a few files it hands on to `silt wal`, which lies
    beside it, and which takes its place in the process: exit code and words are those of `silt`.
 
    Rule: it says 0 only for what wal_quick.py would, and never anything else by itself but CANNOT_START. It opens no

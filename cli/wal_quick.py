@@ -1,6 +1,6 @@
 """The quick ways of `silt wal push` and `silt wal fetch`: a file that an earlier call took along costs only Python's
 own start, 20 ms, and not the third of a second in which the store is opened. `silt-wal` (silt_wal.c) does the same
-without a Python, in 1 ms.
+without a Python.
 
 A push leaves a process behind that archives what else is ready ahead of PostgreSQL's requests, and notes each file in
 the state folder after the store's commit: inode, times and size of the file, and of the object that stands for it. A

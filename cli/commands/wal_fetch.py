@@ -43,7 +43,7 @@ def fetch(options: Options, name: str, path: str, system: int | None, only_ahead
     \b
     restore_command = 'silt-wal fetch %f %p || exit $(($? == 44 ? 1 : 255))'
 
-    silt-wal is 'silt wal' that takes 1 ms of CPU for a segment that lies ready, and starts no Python then.
+    silt-wal is 'silt wal' that starts no Python for a segment that lies ready.
     44 is said only where it is proved that the archive ends before this file; a gap, a damaged object, a wrong key or a
     store that is away are 200 and more. What the archive lacks and a restored level brought along whole in its pg_wal
     is taken from there. Segments that follow are laid ready in the background.

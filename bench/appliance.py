@@ -7,9 +7,10 @@
     tmp (playbook_states)  JSON and text                                                     45,000 files
     misc_files, ssl, certs, nginx_keys                                                       a few files each
 
-Rule: those are the numbers at scale 1: 300,000 files in 20 GiB. The same scale gives the same bytes, day after day. A
-day changes a share of the files: of these three in five are edited or rewritten, one is removed, one is new; the vault
-only gains and loses files, as it is addressed by content.
+Rule: those are the numbers at scale 1: 300,000 files in 20 GiB. The same scale gives the same bytes, day after day.
+Folders have some 20 files each; those of the vault, named by four digits of a hash, one or two. A day changes a share
+of the files: of these three in five are edited or rewritten, one is removed, one is new; the vault only gains and loses
+files, as it is addressed by content.
 """
 
 import hashlib
@@ -115,7 +116,7 @@ def _hashed(data: bytes) -> str:
 def _text(shape: _Shape, number: int, size: int, chance: random.Random) -> tuple[str, bytes]:
     suffix = shape.suffixes[number % len(shape.suffixes)]
     data = chance.randbytes(size // 2) + prose(chance, size // 2) if suffix == "pyc" else prose(chance, size)
-    return f"{chance.randrange(400):03d}/{number // 200:05d}/{number:07d}.{suffix}", data
+    return f"{number // 200:05d}/{number // 20 % 10}/{number:07d}.{suffix}", data
 
 
 def _edit(path: Path, chance: random.Random) -> None:

@@ -18,10 +18,11 @@ from bench.appliance import Appliance
 from bench.attachments import USUAL, WORST
 from bench.daily import Daily
 from bench.day_table import DayTable
-from bench.day_ways import backrest, file_ways, silt_of
+from bench.day_ways import RESTIC, backrest, file_ways, silt_of
 from bench.machine import describe
 from bench.pg_cluster import Cluster, hand_over
 from bench.table import origin, write_place
+from bench.tools import OURS, find_tools
 
 SCALE = 0.02
 DATABASE = 5.7  # of pg_cluster's, at scale 1: 5 GiB
@@ -50,6 +51,12 @@ def measure_days(
     return daily
 
 
+def _versions(bin_folder: Path | None) -> list[str]:
+    database = backrest(bin_folder)
+    tools = [tool for tool in find_tools([], bin_folder) if tool.name in (OURS, RESTIC.name)]
+    return [tool.version() for tool in (*tools, *([database] if database else []))]
+
+
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place `days`."""
     parser = argparse.ArgumentParser(prog="./dev bench days", description=__doc__)
@@ -73,7 +80,7 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(work, ignore_errors=True)
     command = f"./dev bench days --scale {given.scale:g} --days {given.days} --share {given.share:g}"
     command += "" if given.attachments == USUAL else f" --attachments {given.attachments}"
-    lines = [origin(machine, command), "", *DayTable(daily).lines()]
+    lines = [origin(machine, command, _versions(given.bin)), "", *DayTable(daily).lines()]
     print("\n".join(["", *lines]))
     if given.write:
         write_place(given.write, PLACE, lines)

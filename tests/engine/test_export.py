@@ -174,20 +174,6 @@ class TestImport:
         (level,) = load(store, path, name="imported")
         assert level.stats["new_bytes"] < path.stat().st_size / 4  # headers, manifests
 
-    def test_contents_of_several_chunks_share_a_batch_with_small_ones(self, tmp_path: Path) -> None:
-        """Batches that the workers cut and hash, and batches of files that are a chunk each."""
-        tree, rng = tmp_path / "tree", random.Random(9)
-        for number, size in enumerate((400_000, 3, 131_073, 131_072, 0, 900_000, 70_000, 1_500_000, 12, *[900] * 200)):
-            (tree / f"{number // 10:02d}").mkdir(parents=True, exist_ok=True)
-            (tree / f"{number // 10:02d}" / f"{number:03d}").write_bytes(rng.randbytes(size))
-        store = new_store()
-        path = export(store, back_up(store, tree), tmp_path / "tars")
-        (level,) = load(store, path, name="imported")
-        assert level.stats["new_bytes"] < 600_000  # of 3.2 MB: 1.5 KiB of headers a member, manifests
-        assert export(store, level, tmp_path / "again").read_bytes() == path.read_bytes()
-        out = restored(store, level, tmp_path / "out")
-        assert difference(tree, out / str(tree)[1:], but=UNKEPT) == []
-
     @pytest.mark.parametrize("form", ["gnu", "pax", "ustar", "v7", "oldgnu"])
     @pytest.mark.parametrize("blocks", [20, 64])
     def test_archives_of_gnu_tar(self, form: str, blocks: int, tmp_path: Path) -> None:

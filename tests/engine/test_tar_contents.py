@@ -1,6 +1,6 @@
 """Contents of imported archives: what workers cut and hash, and what is hashed where it is read, in one archive.
 
-Rule: the archive comes out as the same bytes, the tree as it was, and contents that the store holds are not stored again.
+Rule: the archive comes out as the same bytes, the tree as it was, and contents that the store holds are stored once.
 """
 
 import os

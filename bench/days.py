@@ -52,9 +52,9 @@ def measure_days(
 
 
 def _versions(bin_folder: Path | None) -> list[str]:
+    said = [tool.version() for tool in find_tools([], bin_folder) if tool.name in (OURS, RESTIC.name)]
     database = backrest(bin_folder)
-    tools = [tool for tool in find_tools([], bin_folder) if tool.name in (OURS, RESTIC.name)]
-    return [tool.version() for tool in (*tools, *([database] if database else []))]
+    return said if database is None else [*said, database.version()]
 
 
 def main(arguments: list[str]) -> int:

@@ -1,25 +1,25 @@
 """The files of a phantom deployment, made from seeds: nine file sets of about the shapes they have, and their days.
 
-    vault                  attachments, named by the hash of what they hold                  60,000 files, 15 GiB
+    vault                  attachments (attachments.py), named by the hash of their bytes    60,000 files, 15 GiB
     apps                   Python and JSON of apps, several versions of each                120,000 files
     scm (playbooks)        Python and JSON                                                   40,000 files
     app_states             JSON that is rewritten as apps go on                              35,000 files
     tmp (playbook_states)  JSON and text                                                     45,000 files
     misc_files, ssl, certs, nginx_keys                                                       a few files each
 
-Rule: those are the numbers at scale 1: 300,000 files in 20 GiB. The same scale gives the same bytes, day after day. A
-day changes a share of the files: of these three in five are edited or rewritten, one is removed, one is new; the vault
-only gains and loses files, as it is addressed by content. No attachment comes twice: what a tool saves by finding
-copies is not measured here.
+Rule: those are the numbers at scale 1: 300,000 files in 20 GiB. The same scale gives the same bytes, day after day.
+Folders have some 20 files each; those of the vault, named by four digits of a hash, one or two. A day changes a share
+of the files: of these three in five are edited or rewritten, one is removed, one is new; the vault only gains and loses
+files, as it is addressed by content.
 """
 
 import hashlib
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.content import ATTACHMENTS, MIB, prose
+from bench.attachments import USUAL, Attachments
+from bench.content import MIB, prose
 
 FILES = 300_000
 LARGEST = 64 * MIB
@@ -59,8 +59,9 @@ _SINGLE = (
 class Appliance:
     """A deployment's files below a folder: PHANTOM_HOME is opt/phantom in it, and etc and var lie beside that."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, *, attachments: str = USUAL) -> None:
         self.top = top
+        self._attachments = Attachments(attachments)
         self.home, self.etc, self.var = (top / path for path in _PRESET)
         self._files: dict[str, list[Path]] = {shape.folder: [] for shape in (*_TEXTS, VAULT)}
         self._made = 0
@@ -96,25 +97,26 @@ class Appliance:
     def _add(self, shape: _Shape, chance: random.Random) -> None:
         self._made += 1
         size = int(min(LARGEST, max(200, chance.lognormvariate(0, 1.2) * shape.typical)))
-        make = _attachment if shape is VAULT else _text
-        name, data = make(shape, self._made, size, chance)
+        if shape is VAULT:
+            data = self._attachments.make(self._made, chance, size)
+            name = _hashed(data)
+        else:
+            name, data = _text(shape, self._made, size, chance)
         path = self.home / shape.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         self._files[shape.folder].append(path)
 
 
-def _attachment(_shape: _Shape, number: int, size: int, chance: random.Random) -> tuple[str, bytes]:
-    content: Callable[[int, random.Random, int], bytes] = chance.choice(ATTACHMENTS)[1]
-    data = content(number, chance, size)
+def _hashed(data: bytes) -> str:
     name = hashlib.sha1(data, usedforsecurity=False).hexdigest()
-    return f"{name[:2]}/{name[2:4]}/{name}", data
+    return f"{name[:2]}/{name[2:4]}/{name}"
 
 
 def _text(shape: _Shape, number: int, size: int, chance: random.Random) -> tuple[str, bytes]:
     suffix = shape.suffixes[number % len(shape.suffixes)]
     data = chance.randbytes(size // 2) + prose(chance, size // 2) if suffix == "pyc" else prose(chance, size)
-    return f"{chance.randrange(400):03d}/{number // 200:05d}/{number:07d}.{suffix}", data
+    return f"{number // 200:05d}/{number // 20 % 10}/{number:07d}.{suffix}", data
 
 
 def _edit(path: Path, chance: random.Random) -> None:

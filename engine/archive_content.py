@@ -8,10 +8,9 @@ path that needs it, before any byte of its window is written.
 
 import queue
 from collections.abc import Iterable
-from mmap import mmap
 from typing import Protocol
 
-from siltstone.store import BLOCK, BackendError, Corrupt, ObjectMissing, PackName, Store, in_parallel
+from siltstone.store import BLOCK, BackendError, Corrupt, ObjectMissing, PackName, Store, in_parallel, page_buffer
 
 from .archive_windows import WINDOW, Part, Piece, Window, naming, windows_of
 
@@ -71,7 +70,7 @@ class _Filler:
         self._store = store
         self._buffers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
         for _ in range(BUFFERS):
-            self._buffers.put(memoryview(mmap(-1, WINDOW)))
+            self._buffers.put(page_buffer(WINDOW))
 
     def give_back(self, buffer: memoryview) -> None:
         """The buffer is free again."""

@@ -31,6 +31,7 @@ _TYPES = {
     stat.S_IFDIR: b"5",
     stat.S_IFIFO: b"6",
 }
+_KIND = 0o170000  # what of a mode says the type; stat.S_IFMT is a call for each
 _PAX, _GLOBAL = b"x", b"g"
 _PAX_NAME = b"././@PaxHeader"
 _SECOND = 10**9
@@ -43,7 +44,7 @@ _ACL_TAGS = {1: b"user:", 2: b"user:%d", 4: b"group:", 8: b"group:%d", 16: b"mas
 
 def kind_of(entry: Entry) -> bytes | None:
     """The type flag of an entry's member, or None for what no archive can hold: a socket."""
-    return _TYPES.get(stat.S_IFMT(entry.mode))
+    return _TYPES.get(entry.mode & _KIND)
 
 
 def comment(text: bytes) -> bytes:
@@ -64,12 +65,8 @@ def member_header(
     name = member_name(entry.path, folder=stat.S_ISDIR(entry.mode))
     target = member_name(link) if link is not None else entry.target
     seconds, rest = divmod(entry.mtime_ns, _SECOND)
-    texts = [(b"path", name, 100), (b"linkpath", target, 100), (b"uname", owner, 31), (b"gname", group, 31)]
-    records = [(key, text) for key, text, most in texts if len(text) > most or not text.isascii()]
-    if records and any(not _is_utf8(text) for _, text in records):
-        records.insert(0, (b"hdrcharset", b"BINARY"))
-    numbers = ((b"uid", entry.uid, _MOST_NUMBER), (b"gid", entry.gid, _MOST_NUMBER), (b"size", size, _MOST_SECONDS))
-    records += [(key, b"%d" % number) for key, number, most in numbers if number > most]
+    texts = (name, target, owner, group)
+    records = [] if _fits(texts, entry, size) else _too_long(texts, entry, size)
     if rest or not 0 <= seconds <= _MOST_SECONDS:
         records.append((b"mtime", decimal_seconds(entry.mtime_ns)))
     if link is None and entry.xattrs:
@@ -99,6 +96,30 @@ def decimal_seconds(nanoseconds: int) -> bytes:
     sign = b"-" if nanoseconds < 0 else b""
     fraction = b".%09d" % rest if rest else b""
     return sign + b"%d" % seconds + fraction.rstrip(b"0")
+
+
+def _fits(texts: tuple[bytes, bytes, bytes, bytes], entry: Entry, size: int) -> bool:
+    """Whether a ustar block can say it all, as of nearly every member it can."""
+    name, target, owner, group = texts
+    return (
+        len(name) <= 100 >= len(target)
+        and len(owner) <= 31 >= len(group)
+        and b"".join(texts).isascii()
+        and entry.uid <= _MOST_NUMBER >= entry.gid
+        and size <= _MOST_SECONDS
+    )
+
+
+def _too_long(texts: tuple[bytes, bytes, bytes, bytes], entry: Entry, size: int) -> list[tuple[bytes, bytes]]:
+    """Records of what a ustar block cannot say: path, target, owner, group; numbers."""
+    keys = ((b"path", 100), (b"linkpath", 100), (b"uname", 31), (b"gname", 31))
+    said = [
+        (key, text) for (key, most), text in zip(keys, texts, strict=True) if len(text) > most or not text.isascii()
+    ]
+    if said and any(not _is_utf8(text) for _, text in said):
+        said.insert(0, (b"hdrcharset", b"BINARY"))
+    numbers = ((b"uid", entry.uid, _MOST_NUMBER), (b"gid", entry.gid, _MOST_NUMBER), (b"size", size, _MOST_SECONDS))
+    return said + [(key, b"%d" % number) for key, number, most in numbers if number > most]
 
 
 def _attributes(entry: Entry) -> Iterator[tuple[bytes, bytes]]:

@@ -7,6 +7,7 @@ order, although large contents are stored in the background. Memory: the buffers
 a chunk of the large contents that are under way.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -28,8 +29,8 @@ from .workers import BUFFER, Workers
 OTHER = 1 << 20
 
 SMALL = BUFFER // 2
-# Where chunks are larger than this on the average, hashing them is work for the workers; smaller ones are hashed by the
-# calling thread, since each would be a struggle for the interpreter lock (content.py).
+# Where contents are larger than this on the average, cutting and hashing them is work for the workers; smaller ones are
+# hashed by the calling thread, since each would be a struggle for the interpreter lock (content.py).
 HASHED_AWAY = 64 << 10
 
 # Large contents that may be under way at once.
@@ -39,11 +40,8 @@ OnExtents = Callable[[bytes, bool], None]
 
 
 class _Small(NamedTuple):
-    """A content in the batch: its chunks are those of these numbers."""
+    """The next content of the batch."""
 
-    first: int
-    behind: int
-    start: int
     on_extents: OnExtents
 
 
@@ -52,17 +50,34 @@ class _Other(NamedTuple):
     size: int
 
 
+class _Stored(NamedTuple):
+    """What became of a batch: its chunks, where they end in the buffer, and how many there are up to the end of each
+    content. What lies behind the last content is one chunk of other bytes.
+    """
+
+    ids: list[ChunkId]
+    ends: list[int]
+    behind: list[int]
+
+
+class _Cutters(threading.local):
+    """A thread's own cutter."""
+
+    def __init__(self, cut_seed: int) -> None:
+        self.own = Cutter(cut_seed)
+
+
 class TarContents:
     """One archive. `add` its members in order, `add_rest`, then `finish`."""
 
     def __init__(self, workers: Workers, cut_seed: int, window: TarWindow, on_read: Callable[[int], None]) -> None:
         self._workers, self._window, self._on_read = workers, window, on_read
-        self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
+        self._cutters, self._coarse = _Cutters(cut_seed), Cutter(cut_seed, coarse=True)
         self._archive = ExtentList(workers.sink)
         self._at = 0  # what lies before it in the archive is taken
         self._other = bytearray()
         self._items: list[_Small | _Other] = []
-        self._ends: list[int] = []
+        self._ends: list[int] = []  # of the contents in the batch
         self._buffer: memoryview | None = None
         self._under_way: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
 
@@ -109,12 +124,11 @@ class TarContents:
             self._flush()
         if self._buffer is None:
             self._buffer = self._workers.take_buffer()
-        start, first = self._filled, len(self._ends)
-        space = self._buffer[start : start + size]
-        if self._window.read(space, at) != size:
+        start = self._filled
+        if self._window.read(self._buffer[start : start + size], at) != size:
             raise SourceError("the archive became shorter while it was read")
-        self._ends += [start + end for end in self._cutter.ends(space, last=True)] if size > WHOLE else [start + size]
-        self._items.append(_Small(first, len(self._ends), start, on_extents))
+        self._ends.append(start + size)
+        self._items.append(_Small(on_extents))
         self._at = at + size
         self._on_read(size)
 
@@ -123,37 +137,56 @@ class TarContents:
         if not self._items:
             return
         buffer = self._workers.take_buffer() if self._buffer is None else self._buffer
-        ends, items = self._ends, self._items
-        if self._other:
-            buffer[self._filled : self._filled + len(self._other)] = self._other
-            ends = [*ends, self._filled + len(self._other)]
-        if self._filled >= HASHED_AWAY * len(ends):
-            storing = self._workers.submit(self._store, buffer, ends)
-            self._under_way.append((storing.done, lambda: self._settle_batch(items, storing.result(), ends)))
+        ends, items, end = self._ends, self._items, self._filled + len(self._other)
+        buffer[self._filled : end] = self._other
+        if self._filled >= HASHED_AWAY * max(1, len(ends)):
+            storing = self._workers.submit(self._store, buffer, ends, end)
+            self._under_way.append((storing.done, lambda: self._settle_batch(items, storing.result())))
         else:
-            ids, frames = self._workers.sink.choose(buffer, ends)
+            chunks, behind = self._cut(buffer, ends, end)
+            ids, frames = self._workers.sink.choose(buffer, chunks)
             self._workers.write(frames, buffer)
-            self._under_way.append((lambda: True, partial(self._settle_batch, items, ids, ends)))
+            stored = _Stored(ids, chunks, behind)
+            self._under_way.append((lambda: True, partial(self._settle_batch, items, stored)))
         self._buffer, self._other, self._items, self._ends = None, bytearray(), [], []
         self._settle(at_most=STREAMS)
 
-    def _store(self, buffer: memoryview, ends: list[int]) -> list[ChunkId]:
+    def _cut(self, buffer: memoryview, contents: list[int], end: int) -> tuple[list[int], list[int]]:
+        """Where chunks end, and how many there are up to the end of each content; see _Stored."""
+        chunks: list[int] = []
+        behind: list[int] = []
+        start = 0
+        for stop in contents:
+            if stop - start > WHOLE:
+                chunks += [start + each for each in self._cutters.own.ends(buffer[start:stop], last=True)]
+            else:
+                chunks.append(stop)
+            behind.append(len(chunks))
+            start = stop
+        if end > start:
+            chunks.append(end)
+        return chunks, behind
+
+    def _store(self, buffer: memoryview, contents: list[int], end: int) -> _Stored:
         try:
-            return self._workers.sink.store_run(buffer, ends)
+            chunks, behind = self._cut(buffer, contents, end)
+            return _Stored(self._workers.sink.store_run(buffer, chunks), chunks, behind)
         finally:
             self._workers.give_back(buffer)
 
-    def _settle_batch(self, items: list[_Small | _Other], ids: list[ChunkId], ends: list[int]) -> None:
+    def _settle_batch(self, items: list[_Small | _Other], stored: _Stored) -> None:
+        ids, ends, _ = stored
+        behind = iter(stored.behind)
+        first = start = 0
         for item in items:
             if isinstance(item, _Other):
                 self._archive.add(EXTENT.pack(ids[-1], item.start, item.size))
-            else:
-                if item.behind - item.first == 1:
-                    packed = EXTENT.pack(ids[item.first], 0, ends[item.first] - item.start)
-                else:
-                    packed = pack_chunks(ids[item.first : item.behind], ends[item.first : item.behind], item.start)
-                self._archive.add(packed)
-                item.on_extents(packed, False)
+                continue
+            last = next(behind)
+            packed = pack_chunks(ids[first:last], ends[first:last], start)
+            first, start = last, ends[last - 1]
+            self._archive.add(packed)
+            item.on_extents(packed, False)
 
     def _take_large(self, member: Member, on_extents: OnExtents) -> None:
         self._take_other(member.content[0].at)
@@ -161,7 +194,7 @@ class TarContents:
         first = member.content[0]
         coarse = len(member.content) == 1 and suits_coarse(self._window.fd, member.size, first.at)
         told: list[bytes] = []  # its extents: they wait for those of what came before
-        stream = Stream(self._workers, self._coarse if coarse else self._cutter, self._on_read, told.append)
+        stream = Stream(self._workers, self._coarse if coarse else self._cutters.own, self._on_read, told.append)
         at = 0
         for start, place, size in member.content:
             stream.add_hole(start - at)

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -229,7 +230,9 @@ def _absolute(name: str) -> bytes:
 
 def _rooted(name: bytes) -> bytes:
     """A member's path, whatever stands before it. '..' stays: whoever makes entries of it refuses that."""
-    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    parts = name.strip(b"/").split(b"/")
+    if b"" in parts or b"." in parts:
+        parts = [part for part in parts if part not in (b"", b".")]
     return b"/" + b"/".join(parts)
 
 
@@ -237,5 +240,6 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+@lru_cache(maxsize=1024)  # names of owners
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")

@@ -15,14 +15,17 @@ from typing import NamedTuple
 
 BLOCK = 512
 # The fields of numbers as GNU tar, Python and we write them: octal digits to the end but one, and a zero byte.
-_NUMBERS = re.compile(rb"([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0([0-7]{6})\0 ")
+_OWNER = re.compile(rb"([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0")
+_NUMBERS = re.compile(rb"([0-7]{11})\0([0-7]{11})\0([0-7]{6})\0 ")
 NAME_SIZE = 100
+_OWNER_AT, _NUMBERS_AT = slice(100, 124), 124
 # Where others have the beginning of a long name, an incremental archive of GNU tar has times of access and change.
 GNU_MAGIC = b"ustar  \0"
-_REST = struct.Struct("c100s8s32s32s16x155s12x")
+_REST = struct.Struct("c100s8s64s16x155s12x")
 _REST_AT, _SUM_AT = 156, 148
 MAGIC = slice(257, 265)
 _RECORD = re.compile(rb"(\d{1,5}) ([^=]+)=")
+_TIME_ALONE = re.compile(rb"(\d\d) mtime=([\d.]+)\n")  # what nearly all members have for records
 _KEYWORDS = frozenset((b"mtime", b"atime", b"ctime", b"path", b"linkpath", b"uname", b"gname"))
 _FILES, _LINK, _SYMLINK, _FOLDER = (b"0", b"\0"), b"1", b"2", b"5"
 _PAX, _MOST_RECORDS = b"x", 64 << 10
@@ -52,18 +55,20 @@ class Plain(NamedTuple):
 
 def plain_member(view: Callable[[int, int], memoryview], at: int) -> Plain | None:
     """The member whose headers begin at `at`, if it is a plain one. `view` gives so many bytes from a place."""
-    block = bytes(view(at, BLOCK))
+    blocks = bytes(view(at, 3 * BLOCK))  # of nearly all members these are all that there is before the content
+    block = blocks[:BLOCK]
     if block[_REST_AT : _REST_AT + 1] != _PAX:
         return _from_block(block, at + BLOCK, {})
     size = _records_size(block)
     if size is None or size > _MOST_RECORDS:
         return None
-    body = bytes(view(at + BLOCK, size))
+    body = blocks[BLOCK : BLOCK + size] if size <= BLOCK else bytes(view(at + BLOCK, size))
     records = _records(body) if len(body) == size else None
     if records is None:
         return None
     at += BLOCK + size + -size % BLOCK
-    return _from_block(bytes(view(at, BLOCK)), at + BLOCK, records)
+    block = blocks[2 * BLOCK :] if size <= BLOCK else bytes(view(at, BLOCK))
+    return _from_block(block, at + BLOCK, records)
 
 
 def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Plain | None:
@@ -71,9 +76,9 @@ def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Pl
     if numbers is None:
         return None
     mode, uid, gid, size, seconds = numbers
-    kind, target, magic, owner, group, prefix = _REST.unpack_from(block, _REST_AT)
-    path = block[:NAME_SIZE]
-    path = path.partition(b"\0")[0]
+    kind, target, magic, names, prefix = _REST.unpack_from(block, _REST_AT)
+    owner, group = _owner_names(names)
+    path = block[:NAME_SIZE].partition(b"\0")[0]
     if kind in _FILES:
         if path[-1:] == b"/":
             return None  # how archives before ustar wrote a folder
@@ -96,8 +101,8 @@ def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Pl
         size,
         seconds,
         records.get(b"mtime", b""),
-        records.get(b"uname", owner.partition(b"\0")[0]),
-        records.get(b"gname", group.partition(b"\0")[0]),
+        records.get(b"uname", owner),
+        records.get(b"gname", group),
         behind,
         behind + size + -size % BLOCK,
     )
@@ -111,18 +116,33 @@ def _records_size(block: bytes) -> int | None:
 
 def _numbers(block: bytes) -> tuple[int, int, int, int, int] | None:
     """Mode, uid, gid, size and time, when the checksum is that of the block."""
-    match = _NUMBERS.match(block, NAME_SIZE)
-    if match is None or len(block) != BLOCK:
+    match, owner = _NUMBERS.match(block, _NUMBERS_AT), _owner(block[_OWNER_AT])
+    if match is None or owner is None or len(block) != BLOCK:
         return None
-    mode, uid, gid, size, seconds, said = match.groups()
+    size, seconds, said = match.groups()
     # The low half of Adler-32 is the sum of the bytes, and one; the checksum itself counts as spaces.
     counted = (zlib.adler32(block) & 0xFFFF) - 1 - sum(block[_SUM_AT:_REST_AT]) + 8 * ord(" ")
     if (int(said, 8) - counted) % _ADLER:
         return None
-    return int(mode, 8), int(uid, 8), int(gid, 8), int(size, 8), int(seconds, 8)
+    return *owner, int(size, 8), int(seconds, 8)
+
+
+@lru_cache(maxsize=1024)  # owners and modes repeat
+def _owner(data: bytes) -> tuple[int, int, int] | None:
+    """Mode, uid, gid."""
+    match = _OWNER.fullmatch(data)
+    return (int(match[1], 8), int(match[2], 8), int(match[3], 8)) if match else None
+
+
+@lru_cache(maxsize=1024)
+def _owner_names(data: bytes) -> tuple[bytes, bytes]:
+    return data[:32].partition(b"\0")[0], data[32:].partition(b"\0")[0]
 
 
 def _records(body: bytes) -> dict[bytes, bytes] | None:
+    alone = _TIME_ALONE.fullmatch(body)
+    if alone is not None and int(alone[1]) == len(body):
+        return {b"mtime": alone[2]}
     records = {}
     at = 0
     while at < len(body):

@@ -7,10 +7,9 @@ CPU than all else that an import of known contents does. What is asked for shoul
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from mmap import mmap
 from typing import Self
 
-from siltstone.store import read_into
+from siltstone.store import page_buffer, read_into
 
 PIECE = 4 << 20
 WINDOW = 1 << 20  # what can be looked at as one
@@ -27,7 +26,7 @@ class TarWindow:
         # A file opened once more: reading past the cache is a state of the open file, which others read as well.
         self._own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
         self._reader = ThreadPoolExecutor(1, "silt-archive")
-        self._buffers = [memoryview(mmap(-1, PIECE)) for _ in range(PIECES)]
+        self._buffers = [page_buffer(PIECE) for _ in range(PIECES)]
         self._pieces: list[tuple[int, Future[int]] | None] = [None] * PIECES
         self._number, self._piece = -1, memoryview(b"")
 

@@ -3,6 +3,7 @@
 Rule: as in test_bench_pg.py, whose servers these are. No figure is judged, only that each is there.
 """
 
+import random
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from bench import days
 from bench.__main__ import main
 from bench.appliance import Appliance
+from bench.attachments import COPIED, USUAL, WORST, Attachments
 from bench.day_table import DayTable
 from bench.day_ways import TAR, FileTurn
 from bench.measure import stored_bytes
@@ -54,6 +56,24 @@ class TestAppliance:
         assert before.keys() - after.keys()
         assert after.keys() - before.keys()
         assert [path for path in before.keys() & after.keys() if before[path].content != after[path].content]
+
+
+class TestAttachments:
+    """What mails carry comes again, and no attachment is there twice."""
+
+    def test_as_many_mails_as_said_carry_what_others_did(self) -> None:
+        made, chance = Attachments(USUAL), random.Random(3)
+        files = [made.make(number, chance, 2000) for number in range(1500)]
+        carried = [file.rpartition(b"base64\r\n\r\n")[2] for file in files if file.startswith(b"Message-ID")]
+        assert len(set(files)) == len(files)
+        assert len(carried) / len(files) == pytest.approx(0.4, abs=0.05)
+        assert len(set(carried)) / len(carried) == pytest.approx(1 - COPIED, abs=0.07)
+
+    def test_in_the_worst_mix_nothing_does(self) -> None:
+        made, chance = Attachments(WORST), random.Random(3)
+        files = [made.make(number, chance, 2000) for number in range(200)]
+        assert len(set(files)) == len(files)
+        assert not any(file.startswith(b"Message-ID") for file in files)
 
 
 def test_a_group_too_many_goes(tmp_path: Path) -> None:

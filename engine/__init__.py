@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from .resolving import resolve, resolve_ref
     from .restore import restore_level
     from .restore_matrix import RULES, Nature, Refusal, judge
+    from .restore_measured import measured_restores, remember_pace
     from .restore_notes import RestoreNote, read_restores
     from .restore_pace import Expected, expected_times
     from .restore_tally import RestoreResult
@@ -148,6 +149,7 @@ _FROM = {
     "resolving": "resolve resolve_ref",
     "restore": "restore_level",
     "restore_matrix": "RULES Nature Refusal judge",
+    "restore_measured": "measured_restores remember_pace",
     "restore_notes": "RestoreNote read_restores",
     "restore_pace": "Expected expected_times",
     "restore_tally": "RestoreResult",
@@ -292,6 +294,7 @@ __all__ = [
     "list_entries",
     "list_levels",
     "load_deployment",
+    "measured_restores",
     "mend_cluster",
     "metrics_text",
     "moments_near",
@@ -318,6 +321,7 @@ __all__ = [
     "read_runs",
     "read_status",
     "remember",
+    "remember_pace",
     "replace_text",
     "resolve",
     "resolve_deployment",

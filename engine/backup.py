@@ -80,7 +80,7 @@ def back_up(
         hooks = around.enter_context(Around(deployment.hooks, deployment.name, report))
         if mine:
             check_sources(store, resolve_deployment(only(deployment, mine)), only(deployment, mine), warned)
-            done = back_up_parts(store, deployment, mine, kind, here, compression, warned)
+            done = back_up_parts(store, deployment, mine, kind, here, compression, keep_in, warned)
             result = BackupResult(
                 done.ref, done.level, done.stats, warned.count, False, parts=mine, missing=done.missing
             )

@@ -32,14 +32,17 @@ COUNTS = (
 
 
 def inherited_of(store: Store, level: Level, base: Level | None) -> Inherited | None:
-    """What a level took over from its base without a look at where it lies."""
-    read = base.stats.get(GENERATION, 0) if base else 0
-    return Inherited(base.name, lambda: manifest_chunks(store, level), read) if base else None
+    """What a level took over from its base without a look at where it lies: of a part that was kept, nothing."""
+    if base is None or base.part is not None:
+        return None
+    return Inherited(base.name, lambda: manifest_chunks(store, level), base.stats.get(GENERATION, 0))
 
 
 def _is_vouched_for(writer: Writer, base: Level) -> bool:
-    """Whether nothing that the base refers to can have been condemned: a host that reads nothing back cannot look."""
-    return writer.may_take_over(base.name, base.stats.get(GENERATION, 0))
+    """Whether nothing that the base refers to can have been condemned, or each chunk is looked up: a host that reads
+    nothing back cannot look afterwards.
+    """
+    return base.part is not None or writer.may_take_over(base.name, base.stats.get(GENERATION, 0))
 
 
 class Warnings:

@@ -2,14 +2,17 @@
 
     <folder>/<store id>/<deployment>/<group>.<level>     the level's root, and the files of its manifests
                                      rows-<16 hex>       the rows of one manifest, in path order
+                        <deployment>@<host>/<file set>/  the same of this host's part of levels of several hosts
 
 A level's manifest is sealed to the reader keys, and this host has none. So its rows stay here too, in files sealed
 under a key that every host of the store has: they tell the names of this host's files, and nothing of their contents.
 
 Rule: correctness never depends on what is here. A kept level counts only while the store has the very root that it was
 (compared by its bytes), since then all that its rows lead to is there; without one, or where it was touched, every file
-is read, and the index says what is new. What is kept: the newest level and the first one of its group. No database:
-what tells its changed pages lies in the store.
+is read, and the index says what is new. The root of a part goes when its level is whole, into a root that this host
+cannot read: so of a part nothing is believed but that a file with these times had these chunks, and each of them is
+looked up. What is kept: the newest level and the first one of its group. No database: what tells its changed pages lies
+in the store.
 """
 
 import os
@@ -27,6 +30,7 @@ from siltstone.store import Corrupt, ObjectMissing, PrivateWriter, Store, read_p
 
 from .entry import row_path, rows
 from .events import Noted, Report
+from .hosts import Part
 from .levels import Level, LevelRef, from_root, to_root
 
 PURPOSE = "kept level"
@@ -35,7 +39,7 @@ STALE_SECONDS = 24 * 3600  # rows that no level names, this old: of a backup tha
 
 @dataclass(frozen=True, slots=True)
 class KeptRows:
-    """The rows of one file set of a kept level; reads as a ManifestReader does."""
+    """The rows of one file set of a kept level, or of its part; reads as a ManifestReader does."""
 
     level: Level
     _store: Store
@@ -65,10 +69,14 @@ class KeptLevels:
     Without a folder, or with a key that reads, nothing is kept and nothing found.
     """
 
-    def __init__(self, store: Store, folder: str | None, deployment: str, report: Report) -> None:
-        self._store, self._report = store, report
+    def __init__(
+        self, store: Store, folder: str | None, deployment: str, report: Report, part: Part | None = None
+    ) -> None:
+        """`part`: those of its levels alone."""
+        self._store, self._report, self._part = store, report, part
         self._on = folder is not None and not store.ring.may_read
-        self._folder = os.path.join(folder or "", store.config.store_id.hex(), deployment)
+        place = (f"{deployment}@{part.host}", part.set_name) if part else (deployment,)
+        self._folder = os.path.join(folder or "", store.config.store_id.hex(), *place)
         self._writing: dict[str, tuple[str, PrivateWriter]] = {}
         self._closing = ExitStack()
 
@@ -80,7 +88,8 @@ class KeptLevels:
             self._closing.close()  # what was not kept goes
 
     def find(self, refs: Sequence[LevelRef], wanted: LevelRef) -> KeptLevel | None:
-        """The level `wanted` as it was kept, or the newest before it in its group."""
+        """The level `wanted` as it was kept, or the newest before it in its group, of those that there are."""
+        refs = self._heads(wanted.deployment) if self._part else refs
         mine = [ref for ref in refs if (ref.deployment, ref.group) == (wanted.deployment, wanted.group)]
         for ref in sorted((ref for ref in mine if ref <= wanted), reverse=True):
             found = self._read(ref)
@@ -94,9 +103,9 @@ class KeptLevels:
         try:
             (packed,) = read_private(self._head(ref), self._store.ring, PURPOSE)
             head = msgpack.unpackb(packed, strict_map_key=False)
-            if head["name"] != ref.name or head["digest"] != self._digest(ref):
-                return None
             level = from_root(ref, head["root"])
+            if level.part != self._part or head["name"] != level.name or head["digest"] != self._digest(ref):
+                return None
             paths = {name: os.path.join(self._folder, file) for name, file in head["rows"].items()}
         except (OSError, Corrupt, ObjectMissing, ValueError, KeyError, TypeError):
             return None
@@ -105,8 +114,15 @@ class KeptLevels:
     def _head(self, ref: LevelRef) -> str:
         return os.path.join(self._folder, f"{ref.group}.{ref.level}")
 
+    def _heads(self, deployment: str) -> list[LevelRef]:
+        """The levels of which something is kept here."""
+        with suppress(OSError):
+            names = [name.split(".") for name in os.listdir(self._folder)]
+            return [LevelRef(deployment, int(name[0]), int(name[1])) for name in names if _is_head(name)]
+        return []
+
     def _digest(self, ref: LevelRef) -> bytes:
-        return blake3(self._store.backend.get(ref.name)).digest()
+        return b"" if self._part else blake3(self._store.backend.get(ref.name)).digest()
 
     def copier(self, name: str) -> Callable[[bytearray], None] | None:
         """What takes the rows of a file set of the level that is being made; None where nothing is kept."""
@@ -137,7 +153,7 @@ class KeptLevels:
 
     def keep(self, level: Level) -> None:
         """The level was committed: keep it, and drop what it makes superfluous. What fails is noted."""
-        if not self._on:
+        if not self._on or (self._part and not self._writing):
             return
         try:
             self._keep(level)
@@ -175,3 +191,7 @@ class KeptLevels:
             (packed,) = read_private(head, self._store.ring, PURPOSE)
             return list(msgpack.unpackb(packed, strict_map_key=False)["rows"].values())
         return []
+
+
+def _is_head(words: Sequence[str]) -> bool:
+    return len(words) == 2 and all(word.isdecimal() for word in words)

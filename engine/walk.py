@@ -60,6 +60,7 @@ class SetWalk:
         """`copy` gets the rows of the manifest too."""
         self._set, self._base, self._report, self._teller = each, base, report, teller
         self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
+        self._sink = sink
         self._contents = Contents(sink, store.ring.cut_seed, teller, report)
         self._manifest = ManifestWriter(sink, copy)
         self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
@@ -67,6 +68,7 @@ class SetWalk:
         self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
         self._entries = 0
         self._proof = Proof(base.level if base else None)
+        self._looks_up = base is not None and base.level.part is not None  # no root that is there has these rows
         self._owners = SeenOwners()
         self.stats: Counter[str] = Counter()
 
@@ -86,7 +88,7 @@ class SetWalk:
                     stats["bytes"] += size_of(stat)
                 else:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
-                if row is not None and self._proof.holds(row, stat):
+                if row is not None and self._proof.holds(row, stat) and (not self._looks_up or self._is_there(row)):
                     stats["unchanged"] += 1
                     one_name = kind == DIRECTORY or stat[12:16] == b"\1\0\0\0"
                     self._emit(path, row if one_name else _linked(row, link_of(stat)))
@@ -131,6 +133,11 @@ class SetWalk:
             yield from base.rows()
         except (Corrupt, ObjectMissing) as error:
             self._report(Warned("damaged", base.level.name, f"{error}; every file from here on is read"))
+
+    def _is_there(self, row: bytes) -> bool:
+        """Whether the store has every chunk of a row's content, as far as that can be told without reading any."""
+        entry = parse_row(row)
+        return not entry.indirect and all(extent.id is None or self._sink.has(extent.id) for extent in entry.extents)
 
     # ---- one entry
 

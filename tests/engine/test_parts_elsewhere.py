@@ -147,3 +147,41 @@ def test_a_host_that_may_read_finishes_what_others_sent(adding: Site) -> None:
     assert adding.back_up("node2").level is None
     assert str(adding.back_up("node1").ref) == "0/1"
     assert [str(level.ref) for level in list_levels(adding.store())] == ["0/0"]
+
+
+class TestKeptParts:
+    """What a host that may only add keeps of its parts: it reads what changed, and relies on nothing else."""
+
+    @pytest.fixture
+    def kept(self, adding: Site) -> dict[str, str]:
+        """Both nodes have sent level 0/0, and each keeps what it needs in a folder."""
+        folders = {host: str(adding.folder / f"kept-{host}") for host in NODES}
+        for host in NODES:
+            assert adding.back_up(host, keep_in=folders[host]).stats["unchanged"] == 0
+        return folders
+
+    @pytest.mark.parametrize("whole", [True, False], ids=["made whole", "waiting"])
+    def test_an_incremental_reads_what_changed(self, adding: Site, kept: dict[str, str], whole: bool) -> None:
+        if whole:
+            collect(adding.store(), report=ignore)
+            assert not part_names(adding.store())
+        adding.fill("node1", {"vault/b": "new"})
+        done = adding.back_up("node1", keep_in=kept["node1"])
+        assert (str(done.ref), done.stats["read_bytes"], done.stats["changed"]) == ("0/1", 3, 1)
+        assert adding.back_up("node2", keep_in=kept["node2"]).stats["read_bytes"] == 0
+        collect(adding.store(), report=ignore)
+        assert [level.stats["files"] for level in list_levels(adding.store())] == [4, 5]
+        assert not verify_store(adding.store(), budget=Budget.parse("all"), report=ignore).damaged
+
+    def test_what_the_store_has_no_more_is_read_again(self, adding: Site, kept: dict[str, str]) -> None:
+        """Another store under the same id, which has the same numbers and not the same contents."""
+        other = dataclasses.replace(adding, store_folder=adding.folder / "third")
+        make_twin(adding.store().backend, DirectoryBackend(str(other.store_folder), create=True))
+        assert other.back_up("node1", kind="incr", keep_in=kept["node1"]).stats["read_bytes"] > 5000
+        other.back_up("node2", keep_in=kept["node2"])
+        collect(other.store(), report=ignore)
+        assert not verify_store(other.store(), budget=Budget.parse("all"), report=ignore).damaged
+
+    def test_each_part_has_its_own_place(self, adding: Site, kept: dict[str, str]) -> None:
+        assert sorted(path.name for path in Path(kept["node1"]).glob("*/app@node1/*")) == ["apps", "conf", "vault"]
+        assert sorted(path.name for path in Path(kept["node2"]).glob("*/app@node2/*")) == ["conf"]

@@ -87,6 +87,8 @@ def install(options: Options, file: str | None, folder: str | None) -> int:
     deployment, schedule, caller = _scheduled(options, file)
     _need_key(options)
     place = _units_folder(folder)
+    if folder is None:
+        _need_systemd()
     try:
         place.mkdir(parents=True, exist_ok=True)
         made = dict(units(deployment.name, schedule, caller))
@@ -112,6 +114,8 @@ def remove(options: Options, file: str | None, folder: str | None) -> int:
     deployment = deployment_from_file(file, (), load_settings(os.environ))
     place = _units_folder(folder)
     names = _installed(place, deployment.name)
+    if folder is None and names:
+        _need_systemd()
     _remove(place, names, started=folder is None)
     if folder is None and names:
         _systemctl("daemon-reload")
@@ -235,14 +239,15 @@ def _remove(place: Path, names: list[str], *, started: bool) -> None:
         (place / name).unlink(missing_ok=True)
 
 
+def _need_systemd() -> None:
+    """Before anything is written: units that nothing reads would look as if they were at work."""
+    if not os.path.isdir("/run/systemd/system"):  # as sd_booted(3) finds out
+        raise Mistake("systemd does not run this host", hint="'silt schedule show --cron' prints lines for cron")
+
+
 def _systemctl(*words: str) -> None:
     user = [] if os.geteuid() == 0 else ["--user"]
-    try:
-        done = subprocess.run(["systemctl", *user, *words], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise Mistake(
-            "there is no systemd on this host", hint="'silt schedule show --cron' prints lines for cron"
-        ) from None
+    done = subprocess.run(["systemctl", *user, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or ["it failed"]
         raise Mistake(f"systemctl {words[0]}: {said[0]}", hint="'silt schedule show --cron' prints lines for cron")

@@ -157,6 +157,8 @@ def _set_up(folder: Path, store: str | None, dsn: str | None, home: str | None) 
     _write_settings(settings, store, key, file)
     if dsn:
         codes.append(_silt("pg", "check", "-c", str(file), "--mend"))
+        if codes[-1] not in (0, 3):
+            print("the database is not ready: see to what is said above, and run the same line again")
     if shutil.which("systemctl") and os.path.isdir("/run/systemd/system"):
         codes.append(_silt("schedule", "install", "-c", str(file), "--store", store, "--key-file", str(key)))
     else:

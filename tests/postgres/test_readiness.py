@@ -156,6 +156,13 @@ RELOAD = "SELECT pg_reload_conf();"
             "nothing archives WAL for silt",
             "SELECT pg_create_physical_replication_slot('siltstone', true);",
         ),
+        (
+            but({"max_slot_wal_keep_size": "-1"}, slots=Slots(physical=(), logical=())),
+            "slot",
+            "warning",
+            "nothing archives WAL for silt",
+            f"ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; {RELOAD} SELECT pg_create_physical",
+        ),
         (but(slots=Slots(physical=(), logical=(NAME,))), "slot", "fault", "a logical slot", "--slot"),
         (
             but(slots=slot(restart_lsn=None, active=False, wal_status="lost")),
@@ -225,6 +232,14 @@ def test_one_thing_that_is_not(condition: Condition, what: str, state: str, said
     assert said in finding.sentence
     assert mend in finding.mend
     assert bool(mend) == bool(finding.mend)
+
+
+def test_what_the_server_keeps_is_not_limited_while_others_have_slots() -> None:
+    others = Slots(physical=(replace(SLOT, name="standby"),), logical=())
+    assert (
+        only(but({"max_slot_wal_keep_size": "-1"}, slots=others)).mend
+        == "SELECT pg_create_physical_replication_slot('siltstone', true);"
+    )
 
 
 def test_an_old_server_is_told_from_its_number_alone() -> None:

@@ -41,6 +41,3 @@ def test_the_database_is_made_ready(any_source: Server, tmp_path: Path) -> None:
 
     again = ibackup(*words)
     assert (again.returncode, again.stdout.count("run: "), again.stdout.count("+ silt init")) == (3, 0, 0)
-    backup = ibackup("--backup", "--backup-type", "full")
-    assert backup.returncode == 3, backup.stdout + backup.stderr  # most of the nine file sets are not there
-    assert "phantom:0/0 (full)" in backup.stdout

@@ -166,8 +166,9 @@ class TestKeptParts:
             collect(adding.store(), report=ignore)
             assert not part_names(adding.store())
         adding.fill("node1", {"vault/b": "new"})
-        done = adding.back_up("node1", keep_in=kept["node1"])
-        assert (str(done.ref), done.stats["read_bytes"], done.stats["changed"]) == ("0/1", 3, 1)
+        for dry_run in (True, False):
+            done = adding.back_up("node1", keep_in=kept["node1"], dry_run=dry_run)
+            assert (str(done.ref), done.stats["read_bytes"], done.stats["changed"]) == ("0/1", 3, 1)
         assert adding.back_up("node2", keep_in=kept["node2"]).stats["read_bytes"] == 0
         collect(adding.store(), report=ignore)
         assert [level.stats["files"] for level in list_levels(adding.store())] == [4, 5]

@@ -180,6 +180,8 @@ def _write_deployment(file: Path, dsn: str | None, home: str | None) -> None:
     if dsn:
         text += f"\n[postgres]\ndsn = {_toml(dsn)}\n"
     text += '\n[schedule]\nfull = "Sun 02:00"\nincremental = "Mon..Sat 02:00"\nverify = "05:00"\ngc = "Sun 06:00"\n'
+    if dsn:
+        text += "wal-stream = true\n"
     file.write_text(with_limit(text, 3), encoding="utf-8")
     print(f"{file}: written; look at PHANTOM_HOME and the schedule in it")
 

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from .sync import SyncResult, sync_stores
     from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
-    from .timers import Caller, cron_lines, unit_name, units
+    from .timers import Caller, cron_lines, unit_names, units
     from .topology import configuration_name, host_here, parts_of
     from .verify import verify_store
     from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
@@ -162,7 +162,7 @@ _FROM = {
     "sync": "SyncResult sync_stores",
     "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
-    "timers": "Caller cron_lines unit_name units",
+    "timers": "Caller cron_lines unit_names units",
     "topology": "configuration_name host_here parts_of",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
@@ -338,7 +338,7 @@ __all__ = [
     "tar_name_of",
     "tell",
     "undelete",
-    "unit_name",
+    "unit_names",
     "units",
     "unpin_level",
     "verify_store",

@@ -153,21 +153,21 @@ def test_a_message_that_does_not_get_through_changes_no_exit_code(silt: Silt, pl
 
 
 def test_units_are_written_replaced_and_removed(silt: Silt, place: Path) -> None:
-    file, units = place / "deployment.toml", place / "units"
+    file, units = write(place, 'wal-stream = true\n[postgres]\ndsn = "host=/nowhere"\n'), place / "units"
     key = {"SILT_KEY_FILE": str(place / "key")}
     silt("key", "new", place / "key")
     silt.environment |= key
     made = silt("schedule", "install", "-c", file, "--units", units, "--json").result["installed"]
     assert sorted(os.listdir(units)) == sorted(made)
-    assert len(made) == 6
+    assert len(made) == 7
     if shutil.which("systemd-analyze"):
         said = subprocess.run(["systemd-analyze", "verify", *units.iterdir()], capture_output=True, text=True)
         assert said.stdout + said.stderr == ""
     service = (units / "silt-app-full.service").read_text()
     assert f"--key-file {place / 'key'} schedule run full -c {file}" in service
-    file.write_text(file.read_text().replace('verify = "05:00"\n', ""))
+    file.write_text(file.read_text().replace('verify = "05:00"\nwal-stream = true\n', ""))
     gone = silt("schedule", "install", "-c", file, "--units", units, "--json").result["removed"]
-    assert sorted(gone) == ["silt-app-verify.service", "silt-app-verify.timer"]
+    assert sorted(gone) == ["silt-app-verify.service", "silt-app-verify.timer", "silt-app-wal.service"]
     silt("schedule", "remove", "-c", file, "--units", units)
     assert os.listdir(units) == []
 

@@ -1,6 +1,7 @@
 """`ibackup --setup` and a real server: it says what is missing, makes it ready, and a second run changes nothing."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_the_database_is_made_ready(any_source: Server, tmp_path: Path) -> None:
     assert "run: SELECT pg_create_physical_replication_slot('siltstone', true);" in done.stdout
     assert "warning: slot: siltstone is not in use" in done.stdout
     assert "fault: " not in done.stdout
+    assert re.search(r"^@reboot .* wal stream --create-slot -c .*phantom.toml$", done.stdout, re.MULTILINE)
     assert any_source.sql("SELECT slot_name FROM pg_replication_slots") == [("siltstone",)]
     assert any_source.sql("SHOW max_slot_wal_keep_size") == [("64GB",)]
 

@@ -139,6 +139,7 @@ def test_a_run_that_fails_is_seen_and_told(silt: Silt, place: Path) -> None:
     (mail,) = mailed
     assert b"Subject: silt on" in mail
     assert b"failed" in mail
+    assert silt("status", "-c", file, code=3).out.splitlines()[0].split()[-2:] == ["AGE", "KIND"]
     attention = silt("status", "-c", file, "--json", code=3).result["attention"]
     assert "incremental of app failed" in attention[0]["what"]
 

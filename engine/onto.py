@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from .database_info import NOT_IN_PLACE, SET_NAME
 from .deployment import Deployment, FileSet
+from .errors import NothingSelected
 from .hosts import Part
 from .levels import Level, SetInfo
 from .path_mapping import Move, mapped, moved, moves_of
@@ -84,7 +85,10 @@ def plan_onto(
     database_only: bool = False,
     missing: Sequence[Part] = (),
 ) -> OntoPlan:
-    """The plan for a whole level, for one file set of it, or for its database."""
+    """The plan for a whole level, for one file set of it, or for its database. Raises NothingSelected where the level
+    has none.
+    """
+    _check_named(level, SET_NAME if database_only else set_name)
     steps: list[Step] = []
     left_out: list[str] = []
     homeless: list[str] = []
@@ -116,6 +120,13 @@ def plan_onto(
     order = {host.name: at for at, host in enumerate(destination.topology.hosts)}
     steps.sort(key=lambda step: order.get(step.host, 0))
     return OntoPlan(tuple(steps), database, tuple(left_out), tuple(refusals), origin, goal)
+
+
+def _check_named(level: Level, name: str | None) -> None:
+    names = list(dict.fromkeys(files.name for files in level.sets))
+    if name is not None and name not in names:
+        what = "no database" if name == SET_NAME else f"no file set '{name}'"
+        raise NothingSelected(f"level {level.ref} has {what}", hint=f"it has {', '.join(names)}")
 
 
 def _copy_for(host: str, at: int, copies: Sequence[SetInfo]) -> SetInfo:

@@ -17,6 +17,7 @@ from siltstone.engine import (
     Level,
     Nature,
     NotAllowed,
+    NothingSelected,
     RestoreResult,
     check_allowed,
     configuration_name,
@@ -197,6 +198,11 @@ def test_one_file_set_alone(origins: dict[str, Site], tmp_path: Path) -> None:
     assert onto(origins["external-shares"], goal, "files", set_name="vault") is not None
     assert found(goal.root("files")) == holds("files")
     assert not goal.root("app").exists()
+    with pytest.raises(NothingSelected, match="level 0/0 has no file set 'valt'") as refused:
+        onto(origins["external-shares"], goal, "files", set_name="valt")
+    assert refused.value.hint == "it has conf, vault, apps"
+    with pytest.raises(NothingSelected, match="has no database"):
+        plan_onto(level_of(origins["external-shares"]), goal.deployment("files"), database_only=True)
 
 
 def test_it_goes_on_where_it_was(origins: dict[str, Site]) -> None:

@@ -86,7 +86,7 @@ def plan_onto(
     missing: Sequence[Part] = (),
 ) -> OntoPlan:
     """The plan for a whole level, for one file set of it, or for its database. Raises NothingSelected where the level
-    has none.
+    has none, or the destination no place for any of it.
     """
     _check_named(level, SET_NAME if database_only else set_name)
     steps: list[Step] = []
@@ -113,6 +113,8 @@ def plan_onto(
     database = _database_step(level, destination) if set_name in (None, SET_NAME) else None
     if level.database is not None and database is None and set_name is None:
         left_out.append("the destination has no database")
+    if not steps and database is None:
+        raise NothingSelected(f"nothing of level {level.ref} has a place there", hint="; ".join(left_out))
     origin, goal = nature_of_level(level), nature_of(destination)
     refusals = judge(origin, goal, missing)
     if homeless:

@@ -23,6 +23,7 @@ from siltstone.engine import (
     configuration_name,
     judge,
     level_for_onto,
+    parse_deployment,
     plan_onto,
     read_restores,
     restore_onto,
@@ -201,6 +202,9 @@ def test_one_file_set_alone(origins: dict[str, Site], tmp_path: Path) -> None:
     with pytest.raises(NothingSelected, match="level 0/0 has no file set 'valt'") as refused:
         onto(origins["external-shares"], goal, "files", set_name="valt")
     assert refused.value.hint == "it has conf, vault, apps"
+    elsewhere = parse_deployment('name = "app"\n[file-sets.other]\npaths = ["/a"]\n')
+    with pytest.raises(NothingSelected, match="nothing of level 0/0 has a place there"):
+        plan_onto(level_of(origins["external-shares"]), elsewhere, set_name="vault")
     with pytest.raises(NothingSelected, match="has no database"):
         plan_onto(level_of(origins["external-shares"]), goal.deployment("files"), database_only=True)
 

@@ -17,6 +17,7 @@ from .database_info import SET_NAME, DatabaseInfo
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .events import Event, Noted, Report, Warned
 from .kept_levels import KeptLevels
+from .kept_lists import lists_of
 from .level_plan import Plan
 from .levels import GENERATION, KEPT_WARNINGS, Level, SetInfo
 from .manifest import manifest_chunks
@@ -78,7 +79,7 @@ def take_level(
     """
     started = time.time_ns()
     base = find_base(store, plan, kept, warned)
-    if base is not None:
+    if base is not None and base.level.part is None:
         plan = replace(plan, base=base.level.ref)
     likely = expected_size(store, plan, base, names_of(deployment))
     with store.writer(compression) as writer:
@@ -133,7 +134,8 @@ class _Run:
             name = each.file_set.name
             base = self._base.reader(self._store, name, self.here) if self._base else None
             copy = self._kept.copier(name) if self._kept else None
-            walk = SetWalk(self._store, self._sink, each, base, self._report, self._teller, copy)
+            lists = lists_of(self._sink, base, self._kept.list_copier(name) if self._kept else None)
+            walk = SetWalk(self._store, self._sink, each, base, self._report, self._teller, copy, lists)
             self._add(walk.run(self.stats, self.owners))
         if deployment.tables is not None:
             from .config_tables import back_up_tables

@@ -1,7 +1,7 @@
 """What a host that reads nothing back keeps of the levels that it wrote, so that its next backup reads what changed.
 
     <folder>/<store id>/<deployment>/<group>.<level>     the level's root, and the files of its manifests
-                                     rows-<16 hex>       the rows of one manifest, in path order
+                                     rows-<16 hex>       the rows of one manifest, in path order; or extent lists
                         <deployment>@<host>/<file set>/  the same of this host's part of levels of several hosts
 
 A level's manifest is sealed to the reader keys, and this host has none. So its rows stay here too, in files sealed
@@ -34,6 +34,7 @@ from .hosts import Part
 from .levels import Level, LevelRef, from_root, to_root
 
 PURPOSE = "kept level"
+FILES = ("rows", "lists")  # what a head names, by file set
 STALE_SECONDS = 24 * 3600  # rows that no level names, this old: of a backup that was cut off
 
 
@@ -44,6 +45,7 @@ class KeptRows:
     level: Level
     _store: Store
     _path: str
+    _lists: str = ""
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """(path, row) of every entry in path order. Raises Corrupt."""
@@ -53,6 +55,13 @@ class KeptRows:
                     yield row_path(row), row
         except (OSError, ValueError):
             raise Corrupt(self._path, "it cannot be read") from None
+
+    def lists(self) -> Iterator[bytes]:
+        """The blocks of the extent lists (kept_lists.py); none where none are kept. Raises Corrupt."""
+        try:
+            yield from filter(None, read_private(self._lists, self._store.ring, PURPOSE))
+        except OSError:
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ class KeptLevels:
         self._on = folder is not None and not store.ring.may_read
         place = (f"{deployment}@{part.host}", part.set_name) if part else (deployment,)
         self._folder = os.path.join(folder or "", store.config.store_id.hex(), *place)
-        self._writing: dict[str, tuple[str, PrivateWriter]] = {}
+        self._writing: dict[tuple[str, str], tuple[str, PrivateWriter]] = {}  # by kind and file set
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -88,10 +97,12 @@ class KeptLevels:
             self._closing.close()  # what was not kept goes
 
     def find(self, refs: Sequence[LevelRef], wanted: LevelRef) -> KeptLevel | None:
-        """The level `wanted` as it was kept, or the newest before it in its group, of those that there are."""
-        refs = self._heads(wanted.deployment) if self._part else refs
+        """The level `wanted` as it was kept, or the newest before it in its group, of those that there are. Of parts
+        the newest of the group: whether that level came to be whole does not matter.
+        """
+        refs = self._heads(wanted.deployment) if self._part else [ref for ref in refs if ref <= wanted]
         mine = [ref for ref in refs if (ref.deployment, ref.group) == (wanted.deployment, wanted.group)]
-        for ref in sorted((ref for ref in mine if ref <= wanted), reverse=True):
+        for ref in sorted(mine, reverse=True):
             found = self._read(ref)
             if found is not None:
                 return found
@@ -106,10 +117,13 @@ class KeptLevels:
             level = from_root(ref, head["root"])
             if level.part != self._part or head["name"] != level.name or head["digest"] != self._digest(ref):
                 return None
-            paths = {name: os.path.join(self._folder, file) for name, file in head["rows"].items()}
+            rows, lists = (
+                {name: os.path.join(self._folder, file) for name, file in head[key].items()} for key in FILES
+            )
         except (OSError, Corrupt, ObjectMissing, ValueError, KeyError, TypeError):
             return None
-        return KeptLevel(level, {name: KeptRows(level, self._store, path) for name, path in paths.items()})
+        sets = {name: KeptRows(level, self._store, path, lists.get(name, "")) for name, path in rows.items()}
+        return KeptLevel(level, sets)
 
     def _head(self, ref: LevelRef) -> str:
         return os.path.join(self._folder, f"{ref.group}.{ref.level}")
@@ -126,6 +140,13 @@ class KeptLevels:
 
     def copier(self, name: str) -> Callable[[bytearray], None] | None:
         """What takes the rows of a file set of the level that is being made; None where nothing is kept."""
+        return self._writer("rows", name)
+
+    def list_copier(self, name: str) -> Callable[[bytes], None] | None:
+        """What takes the blocks of its extent lists: of a part alone, since a level's root vouches for its own."""
+        return self._writer("lists", name) if self._part else None
+
+    def _writer(self, key: str, name: str) -> Callable[[bytes | bytearray], None] | None:
         if not self._on:
             return None
         file = f"rows-{os.urandom(8).hex()}"
@@ -136,10 +157,10 @@ class KeptLevels:
             self._give_up(error)
             return None
         self._closing.enter_context(writer)
-        self._writing[name] = file, writer
+        self._writing[key, name] = file, writer
         return partial(self._add, writer)
 
-    def _add(self, writer: PrivateWriter, run: bytearray) -> None:
+    def _add(self, writer: PrivateWriter, run: bytes | bytearray) -> None:
         if self._on:
             try:
                 writer.add(run)
@@ -164,8 +185,10 @@ class KeptLevels:
         for _, writer in self._writing.values():
             writer.finish()
         self._closing.close()
-        files = {name: file for name, (file, _) in self._writing.items()}
-        head = {"name": level.name, "digest": self._digest(level.ref), "root": to_root(level), "rows": files}
+        files: dict[str, dict[str, str]] = {key: {} for key in FILES}
+        for (key, name), (file, _) in self._writing.items():
+            files[key][name] = file
+        head = {"name": level.name, "digest": self._digest(level.ref), "root": to_root(level), **files}
         path = self._head(level.ref)
         temporary = f"{path}-{os.urandom(8).hex()}"
         with PrivateWriter(temporary, self._store.ring, PURPOSE) as writer:
@@ -189,7 +212,8 @@ class KeptLevels:
     def _rows_of(self, head: str) -> list[str]:
         with suppress(OSError, Corrupt, ValueError, KeyError):
             (packed,) = read_private(head, self._store.ring, PURPOSE)
-            return list(msgpack.unpackb(packed, strict_map_key=False)["rows"].values())
+            head = msgpack.unpackb(packed, strict_map_key=False)
+            return [file for key in FILES for file in head[key].values()]
         return []
 
 

@@ -29,6 +29,7 @@ from .entry import (
 from .events import Report, Warned, show_path
 from .files import probe_directory, short_path, stat_path
 from .kept_levels import KeptRows
+from .kept_lists import KeptLists
 from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError
@@ -56,26 +57,26 @@ class SetWalk:
         report: Report,
         teller: Teller,
         copy: Callable[[bytearray], None] | None = None,
+        lists: KeptLists | None = None,
     ) -> None:
-        """`copy` gets the rows of the manifest too."""
+        """`copy` gets the rows of the manifest too; `lists` judges those of a part, and gets its extent lists."""
         self._set, self._base, self._report, self._teller = each, base, report, teller
         self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
-        self._sink = sink
-        self._contents = Contents(sink, store.ring.cut_seed, teller, report)
+        self._lists = lists
+        self._contents = Contents(sink, store.ring.cut_seed, teller, report, lists.add if lists else None)
         self._manifest = ManifestWriter(sink, copy)
         self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
         self._batch = Batch()
         self._links: dict[tuple[int, int], tuple[Pending, int]] = {}
         self._entries = 0
         self._proof = Proof(base.level if base else None)
-        self._looks_up = base is not None and base.level.part is not None  # no root that is there has these rows
         self._owners = SeenOwners()
         self.stats: Counter[str] = Counter()
 
     def run(self, totals: Counter[str], owners: SeenOwners) -> SetInfo:
         """Walk, and add to the totals and the owners that were seen."""
         stats, pairs, self._owners = self.stats, owners.pairs, owners
-        teller = self._teller
+        teller, lists = self._teller, self._lists
         self._contents.owners = owners
         with self._contents:
             for found, row in self._merged():
@@ -88,7 +89,7 @@ class SetWalk:
                     stats["bytes"] += size_of(stat)
                 else:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
-                if row is not None and self._proof.holds(row, stat) and (not self._looks_up or self._is_there(row)):
+                if row is not None and self._proof.holds(row, stat) and (lists is None or lists.is_stored(row)):
                     stats["unchanged"] += 1
                     one_name = kind == DIRECTORY or stat[12:16] == b"\1\0\0\0"
                     self._emit(path, row if one_name else _linked(row, link_of(stat)))
@@ -100,6 +101,8 @@ class SetWalk:
             self._drain(until=0)
             self._contents.finish()
             index = self._manifest.finish()
+        if lists is not None:
+            lists.finish()
         stats["skipped"] = self._scan.skipped
         totals.update(stats)
         roots = tuple(self._set.roots.found)
@@ -133,11 +136,6 @@ class SetWalk:
             yield from base.rows()
         except (Corrupt, ObjectMissing) as error:
             self._report(Warned("damaged", base.level.name, f"{error}; every file from here on is read"))
-
-    def _is_there(self, row: bytes) -> bool:
-        """Whether the store has every chunk of a row's content, as far as that can be told without reading any."""
-        entry = parse_row(row)
-        return not entry.indirect and all(extent.id is None or self._sink.has(extent.id) for extent in entry.extents)
 
     # ---- one entry
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -174,8 +175,14 @@ class TestKeptParts:
         assert [level.stats["files"] for level in list_levels(adding.store())] == [4, 5]
         assert not verify_store(adding.store(), budget=Budget.parse("all"), report=ignore).damaged
 
-    def test_what_the_store_does_not_have_is_read_again(self, adding: Site, kept: dict[str, str]) -> None:
+    @pytest.mark.parametrize("size", [5000, 3 << 20])
+    def test_what_the_store_does_not_have_is_read_again(
+        self, adding: Site, kept: dict[str, str], monkeypatch: pytest.MonkeyPatch, size: int
+    ) -> None:
         """Another store under the same id, which has a level of the same number, and not the same contents."""
+        monkeypatch.setattr("siltstone.engine.extent_list.DIRECT", 2)
+        (adding.root("node1") / "vault" / "a").write_bytes(Random(2).randbytes(size))
+        adding.back_up("node1", keep_in=kept["node1"])
         vault = 'paths = ["$ROOT/vault"]'
         other = dataclasses.replace(adding, store_folder=adding.folder / "third")
         make_twin(adding.store().backend, DirectoryBackend(str(other.store_folder), create=True))
@@ -183,7 +190,7 @@ class TestKeptParts:
         for host in NODES:
             other.back_up(host)
         other.text = adding.text
-        assert other.back_up("node1", keep_in=kept["node1"]).stats["read_bytes"] == 5000
+        assert other.back_up("node1", keep_in=kept["node1"]).stats["read_bytes"] == size
         other.back_up("node2", keep_in=kept["node2"])
         collect(other.store(), report=ignore)
         assert [str(level.ref) for level in list_levels(other.store())] == ["0/0", "0/1"]
@@ -192,3 +199,24 @@ class TestKeptParts:
     def test_each_part_has_its_own_place(self, adding: Site, kept: dict[str, str]) -> None:
         assert sorted(path.name for path in Path(kept["node1"]).glob("*/app@node1/*")) == ["apps", "conf", "vault"]
         assert sorted(path.name for path in Path(kept["node2"]).glob("*/app@node2/*")) == ["conf"]
+
+    def test_large_files_are_told_by_their_lists(
+        self, adding: Site, kept: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of more extents than stand in a row. Lists are handed on where nothing changed; then they are damaged."""
+        monkeypatch.setattr("siltstone.engine.extent_list.DIRECT", 2)
+        random = Random(1)
+        for name in ("large", "other"):
+            (adding.root("node1") / "vault" / name).write_bytes(random.randbytes(4 << 20))
+        for read in (8 << 20, 0, 0):
+            assert adding.back_up("node1", "vault@node1", keep_in=kept["node1"]).stats["read_bytes"] == read
+        (adding.root("node1") / "vault" / "other").write_bytes(random.randbytes(4 << 20))
+        assert adding.back_up("node1", "vault@node1", keep_in=kept["node1"]).stats["read_bytes"] == 4 << 20
+        assert adding.back_up("node1", "vault@node1", keep_in=kept["node1"]).stats["read_bytes"] == 0
+        for path in Path(kept["node1"]).glob("*/app@node1/vault/rows-*"):
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+        done = adding.back_up("node1", "vault@node1", keep_in=kept["node1"])
+        assert done.stats["read_bytes"] > 4 << 20
+        assert done.stats["new_bytes"] < 10_000  # what is there was found again: manifests alone are new

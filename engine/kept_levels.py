@@ -212,8 +212,8 @@ class KeptLevels:
     def _rows_of(self, head: str) -> list[str]:
         with suppress(OSError, Corrupt, ValueError, KeyError):
             (packed,) = read_private(head, self._store.ring, PURPOSE)
-            head = msgpack.unpackb(packed, strict_map_key=False)
-            return [file for key in FILES for file in head[key].values()]
+            known = msgpack.unpackb(packed, strict_map_key=False)
+            return [file for key in FILES for file in known[key].values()]
         return []
 
 

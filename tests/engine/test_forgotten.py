@@ -197,6 +197,7 @@ def test_the_store_knows_how_long_it_can_be_undeleted(
     """Whoever collects garbage, on whichever host: also when nobody can read how long any more."""
     forget_level(store, ref(0, 1), "a test", 30 * WINDOW_NS)
     if damaged:
+        assert isinstance(store.backend, MemoryBackend)
         flip_middle(store.backend, "absent/t/0/1")
     later = time.time_ns() + 8 * WINDOW_NS
     monkeypatch.setattr(time, "time_ns", lambda: later)

@@ -156,13 +156,6 @@ RELOAD = "SELECT pg_reload_conf();"
             "nothing archives WAL for silt",
             "SELECT pg_create_physical_replication_slot('siltstone', true);",
         ),
-        (
-            but({"max_slot_wal_keep_size": "-1"}, slots=Slots(physical=(), logical=())),
-            "slot",
-            "warning",
-            "nothing archives WAL for silt",
-            f"ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; {RELOAD} SELECT pg_create_physical",
-        ),
         (but(slots=Slots(physical=(), logical=(NAME,))), "slot", "fault", "a logical slot", "--slot"),
         (
             but(slots=slot(restart_lsn=None, active=False, wal_status="lost")),
@@ -234,12 +227,12 @@ def test_one_thing_that_is_not(condition: Condition, what: str, state: str, said
     assert bool(mend) == bool(finding.mend)
 
 
-def test_what_the_server_keeps_is_not_limited_while_others_have_slots() -> None:
+def test_what_makes_a_slot_limits_what_is_kept_unless_others_have_slots() -> None:
     others = Slots(physical=(replace(SLOT, name="standby"),), logical=())
-    assert (
-        only(but({"max_slot_wal_keep_size": "-1"}, slots=others)).mend
-        == "SELECT pg_create_physical_replication_slot('siltstone', true);"
-    )
+    make = "SELECT pg_create_physical_replication_slot('siltstone', true);"
+    limit = f"ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; {RELOAD} "
+    for slots, mend in ((others, make), (Slots(physical=(), logical=()), limit + make)):
+        assert only(but({"max_slot_wal_keep_size": "-1"}, slots=slots)).mend == mend
 
 
 def test_an_old_server_is_told_from_its_number_alone() -> None:

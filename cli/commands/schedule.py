@@ -76,11 +76,11 @@ def _unit_lines(name: str, text: str) -> Iterator[str]:
 @_config
 @click.option("--units", "folder", metavar="DIR", help="Only write the units into this folder; start nothing.")
 def install(options: Options, file: str | None, folder: str | None) -> int:
-    """Install systemd timers for what the file schedules, and the service that streams WAL.
+    """Install systemd timers for what the file schedules.
 
-    As root into /etc/systemd/system, else as the user's own (they run while the user is logged in, or lingers). The
-    key has to be at hand without a terminal: a key file, or a passphrase_command in the settings. With --json:
-    {"installed": [names], "removed": [names]}.
+    With wal-stream = true also the service that streams WAL. As root into /etc/systemd/system, else as the user's own
+    (they run while the user is logged in, or lingers). The key has to be at hand without a terminal: a key file, or a
+    passphrase_command in the settings. With --json: {"installed": [names], "removed": [names]}.
     """
     from siltstone.engine import units
 

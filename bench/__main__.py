@@ -11,6 +11,7 @@
     ./dev bench tree [OPTION...]     a tree of a million files
     ./dev bench objects [OPTION...]  an object store on loopback, and four backups at once into it
     ./dev bench protect [OPTION...]  scrubbing, parity, copies of a store
+    ./dev bench newcomer             the README, from a fresh clone to a verified restore, with a stop-watch
     ./dev bench peers-tool           silt for a harness that measures other backup programs, as JSON
 
 Rule: a command prints its table, and writes it only where --write says so; without a command the document is written.
@@ -27,6 +28,7 @@ from bench import (
     gc_scale,
     index_scale,
     limits,
+    newcomer,
     objects_bench,
     peers_tool,
     pg,
@@ -47,6 +49,7 @@ COMMANDS = {
     "tree": tree_scale.main,
     "objects": objects_bench.main,
     "protect": protect.main,
+    "newcomer": newcomer.main,
     "peers-tool": peers_tool.main,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs/performance.md"

@@ -157,6 +157,8 @@ def _set_up(folder: Path, store: str | None, dsn: str | None, home: str | None) 
     _write_settings(settings, store, key, file)
     if dsn:
         codes.append(_silt("pg", "check", "-c", str(file), "--mend"))
+        if codes[-1] not in (0, 3):
+            print("the database is not ready: see to what is said above, and run the same line again")
     if shutil.which("systemctl") and os.path.isdir("/run/systemd/system"):
         codes.append(_silt("schedule", "install", "-c", str(file), "--store", store, "--key-file", str(key)))
     else:
@@ -178,6 +180,8 @@ def _write_deployment(file: Path, dsn: str | None, home: str | None) -> None:
     if dsn:
         text += f"\n[postgres]\ndsn = {_toml(dsn)}\n"
     text += '\n[schedule]\nfull = "Sun 02:00"\nincremental = "Mon..Sat 02:00"\nverify = "05:00"\ngc = "Sun 06:00"\n'
+    if dsn:
+        text += "wal-stream = true\n"
     file.write_text(with_limit(text, 3), encoding="utf-8")
     print(f"{file}: written; look at PHANTOM_HOME and the schedule in it")
 

@@ -52,8 +52,8 @@ def restore_onto_file(options: Options, asked: Onto, *, dry_run: bool, **how: An
         host_here,
         level_for_onto,
         load_deployment,
+        measured_restores,
         plan_onto,
-        read_restores,
         restore_onto,
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def restore_onto_file(options: Options, asked: Onto, *, dry_run: bool, **how: An
         plan = plan_onto(
             level, destination, set_name=asked.set_name, database_only=asked.database_only, missing=missing
         )
-        times = expected_times(plan, level, full_of(store, level), read_restores(store))
+        times = expected_times(plan, level, full_of(store, level), measured_restores(store))
         allowed = check_allowed(plan, asked.allowed, reporter.report)
         _tell(times, here, reporter.report)
         how |= {"allowed": allowed, "recovery": recovery, "dry_run": dry_run, "report": reporter.report}

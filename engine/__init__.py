@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from .resolving import resolve, resolve_ref
     from .restore import restore_level
     from .restore_matrix import RULES, Nature, Refusal, judge
+    from .restore_measured import measured_restores, remember_pace
     from .restore_notes import RestoreNote, read_restores
     from .restore_pace import Expected, expected_times
     from .restore_tally import RestoreResult
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
     from .sync import SyncResult, sync_stores
     from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
-    from .timers import Caller, cron_lines, unit_name, units
+    from .timers import Caller, cron_lines, unit_names, units
     from .topology import configuration_name, host_here, parts_of
     from .verify import verify_store
     from .verify_result import Budget, Damage, Shortened, Stretch, VerifyResult
@@ -148,6 +149,7 @@ _FROM = {
     "resolving": "resolve resolve_ref",
     "restore": "restore_level",
     "restore_matrix": "RULES Nature Refusal judge",
+    "restore_measured": "measured_restores remember_pace",
     "restore_notes": "RestoreNote read_restores",
     "restore_pace": "Expected expected_times",
     "restore_tally": "RestoreResult",
@@ -160,7 +162,7 @@ _FROM = {
     "sync": "SyncResult sync_stores",
     "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
-    "timers": "Caller cron_lines unit_name units",
+    "timers": "Caller cron_lines unit_names units",
     "topology": "configuration_name host_here parts_of",
     "verify": "verify_store",
     "verify_result": "Budget Damage Shortened Stretch VerifyResult",
@@ -292,6 +294,7 @@ __all__ = [
     "list_entries",
     "list_levels",
     "load_deployment",
+    "measured_restores",
     "mend_cluster",
     "metrics_text",
     "moments_near",
@@ -318,6 +321,7 @@ __all__ = [
     "read_runs",
     "read_status",
     "remember",
+    "remember_pace",
     "replace_text",
     "resolve",
     "resolve_deployment",
@@ -334,7 +338,7 @@ __all__ = [
     "tar_name_of",
     "tell",
     "undelete",
-    "unit_name",
+    "unit_names",
     "units",
     "unpin_level",
     "verify_store",

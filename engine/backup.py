@@ -6,6 +6,7 @@ chunks that the next one reuses. Files that change or vanish meanwhile are warni
 have a part of the deployment each, this host stores its own (`backup_parts`).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -76,11 +77,11 @@ def back_up(
     with ExitStack() as around:
         kept = around.enter_context(KeptLevels(store, keep_in, deployment.name, report))
         if dry_run:
-            return _try_out(store, deployment, mine, kind, here, kept, warned)
+            return _try_out(store, deployment, mine, kind, here, keep_in, kept, warned)
         hooks = around.enter_context(Around(deployment.hooks, deployment.name, report))
         if mine:
             check_sources(store, resolve_deployment(only(deployment, mine)), only(deployment, mine), warned)
-            done = back_up_parts(store, deployment, mine, kind, here, compression, warned)
+            done = back_up_parts(store, deployment, mine, kind, here, compression, keep_in, warned)
             result = BackupResult(
                 done.ref, done.level, done.stats, warned.count, False, parts=mine, missing=done.missing
             )
@@ -111,14 +112,20 @@ def _try_out(
     mine: Sequence[Part],
     kind: Wish,
     here: str,
+    keep_in: str | None,
     kept: KeptLevels,
     warned: Warnings,
 ) -> BackupResult:
     whole = only(deployment, mine) if mine else deployment
     check_sources(store, resolve_deployment(whole), whole, warned)
     plan = plan_part(store, deployment, kind, mine[0], warned) if mine else _plan(store, deployment, kind, warned)
-    stats = try_level(store, whole, plan, here, kept, warned)
-    return BackupResult(plan.ref, None, stats, warned.count, True, parts=tuple(mine))
+    stats: Counter[str] = Counter()
+    for part in mine:
+        with KeptLevels(store, keep_in, deployment.name, warned, part) as of_part:
+            stats.update(try_level(store, only(deployment, [part]), plan, here, of_part, warned))
+    if not mine:
+        stats.update(try_level(store, whole, plan, here, kept, warned))
+    return BackupResult(plan.ref, None, dict(stats), warned.count, True, parts=tuple(mine))
 
 
 def _back_up(

@@ -105,6 +105,7 @@ def back_up_parts(
     kind: Literal["auto", "full", "incr", "diff"],
     here: str,
     compression: str | None,
+    keep_in: str | None,
     warned: Warnings,
 ) -> PartsDone:
     """Back up these parts of this host. What was stored before an error stays. Raises what `take_level` raises."""
@@ -113,7 +114,9 @@ def back_up_parts(
     stats: Counter[str] = Counter()
     ref: LevelRef | None = None
     for part in parts:
-        level = _back_up_part(store, deployment, part, kind, here, compression, warned)
+        with KeptLevels(store, keep_in, deployment.name, warned, part) as kept:
+            level = _back_up_part(store, deployment, part, kind, here, compression, kept, warned)
+            kept.keep(level)
         stats.update(level.stats)
         ref = level.ref
         warned(Noted(f"{part} was stored as part of level {ref}"))
@@ -133,6 +136,7 @@ def _back_up_part(
     kind: Literal["auto", "full", "incr", "diff"],
     here: str,
     compression: str | None,
+    kept: KeptLevels,
     warned: Warnings,
 ) -> Level:
     before = warned.count
@@ -152,8 +156,7 @@ def _back_up_part(
         raise SiltError(f"{level.name} was taken by other backups {TRIES} times", hint="let one of them end")
 
     plan = plan_part(store, deployment, kind, part, warned)
-    with KeptLevels(store, None, deployment.name, warned) as kept:  # a part is not kept: there is no level yet
-        return take_level(store, only(deployment, [part]), plan, here, compression, kept, warned, commit)
+    return take_level(store, only(deployment, [part]), plan, here, compression, kept, warned, commit)
 
 
 def _open_level(store: Store, ref: LevelRef, deployment: Deployment) -> Open | None:

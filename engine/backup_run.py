@@ -17,6 +17,7 @@ from .database_info import SET_NAME, DatabaseInfo
 from .deployment import Deployment, ResolvedSet, resolve_deployment
 from .events import Event, Noted, Report, Warned
 from .kept_levels import KeptLevels
+from .kept_lists import lists_of
 from .level_plan import Plan
 from .levels import GENERATION, KEPT_WARNINGS, Level, SetInfo
 from .manifest import manifest_chunks
@@ -32,14 +33,17 @@ COUNTS = (
 
 
 def inherited_of(store: Store, level: Level, base: Level | None) -> Inherited | None:
-    """What a level took over from its base without a look at where it lies."""
-    read = base.stats.get(GENERATION, 0) if base else 0
-    return Inherited(base.name, lambda: manifest_chunks(store, level), read) if base else None
+    """What a level took over from its base without a look at where it lies: of a part that was kept, nothing."""
+    if base is None or base.part is not None:
+        return None
+    return Inherited(base.name, lambda: manifest_chunks(store, level), base.stats.get(GENERATION, 0))
 
 
 def _is_vouched_for(writer: Writer, base: Level) -> bool:
-    """Whether nothing that the base refers to can have been condemned: a host that reads nothing back cannot look."""
-    return writer.may_take_over(base.name, base.stats.get(GENERATION, 0))
+    """Whether nothing that the base refers to can have been condemned, or each chunk is looked up: a host that reads
+    nothing back cannot look afterwards.
+    """
+    return base.part is not None or writer.may_take_over(base.name, base.stats.get(GENERATION, 0))
 
 
 class Warnings:
@@ -75,7 +79,7 @@ def take_level(
     """
     started = time.time_ns()
     base = find_base(store, plan, kept, warned)
-    if base is not None:
+    if base is not None and base.level.part is None:
         plan = replace(plan, base=base.level.ref)
     likely = expected_size(store, plan, base, names_of(deployment))
     with store.writer(compression) as writer:
@@ -130,7 +134,8 @@ class _Run:
             name = each.file_set.name
             base = self._base.reader(self._store, name, self.here) if self._base else None
             copy = self._kept.copier(name) if self._kept else None
-            walk = SetWalk(self._store, self._sink, each, base, self._report, self._teller, copy)
+            lists = lists_of(self._sink, base, self._kept.list_copier(name) if self._kept else None)
+            walk = SetWalk(self._store, self._sink, each, base, self._report, self._teller, copy, lists)
             self._add(walk.run(self.stats, self.owners))
         if deployment.tables is not None:
             from .config_tables import back_up_tables

@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 from .cut import WHOLE, Cutter, suits_coarse
 from .entry import HEAD, extra, make_row, size_of, with_size
 from .events import Report, Warned, show_path
+from .extent_list import OnList
 from .files import open_to_read, read_files, short_path, stat_of
 from .metadata import MetadataError, capture
 from .owners import SeenOwners
@@ -83,8 +84,10 @@ class _Streaming(NamedTuple):
 class Contents:
     """Reads and stores files' contents. A context manager; its methods belong to one thread."""
 
-    def __init__(self, sink: ChunkSink, cut_seed: int, teller: Teller, report: Report) -> None:
-        self._workers = Workers(sink)
+    def __init__(
+        self, sink: ChunkSink, cut_seed: int, teller: Teller, report: Report, on_list: OnList | None = None
+    ) -> None:
+        self._workers, self._on_list = Workers(sink), on_list
         self._teller, self._report = teller, report
         self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
         self._under_way: deque[_Reading | _Streaming] = deque()
@@ -190,7 +193,7 @@ class Contents:
                 self._left_out(file, errno.ENOTSUP)
                 return
             cutter = self._coarse if suits_coarse(fd, size_of(before)) else self._cutter
-            stream = Stream(self._workers, cutter, partial(self._teller.read, file.path))
+            stream = Stream(self._workers, cutter, partial(self._teller.read, file.path), on_list=self._on_list)
             stream.read(fd, size_of(before))
             after = stat_of(fd)
             xattrs, flags = self._capture(file, fd, after)

@@ -43,8 +43,8 @@ def _check_set(each: ResolvedSet) -> Iterator[Finding]:
     if not each.roots.found:
         yield Finding(what, "warning", f"nothing of it is there: {', '.join(map(show_path, absent))}")
     elif not unreadable:
-        also = f", {len(absent)} others are not there" if absent else ""
-        yield Finding(what, "ok", f"{len(each.roots.found)} paths can be read{also}")
+        also = f"; {len(absent)} of its paths not there: see 'silt config show'" if absent else ""
+        yield Finding(what, "ok", f"what is there can be read{also}")
 
 
 def _readable(path: bytes) -> bool:

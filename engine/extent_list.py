@@ -5,7 +5,8 @@ chunks, cut by chunk ids so that a change in a huge file rewrites only the part 
 holds the extents of the list ("indirect").
 """
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from siltstone.store import ChunkId
 
@@ -15,15 +16,18 @@ DIRECT = 1024
 _PART_MIN, _PART_MAX = 256, 4096  # extents in one chunk of the list; about 1000 on average
 
 
+OnList: TypeAlias = Callable[[Sequence[ChunkId], memoryview, Sequence[int]], None]
+
+
 class _Sink(Protocol):
     def store_run(self, buffer: memoryview, ends: list[int]) -> list[ChunkId]: ...
 
 
 class ExtentList:
-    """Takes packed extents in order."""
+    """Takes packed extents in order. `on_list` is told of the chunks of the list: ids, and what ends where in them."""
 
-    def __init__(self, sink: _Sink) -> None:
-        self._sink = sink
+    def __init__(self, sink: _Sink, on_list: OnList | None = None) -> None:
+        self._sink, self._on_list = sink, on_list
         self._tail = bytearray()
         self._parts: list[bytes] = []
 
@@ -44,7 +48,10 @@ class ExtentList:
         ends = _ends(self._tail, last=last)
         if not ends:
             return
-        ids = self._sink.store_run(memoryview(bytes(self._tail)), ends)
+        packed = memoryview(bytes(self._tail))
+        ids = self._sink.store_run(packed, ends)
+        if self._on_list is not None:
+            self._on_list(ids, packed, ends)
         for chunk, start, end in zip(ids, [0, *ends], ends, strict=False):
             self._parts.append(EXTENT.pack(chunk, 0, end - start))
         del self._tail[: ends[-1]]

@@ -27,6 +27,7 @@ from .levels import ABSENT, Level, LevelRef, level_refs, read_level, read_level_
 from .manifest import manifest_chunks
 
 FORGOTTEN = "forgotten/"
+NO_END_NS = (1 << 63) - 1
 _FORMAT = 1
 
 
@@ -73,9 +74,13 @@ def read_absence(store: Store, ref: LevelRef) -> Absence | None:
 
 
 def until_ns(store: Store, copy: Copy) -> int:
-    """Until when a copy is a root: as its note says, else for the usual window."""
+    """Until when a copy is a root: as its note says, whoever asks and whatever the settings of his host; without a note
+    for the usual window. A note that cannot be read may have said any time: the copy stays.
+    """
     note = read_absence(store, copy.ref)
-    return note.until_ns if note is not None else copy.forgotten_ns + WINDOW_NS
+    if note is not None:
+        return note.until_ns
+    return NO_END_NS if copy.ref in level_refs(store, ABSENT) else copy.forgotten_ns + WINDOW_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def forgotten_levels(store: Store) -> list[ForgottenLevel]:
     for ref, copy in sorted(newest.items()):
         absence = read_absence(store, ref)
         if absence is None:
-            absence = Absence(ref, copy.forgotten_ns, copy.forgotten_ns + WINDOW_NS, "", "")
+            absence = Absence(ref, copy.forgotten_ns, until_ns(store, copy), "", "")
         if absence.until_ns < now:
             continue
         try:

@@ -1,15 +1,18 @@
 """What a host that reads nothing back keeps of the levels that it wrote, so that its next backup reads what changed.
 
     <folder>/<store id>/<deployment>/<group>.<level>     the level's root, and the files of its manifests
-                                     rows-<16 hex>       the rows of one manifest, in path order
+                                     rows-<16 hex>       the rows of one manifest, in path order; or extent lists
+                        <deployment>@<host>/<file set>/  the same of this host's part of levels of several hosts
 
 A level's manifest is sealed to the reader keys, and this host has none. So its rows stay here too, in files sealed
 under a key that every host of the store has: they tell the names of this host's files, and nothing of their contents.
 
 Rule: correctness never depends on what is here. A kept level counts only while the store has the very root that it was
 (compared by its bytes), since then all that its rows lead to is there; without one, or where it was touched, every file
-is read, and the index says what is new. What is kept: the newest level and the first one of its group. No database:
-what tells its changed pages lies in the store.
+is read, and the index says what is new. The root of a part goes when its level is whole, into a root that this host
+cannot read: so of a part nothing is believed but that a file with these times had these chunks, and each of them is
+looked up. What is kept: the newest level and the first one of its group. No database: what tells its changed pages lies
+in the store.
 """
 
 import os
@@ -27,19 +30,22 @@ from siltstone.store import Corrupt, ObjectMissing, PrivateWriter, Store, read_p
 
 from .entry import row_path, rows
 from .events import Noted, Report
+from .hosts import Part
 from .levels import Level, LevelRef, from_root, to_root
 
 PURPOSE = "kept level"
+FILES = ("rows", "lists")  # what a head names, by file set
 STALE_SECONDS = 24 * 3600  # rows that no level names, this old: of a backup that was cut off
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRows:
-    """The rows of one file set of a kept level; reads as a ManifestReader does."""
+    """The rows of one file set of a kept level, or of its part; reads as a ManifestReader does."""
 
     level: Level
     _store: Store
     _path: str
+    _lists: str = ""
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """(path, row) of every entry in path order. Raises Corrupt."""
@@ -49,6 +55,13 @@ class KeptRows:
                     yield row_path(row), row
         except (OSError, ValueError):
             raise Corrupt(self._path, "it cannot be read") from None
+
+    def lists(self) -> Iterator[bytes]:
+        """The blocks of the extent lists (kept_lists.py); none where none are kept. Raises Corrupt."""
+        try:
+            yield from filter(None, read_private(self._lists, self._store.ring, PURPOSE))
+        except OSError:
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +78,15 @@ class KeptLevels:
     Without a folder, or with a key that reads, nothing is kept and nothing found.
     """
 
-    def __init__(self, store: Store, folder: str | None, deployment: str, report: Report) -> None:
-        self._store, self._report = store, report
+    def __init__(
+        self, store: Store, folder: str | None, deployment: str, report: Report, part: Part | None = None
+    ) -> None:
+        """`part`: those of its levels alone."""
+        self._store, self._report, self._part = store, report, part
         self._on = folder is not None and not store.ring.may_read
-        self._folder = os.path.join(folder or "", store.config.store_id.hex(), deployment)
-        self._writing: dict[str, tuple[str, PrivateWriter]] = {}
+        place = (f"{deployment}@{part.host}", part.set_name) if part else (deployment,)
+        self._folder = os.path.join(folder or "", store.config.store_id.hex(), *place)
+        self._writing: dict[tuple[str, str], tuple[str, PrivateWriter]] = {}  # by kind and file set
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -80,9 +97,12 @@ class KeptLevels:
             self._closing.close()  # what was not kept goes
 
     def find(self, refs: Sequence[LevelRef], wanted: LevelRef) -> KeptLevel | None:
-        """The level `wanted` as it was kept, or the newest before it in its group."""
+        """The level `wanted` as it was kept, or the newest before it in its group, of those that there are. Of parts
+        the newest of the group: whether that level came to be whole does not matter.
+        """
+        refs = self._heads(wanted.deployment) if self._part else [ref for ref in refs if ref <= wanted]
         mine = [ref for ref in refs if (ref.deployment, ref.group) == (wanted.deployment, wanted.group)]
-        for ref in sorted((ref for ref in mine if ref <= wanted), reverse=True):
+        for ref in sorted(mine, reverse=True):
             found = self._read(ref)
             if found is not None:
                 return found
@@ -94,22 +114,39 @@ class KeptLevels:
         try:
             (packed,) = read_private(self._head(ref), self._store.ring, PURPOSE)
             head = msgpack.unpackb(packed, strict_map_key=False)
-            if head["name"] != ref.name or head["digest"] != self._digest(ref):
-                return None
             level = from_root(ref, head["root"])
-            paths = {name: os.path.join(self._folder, file) for name, file in head["rows"].items()}
+            if level.part != self._part or head["name"] != level.name or head["digest"] != self._digest(ref):
+                return None
+            rows, lists = (
+                {name: os.path.join(self._folder, file) for name, file in head[key].items()} for key in FILES
+            )
         except (OSError, Corrupt, ObjectMissing, ValueError, KeyError, TypeError):
             return None
-        return KeptLevel(level, {name: KeptRows(level, self._store, path) for name, path in paths.items()})
+        sets = {name: KeptRows(level, self._store, path, lists.get(name, "")) for name, path in rows.items()}
+        return KeptLevel(level, sets)
 
     def _head(self, ref: LevelRef) -> str:
         return os.path.join(self._folder, f"{ref.group}.{ref.level}")
 
+    def _heads(self, deployment: str) -> list[LevelRef]:
+        """The levels of which something is kept here."""
+        with suppress(OSError):
+            names = [name.split(".") for name in os.listdir(self._folder)]
+            return [LevelRef(deployment, int(name[0]), int(name[1])) for name in names if _is_head(name)]
+        return []
+
     def _digest(self, ref: LevelRef) -> bytes:
-        return blake3(self._store.backend.get(ref.name)).digest()
+        return b"" if self._part else blake3(self._store.backend.get(ref.name)).digest()
 
     def copier(self, name: str) -> Callable[[bytearray], None] | None:
         """What takes the rows of a file set of the level that is being made; None where nothing is kept."""
+        return self._writer("rows", name)
+
+    def list_copier(self, name: str) -> Callable[[bytes], None] | None:
+        """What takes the blocks of its extent lists: of a part alone, since a level's root vouches for its own."""
+        return self._writer("lists", name) if self._part else None
+
+    def _writer(self, key: str, name: str) -> Callable[[bytes | bytearray], None] | None:
         if not self._on:
             return None
         file = f"rows-{os.urandom(8).hex()}"
@@ -120,10 +157,10 @@ class KeptLevels:
             self._give_up(error)
             return None
         self._closing.enter_context(writer)
-        self._writing[name] = file, writer
+        self._writing[key, name] = file, writer
         return partial(self._add, writer)
 
-    def _add(self, writer: PrivateWriter, run: bytearray) -> None:
+    def _add(self, writer: PrivateWriter, run: bytes | bytearray) -> None:
         if self._on:
             try:
                 writer.add(run)
@@ -137,7 +174,7 @@ class KeptLevels:
 
     def keep(self, level: Level) -> None:
         """The level was committed: keep it, and drop what it makes superfluous. What fails is noted."""
-        if not self._on:
+        if not self._on or (self._part and not self._writing):
             return
         try:
             self._keep(level)
@@ -148,8 +185,10 @@ class KeptLevels:
         for _, writer in self._writing.values():
             writer.finish()
         self._closing.close()
-        files = {name: file for name, (file, _) in self._writing.items()}
-        head = {"name": level.name, "digest": self._digest(level.ref), "root": to_root(level), "rows": files}
+        files: dict[str, dict[str, str]] = {key: {} for key in FILES}
+        for (key, name), (file, _) in self._writing.items():
+            files[key][name] = file
+        head = {"name": level.name, "digest": self._digest(level.ref), "root": to_root(level), **files}
         path = self._head(level.ref)
         temporary = f"{path}-{os.urandom(8).hex()}"
         with PrivateWriter(temporary, self._store.ring, PURPOSE) as writer:
@@ -173,5 +212,10 @@ class KeptLevels:
     def _rows_of(self, head: str) -> list[str]:
         with suppress(OSError, Corrupt, ValueError, KeyError):
             (packed,) = read_private(head, self._store.ring, PURPOSE)
-            return list(msgpack.unpackb(packed, strict_map_key=False)["rows"].values())
+            known = msgpack.unpackb(packed, strict_map_key=False)
+            return [file for key in FILES for file in known[key].values()]
         return []
+
+
+def _is_head(words: Sequence[str]) -> bool:
+    return len(words) == 2 and all(word.isdecimal() for word in words)

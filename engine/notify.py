@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from .hooks import SECRETS
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -84,17 +85,31 @@ def tell(notify: Notify, message: Message) -> Iterator[str]:
     from smtplib import SMTPException
     from subprocess import SubprocessError
 
-    ways: list[tuple[str, Callable[[Notify, Message], None]]] = [
-        (notify.command, _by_command),
-        (notify.mail_to, _by_mail),
-        (notify.webhook, _by_webhook),
+    ways: list[tuple[str, str, Callable[[Notify, Message], None]]] = [
+        ("the command", notify.command, _by_command),
+        ("mail to", notify.mail_to, _by_mail),
+        ("the webhook", notify.webhook, _by_webhook),
     ]
-    for target, way in ways:
+    for way, target, tell_so in ways:
         if target:
             try:
-                way(notify, message)
+                tell_so(notify, message)
             except (OSError, ValueError, SubprocessError, SMTPException) as error:
-                yield f"{target} could not be told: {error}"
+                yield f"nobody was told by {way} {target}: {_why(error)}"
+
+
+def _why(error: Exception) -> str:
+    from subprocess import CalledProcessError, TimeoutExpired
+
+    if isinstance(error, TimeoutExpired):
+        return f"it took longer than {error.timeout:g} s, and was killed"
+    if isinstance(error, CalledProcessError):
+        last = (error.stderr or b"").decode(errors="replace").strip().splitlines()[-1:]
+        return ": ".join([f"exit code {error.returncode}", *last])
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f'there is no {error.filename}; mail-server = "host:25" does without'
+    reason = getattr(error, "reason", error)  # of an URL
+    return getattr(reason, "strerror", None) or str(reason)
 
 
 def _by_command(notify: Notify, message: Message) -> None:
@@ -105,7 +120,7 @@ def _by_command(notify: Notify, message: Message) -> None:
     subprocess.run(
         ["/bin/sh", "-c", notify.command],
         input=message.text.encode(errors="replace"),
-        env={**os.environ, **said},
+        env={**{name: value for name, value in os.environ.items() if name not in SECRETS}, **said},
         check=True,
         capture_output=True,
         timeout=SECONDS,

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from .database_info import NOT_IN_PLACE, SET_NAME
 from .deployment import Deployment, FileSet
+from .errors import NothingSelected
 from .hosts import Part
 from .levels import Level, SetInfo
 from .path_mapping import Move, mapped, moved, moves_of
@@ -84,7 +85,10 @@ def plan_onto(
     database_only: bool = False,
     missing: Sequence[Part] = (),
 ) -> OntoPlan:
-    """The plan for a whole level, for one file set of it, or for its database."""
+    """The plan for a whole level, for one file set of it, or for its database. Raises NothingSelected where the level
+    has none, or the destination no place for any of it.
+    """
+    _check_named(level, SET_NAME if database_only else set_name)
     steps: list[Step] = []
     left_out: list[str] = []
     homeless: list[str] = []
@@ -109,6 +113,8 @@ def plan_onto(
     database = _database_step(level, destination) if set_name in (None, SET_NAME) else None
     if level.database is not None and database is None and set_name is None:
         left_out.append("the destination has no database")
+    if not steps and database is None:
+        raise NothingSelected(f"nothing of level {level.ref} has a place there", hint="; ".join(left_out))
     origin, goal = nature_of_level(level), nature_of(destination)
     refusals = judge(origin, goal, missing)
     if homeless:
@@ -116,6 +122,13 @@ def plan_onto(
     order = {host.name: at for at, host in enumerate(destination.topology.hosts)}
     steps.sort(key=lambda step: order.get(step.host, 0))
     return OntoPlan(tuple(steps), database, tuple(left_out), tuple(refusals), origin, goal)
+
+
+def _check_named(level: Level, name: str | None) -> None:
+    names = list(dict.fromkeys(files.name for files in level.sets))
+    if name is not None and name not in names:
+        what = "no database" if name == SET_NAME else f"no file set '{name}'"
+        raise NothingSelected(f"level {level.ref} has {what}", hint=f"it has {', '.join(names)}")
 
 
 def _copy_for(host: str, at: int, copies: Sequence[SetInfo]) -> SetInfo:

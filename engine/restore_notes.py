@@ -11,8 +11,9 @@ cannot be written into, or a key that only reads, restores all the same: then no
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store, StoreError
 
@@ -78,17 +79,26 @@ def note_begun(
 
 def note_ended(store: Store, note: RestoreNote, result: RestoreResult, report: Report) -> None:
     """Remember what a restore came to."""
-    content = {
+    try:
+        store.write_root(note.name + _ENDED, ended_root(result, time.time_ns()))
+    except StoreError as error:
+        report(Noted(f"how this restore ended is not remembered in the store: {error}"))
+
+
+def ended_root(result: RestoreResult, ended_ns: int) -> dict[str, Any]:
+    """What a root says of a restore that ended then."""
+    return {
         "format": _FORMAT,
-        "ended_ns": time.time_ns(),
+        "ended_ns": ended_ns,
         "files": result.files - result.unchanged_files,
         "bytes": result.written_bytes,
         "failures": len(result.failures),
     }
-    try:
-        store.write_root(note.name + _ENDED, content)
-    except StoreError as error:
-        report(Noted(f"how this restore ended is not remembered in the store: {error}"))
+
+
+def read_ended(root: Mapping[str, Any]) -> Ended:
+    """The other way round. Raises KeyError, TypeError, ValueError."""
+    return Ended(*(int(root[key]) for key in ("ended_ns", "files", "bytes", "failures")))
 
 
 def note_names(store: Store) -> list[tuple[LevelRef, int, str]]:
@@ -119,8 +129,7 @@ def _read(store: Store, ref: LevelRef, begun_ns: int, names: set[str]) -> Restor
         root = store.read_root(name + _BEGUN)
         allowed = tuple(Refusal(str(rule), str(sentence)) for rule, sentence in root["allowed"])
         whence = (str(root["host"]), str(root["onto"]), str(root["configuration"]))
-        last = store.read_root(name + _ENDED) if name + _ENDED in names else None
-        ended = Ended(*(int(last[key]) for key in ("ended_ns", "files", "bytes", "failures"))) if last else None
+        ended = read_ended(store.read_root(name + _ENDED)) if name + _ENDED in names else None
     except (Corrupt, NewerFormat, NoKey, ObjectMissing, KeyError, TypeError, ValueError):
         return None
     return RestoreNote(ref, begun_ns, *whence, allowed, ended)

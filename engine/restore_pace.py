@@ -1,10 +1,11 @@
 """How long a restore onto another deployment takes, host by host, as far as that can be known before.
 
 A restore costs time for its files and time for its bytes. How much of each is assumed; by what factor that is wrong
-here is taken from the last run that was measured: a restore onto the same host, else onto any, else the full backup of
-the level's group, which read the same files. Rule: pure, and every figure says where it comes from. It counts all that
-the plan holds: what is right already at the destination is compared and not written, which is quicker.
-It does not count the recovery of a database, whose server replays WAL when it is started.
+here is taken from the last run that was measured: a restore onto the same host, else onto any, plain ones included
+(restore_measured.py), else the full backup of the level's group, which read the same files. Rule: pure, and every
+figure says where it comes from. It counts all that the plan holds: what is right already at the destination is compared
+and not written, which is quicker. It does not count the recovery of a database, whose server replays WAL when it is
+started.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Literal
 
 from .levels import Level
 from .onto import OntoPlan
-from .restore_notes import RestoreNote
+from .restore_notes import Ended, RestoreNote
 
 # Where nothing was measured: a disk or a network of 1 Gbit/s, and a file system that creates 5,000 files a second. What
 # docs/performance.md measured is quicker than either, and somebody waits for this.
@@ -88,9 +89,12 @@ def _measured(host: str, level: Level, full: Level | None, notes: Sequence[Resto
 
 
 def _of_note(note: RestoreNote) -> Measured:
-    if note.ended is None:
-        return NOTHING
-    return Measured("restore", note.ended.files, note.ended.bytes, (note.ended.ended_ns - note.begun_ns) / 1e9)
+    return NOTHING if note.ended is None else measured(note.begun_ns, note.ended)
+
+
+def measured(begun_ns: int, ended: Ended) -> Measured:
+    """What a restore that ended so tells of others."""
+    return Measured("restore", ended.files, ended.bytes, (ended.ended_ns - begun_ns) / 1e9)
 
 
 def _of_backup(level: Level) -> Measured:

@@ -5,6 +5,7 @@
     incremental = "Mon..Sat 02:00" # silt backup --type incr
     verify = "05:00"               # silt verify --max-age 30d
     gc = "Sun 06:00"               # silt gc
+    wal-stream = true              # silt wal stream, as a service
     grace = 3600                   # seconds after its time, or a run counts as missed
     metrics = "/var/lib/node_exporter/textfile/silt.prom"
 
@@ -46,14 +47,17 @@ TASKS: Mapping[str, Task] = {
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`times` of each task that is scheduled; `grace` in seconds; `metrics` is the file for Prometheus, or empty."""
+    """`times` of each task that is scheduled; `grace` in seconds; `metrics` is the file for Prometheus, or empty.
+    `wal_stream`: WAL is received by a service that runs all the time.
+    """
 
     times: Mapping[str, Times] = field(default_factory=dict)
     grace: int = GRACE
     metrics: str = ""
+    wal_stream: bool = False
 
     def __hash__(self) -> int:
-        return hash((tuple(sorted(self.times)), self.grace, self.metrics))
+        return hash((tuple(sorted(self.times)), self.grace, self.metrics, self.wal_stream))
 
 
 def schedule_of(top: "Table") -> Schedule | None:
@@ -61,7 +65,7 @@ def schedule_of(top: "Table") -> Schedule | None:
     if "schedule" not in top:
         return None
     table = top.table("schedule")
-    table.refuse_unknown((*TASKS, "grace", "metrics"))
+    table.refuse_unknown((*TASKS, "wal-stream", "grace", "metrics"))
     times = {}
     for name in TASKS:
         if name in table:
@@ -72,7 +76,10 @@ def schedule_of(top: "Table") -> Schedule | None:
     grace = table.number("grace")
     if grace is not None and grace < 0:
         raise table.error("must be a number of seconds, 0 or more", "grace")
-    return Schedule(times, GRACE if grace is None else grace, table.string("metrics"))
+    wal_stream = table.flag("wal-stream", default=False)
+    if wal_stream and "postgres" not in top:
+        raise table.error("there is no database to stream from", "wal-stream", hint="add [postgres] with its dsn")
+    return Schedule(times, GRACE if grace is None else grace, table.string("metrics"), wal_stream)
 
 
 def missed(schedule: Schedule, done: Mapping[str, datetime], now: datetime) -> Iterator[tuple[str, datetime]]:

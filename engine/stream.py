@@ -16,7 +16,7 @@ from siltstone.store import ChunkId
 
 from .cut import Cutter
 from .entry import EXTENT, hole
-from .extent_list import ExtentList
+from .extent_list import ExtentList, OnList
 from .workers import Workers
 
 Read = Callable[[memoryview, int], int]  # fills a buffer from a place of a file: how many bytes, fewer at its end
@@ -33,7 +33,7 @@ def pack_chunks(ids: Sequence[ChunkId], ends: Sequence[int], start: int = 0) -> 
 
 class Stream:
     """One content on its way into the store. `on_stored` is given the packed extents of its data, in order, as they are
-    known.
+    known, and `on_list` the chunks of its extent list, if it comes to have one.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class Stream:
         cutter: Cutter,
         on_read: Callable[[int], None],
         on_stored: Callable[[bytes], None] | None = None,
+        on_list: OnList | None = None,
     ) -> None:
         self._workers, self._cutter = workers, cutter
-        self._extents = ExtentList(workers.sink)
+        self._extents = ExtentList(workers.sink, on_list)
         self._parts: deque[bytes | tuple[Future[list[ChunkId]], list[int]]] = deque()
         self._on_read, self._on_stored = on_read, on_stored
         self.read_end = 0  # the size of the content as it was read, holes included

@@ -1,8 +1,9 @@
 """A schedule as systemd units or as lines for cron.
 
 Rule: pure; every unit begins with `silt-<deployment>-`, so that those of a deployment can be found and removed. What
-runs is `silt schedule run TASK`, which runs the task, keeps what it came to, and tells whom the deployment file names.
-A host that was off at the time makes up for it when it is on again (Persistent=); cron does not.
+runs is `silt schedule run TASK`, which runs the task, keeps what it came to, and tells whom the deployment file names;
+and the stream of WAL, as a service. A host that was off at the time makes up for it when it is on again (Persistent=);
+cron does not.
 """
 
 import shlex
@@ -10,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .schedule import TASKS, Schedule
+
+STREAM = "wal"
+_STREAM_WORDS = ("wal", "stream", "--create-slot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,11 @@ class Caller:
 
     def words(self, task: str) -> list[str]:
         """The command line of a task."""
-        return [*self.program, *self.options, "schedule", "run", task, "-c", self.file]
+        return self.command("schedule", "run", task)
+
+    def command(self, *words: str) -> list[str]:
+        """The line of a command that takes the deployment file."""
+        return [*self.program, *self.options, *words, "-c", self.file]
 
 
 def unit_name(deployment: str, task: str) -> str:
@@ -30,13 +38,21 @@ def unit_name(deployment: str, task: str) -> str:
     return f"silt-{deployment}-{task}"
 
 
+def unit_names(deployment: str) -> list[str]:
+    """The file names of all units that a deployment may have."""
+    names = [f"{unit_name(deployment, task)}.{kind}" for task in TASKS for kind in ("service", "timer")]
+    return [*names, f"{unit_name(deployment, STREAM)}.service"]
+
+
 def units(deployment: str, schedule: Schedule, caller: Caller) -> Iterator[tuple[str, str]]:
-    """(file name, text) of every unit, in the order of the tasks."""
+    """(file name, text) of every unit, in the order of the tasks, then that of the stream."""
     for task in TASKS:
         if task in schedule.times:
             name = unit_name(deployment, task)
             yield f"{name}.service", _service(deployment, task, caller)
             yield f"{name}.timer", _timer(deployment, task, schedule)
+    if schedule.wal_stream:
+        yield f"{unit_name(deployment, STREAM)}.service", _stream(deployment, caller)
 
 
 def _service(deployment: str, task: str, caller: Caller) -> str:
@@ -56,6 +72,24 @@ SuccessExitStatus=3
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
+"""
+
+
+def _stream(deployment: str, caller: Caller) -> str:
+    return f"""\
+[Unit]
+Description=silt: WAL of {deployment}
+After=network-online.target postgresql.service
+Wants=network-online.target
+
+[Service]
+ExecStart={" ".join(map(_quoted, caller.command(*_STREAM_WORDS)))}
+# What passes by itself it waits for; what does not may have been mended by then.
+Restart=on-failure
+RestartSec=60
+
+[Install]
+WantedBy=default.target
 """
 
 
@@ -81,6 +115,9 @@ def cron_lines(deployment: str, schedule: Schedule, caller: Caller) -> Iterator[
             yield f"# silt: {task} of {deployment}"
             # In a crontab a '%' is the end of the line.
             yield f"{schedule.times[task].cron} {shlex.join(caller.words(task))}".replace("%", "\\%")
+    if schedule.wal_stream:
+        yield f"# silt: WAL of {deployment}"
+        yield f"@reboot {shlex.join(caller.command(*_STREAM_WORDS))}".replace("%", "\\%")
 
 
 def _quoted(word: str) -> str:

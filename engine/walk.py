@@ -29,6 +29,7 @@ from .entry import (
 from .events import Report, Warned, show_path
 from .files import probe_directory, short_path, stat_path
 from .kept_levels import KeptRows
+from .kept_lists import KeptLists
 from .levels import SetInfo
 from .manifest import ManifestReader, ManifestWriter
 from .metadata import MetadataError
@@ -56,11 +57,13 @@ class SetWalk:
         report: Report,
         teller: Teller,
         copy: Callable[[bytearray], None] | None = None,
+        lists: KeptLists | None = None,
     ) -> None:
-        """`copy` gets the rows of the manifest too."""
+        """`copy` gets the rows of the manifest too; `lists` judges those of a part, and gets its extent lists."""
         self._set, self._base, self._report, self._teller = each, base, report, teller
         self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
-        self._contents = Contents(sink, store.ring.cut_seed, teller, report)
+        self._lists = lists
+        self._contents = Contents(sink, store.ring.cut_seed, teller, report, lists.add if lists else None)
         self._manifest = ManifestWriter(sink, copy)
         self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
         self._batch = Batch()
@@ -73,7 +76,7 @@ class SetWalk:
     def run(self, totals: Counter[str], owners: SeenOwners) -> SetInfo:
         """Walk, and add to the totals and the owners that were seen."""
         stats, pairs, self._owners = self.stats, owners.pairs, owners
-        teller = self._teller
+        teller, lists = self._teller, self._lists
         self._contents.owners = owners
         with self._contents:
             for found, row in self._merged():
@@ -86,7 +89,7 @@ class SetWalk:
                     stats["bytes"] += size_of(stat)
                 else:
                     stats["directories" if kind == DIRECTORY else "others"] += 1
-                if row is not None and self._proof.holds(row, stat):
+                if row is not None and self._proof.holds(row, stat) and (lists is None or lists.is_stored(row)):
                     stats["unchanged"] += 1
                     one_name = kind == DIRECTORY or stat[12:16] == b"\1\0\0\0"
                     self._emit(path, row if one_name else _linked(row, link_of(stat)))
@@ -98,6 +101,8 @@ class SetWalk:
             self._drain(until=0)
             self._contents.finish()
             index = self._manifest.finish()
+        if lists is not None:
+            lists.finish()
         stats["skipped"] = self._scan.skipped
         totals.update(stats)
         roots = tuple(self._set.roots.found)

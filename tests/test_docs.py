@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -19,7 +20,17 @@ import pytest
 from siltstone.cli.exits import MEANING
 from siltstone.cli.main import COMMANDS
 from siltstone.cli.settings import KEYS, parse_settings
-from siltstone.engine import PRESETS, ConfigError, parse_deployment, starting_file
+from siltstone.engine import (
+    PRESETS,
+    ConfigError,
+    Nature,
+    configuration_name,
+    judge,
+    parse_deployment,
+    parts_of,
+    resolve_deployment,
+    starting_file,
+)
 from siltstone.engine.exclude import rule_mistake
 from tests.cli.test_commands import parse
 from tests.pages import Block, anchors, blocks, coded, link_faults, links, runnable, silt_commands, table
@@ -28,6 +39,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 BY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "": 1}
+PHANTOM = parse_deployment('name = "x"\npreset = "phantom"')
 DEPLOYMENT = 'name = "d"\n[file-sets.d]\npaths = ["a"]\n'
 
 
@@ -62,6 +74,16 @@ def run(script: str, environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def in_class(text: str, privilege: str) -> str:
+    """A deployment file of the page for the other privilege class, by what the page says that changes."""
+    if privilege == "privileged":
+        return text
+    (block,) = blocks(read("docs/deployments.md"), "toml unprivileged")
+    said, _, variables = block.body.partition("\n\n")
+    assert text.count('privilege = "privileged"') == 1
+    return text.replace('privilege = "privileged"', said) + "\n" + variables
 
 
 class TestExamples:
@@ -113,6 +135,29 @@ class TestExamples:
         assert len(found) >= 4
         for block in found:
             parse_deployment(block.body)
+
+    @pytest.mark.parametrize("privilege", ["privileged", "unprivileged"])
+    @pytest.mark.parametrize("configuration", ["standalone", "external-database", "external-shares", "cluster"])
+    def test_each_of_the_eight_configurations_has_a_file(self, configuration: str, privilege: str) -> None:
+        """Its file is what it says that it is, on every host of it; and it goes onto each other one of its class."""
+        files = {}
+        for block in blocks(read("docs/deployments.md"), "toml"):
+            if named := re.match(r"# ([a-z-]+)", block.body):
+                files[named[1]] = parse_deployment(in_class(block.body, privilege))
+        found = files[configuration]
+        assert (configuration_name(found), found.privilege) == (configuration, privilege)
+        assert {file_set.name for file_set in found.file_sets} == {each.name for each in PHANTOM.file_sets}
+        assert found.database is not None
+        resolve_deployment(found)  # nothing of it is here, and that is no mistake
+        hosts = [host.name for host in found.topology.hosts] or [""]
+        assert {part.host for part in parts_of(found)} == set(hosts)
+        origin, *others = (
+            Nature(configuration_name(each), each.version, each.privilege or "") for each in (found, *files.values())
+        )
+        assert len(others) == 4
+        assert not [refusal for other in others for refusal in judge(origin, other)]
+        (refusal,) = judge(origin, replace(origin, privilege="another"))
+        assert refusal.rule == "privilege-mismatch"
 
     def test_settings_files_parse(self) -> None:
         (block,) = blocks(read("docs/operations.md"), "toml settings")

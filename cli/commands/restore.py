@@ -156,7 +156,7 @@ def _restore(
     to: str | None,
     recovery: "Recovery | None" = None,
 ) -> int:
-    from siltstone.engine import resolve
+    from siltstone.engine import remember_pace, resolve
 
     from ..records import name_record
     from ..reporter import make_reporter
@@ -171,9 +171,10 @@ def _restore(
             restore = partial(restore, recovery=recovery)
         else:
             found = resolve(store, level)
-        begun = time.monotonic()
+        begun, begun_ns = time.monotonic(), time.time_ns()
         with make_reporter(options) as reporter:
             result = restore(store, found, report=reporter.report)
+        remember_pace(store, found.ref, begun_ns, result)
     seconds = time.monotonic() - begun
     answer(
         options,

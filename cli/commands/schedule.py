@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,15 +78,17 @@ def _unit_lines(name: str, text: str) -> Iterator[str]:
 def install(options: Options, file: str | None, folder: str | None) -> int:
     """Install systemd timers for what the file schedules.
 
-    As root into /etc/systemd/system, else as the user's own (they run while the user is logged in, or lingers). The
-    key has to be at hand without a terminal: a key file, or a passphrase_command in the settings. With --json:
-    {"installed": [names], "removed": [names]}.
+    With wal-stream = true also the service that streams WAL. As root into /etc/systemd/system, else as the user's own
+    (they run while the user is logged in, or lingers). The key has to be at hand without a terminal: a key file, or a
+    passphrase_command in the settings. With --json: {"installed": [names], "removed": [names]}.
     """
     from siltstone.engine import units
 
     deployment, schedule, caller = _scheduled(options, file)
     _need_key(options)
     place = _units_folder(folder)
+    if folder is None:
+        _need_systemd()
     try:
         place.mkdir(parents=True, exist_ok=True)
         made = dict(units(deployment.name, schedule, caller))
@@ -98,7 +100,8 @@ def install(options: Options, file: str | None, folder: str | None) -> int:
         raise Mistake(f"{place}: {error.strerror}", hint="name another folder with --units, or be root") from error
     if folder is None:
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", *(name for name in made if name.endswith(".timer")))
+        _systemctl("enable", *_started(made))
+        _systemctl("restart", *_started(made))  # what runs already runs as the file says now
     said = [f"{place / name}: {'written' if folder else 'installed'}" for name in made]
     answer(options, {"installed": list(made), "removed": removed}, [*said, *(f"{name}: removed" for name in removed)])
     return 0
@@ -108,10 +111,12 @@ def install(options: Options, file: str | None, folder: str | None) -> int:
 @_config
 @click.option("--units", "folder", metavar="DIR", help="The folder of the units, if they are in one of their own.")
 def remove(options: Options, file: str | None, folder: str | None) -> int:
-    """Remove the deployment's timers. With --json: {"removed": [names]}."""
+    """Remove the deployment's timers, and its service. With --json: {"removed": [names]}."""
     deployment = deployment_from_file(file, (), load_settings(os.environ))
     place = _units_folder(folder)
     names = _installed(place, deployment.name)
+    if folder is None and names:
+        _need_systemd()
     _remove(place, names, started=folder is None)
     if folder is None and names:
         _systemctl("daemon-reload")
@@ -188,7 +193,7 @@ def _scheduled(options: Options, file: str | None) -> "tuple[Deployment, Schedul
 
     settings = load_settings(os.environ)
     deployment = deployment_from_file(file, (), settings)
-    if deployment.schedule is None or not deployment.schedule.times:
+    if deployment.schedule is None or not (deployment.schedule.times or deployment.schedule.wal_stream):
         raise Mistake(
             f"{shown(str(deployment.source))}: nothing is scheduled",
             hint='write [schedule] with full = "Sun 02:00" and incremental = "Mon..Sat 02:00"',
@@ -221,28 +226,34 @@ def _units_folder(folder: str | None) -> Path:
 
 
 def _installed(place: Path, deployment: str) -> list[str]:
-    from siltstone.engine import TASKS, unit_name
+    from siltstone.engine import unit_names
 
-    names = [f"{unit_name(deployment, task)}.{kind}" for task in TASKS for kind in ("service", "timer")]
-    return [name for name in names if (place / name).exists()]
+    return [name for name in unit_names(deployment) if (place / name).exists()]
+
+
+def _started(names: Iterable[str]) -> list[str]:
+    """The units that run by themselves: timers, and services without one. The other services are run by timers."""
+    every = set(names)
+    return [name for name in names if name.endswith(".timer") or name.replace(".service", ".timer") not in every]
 
 
 def _remove(place: Path, names: list[str], *, started: bool) -> None:
-    timers = [name for name in names if name.endswith(".timer")]
-    if started and timers:
-        _systemctl("disable", "--now", *timers)
+    running = _started(names)
+    if started and running:
+        _systemctl("disable", "--now", *running)
     for name in names:
         (place / name).unlink(missing_ok=True)
 
 
+def _need_systemd() -> None:
+    """Before anything is written: units that nothing reads would look as if they were at work."""
+    if not os.path.isdir("/run/systemd/system"):  # as sd_booted(3) finds out
+        raise Mistake("systemd does not run this host", hint="'silt schedule show --cron' prints lines for cron")
+
+
 def _systemctl(*words: str) -> None:
     user = [] if os.geteuid() == 0 else ["--user"]
-    try:
-        done = subprocess.run(["systemctl", *user, *words], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise Mistake(
-            "there is no systemd on this host", hint="'silt schedule show --cron' prints lines for cron"
-        ) from None
+    done = subprocess.run(["systemctl", *user, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or ["it failed"]
         raise Mistake(f"systemctl {words[0]}: {said[0]}", hint="'silt schedule show --cron' prints lines for cron")

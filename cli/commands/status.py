@@ -5,6 +5,7 @@ store alone is enough; with a deployment file its schedule is held against what 
 """
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from ..answer import answer
 from ..columns import columns, facts
 from ..deploying import deployment_of_status
 from ..exits import Exit
-from ..figures import count, counted, local_time, lsn_text, share, size, utc_time
+from ..figures import count, counted, local_time, lsn_text, share, size, time_left, utc_time
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import shown
@@ -119,13 +120,14 @@ def _lines(status: "Status", location: str) -> Iterator[str]:
     rows = []
     for each in status.deployments:
         newest = each.newest
-        last = (
-            ("", "nothing yet", "") if newest is None else (str(newest.ref), local_time(newest.started_ns), newest.kind)
-        )
+        last = ("", "nothing yet", "", "")
+        if newest is not None:
+            age = time_left(max(0, time.time() - newest.started_ns / 1e9))
+            last = (str(newest.ref), local_time(newest.started_ns), age, newest.kind)
         rows.append((each.name, count(each.groups), count(each.levels), *last))
     if rows:
-        header = ("DEPLOYMENT", "GROUPS", "LEVELS", "NEWEST", "BEGUN", "KIND")
-        yield from columns(header, rows, right=frozenset({"GROUPS", "LEVELS"}))
+        header = ("DEPLOYMENT", "GROUPS", "LEVELS", "NEWEST", "BEGUN", "AGE", "KIND")
+        yield from columns(header, rows, right=frozenset({"GROUPS", "LEVELS", "AGE"}))
     for waiting in status.waiting:
         missing = ", ".join(map(str, waiting.missing)) or "somebody who makes it whole"
         yield f"{waiting.ref.deployment}:{waiting.ref} waits for {missing}"

@@ -28,7 +28,9 @@ def why_not_local(connection: Connection, facts: ServerFacts) -> str:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return "it is not on this host"
-    except (OSError, Malformed) as error:
+    except OSError as error:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    except Malformed as error:
         return str(error)
     ((started,),) = connection.query("SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::bigint")
     try:

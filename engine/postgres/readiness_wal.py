@@ -131,7 +131,10 @@ def _no_slot(condition: Condition, name: str) -> Finding:
     said = (
         f"there is no {name}, and nothing archives WAL for silt: only moments at which a backup ended can be restored"
     )
-    return Finding("slot", "warning", said, _make(name))
+    # Nobody else's slot is there that the limit, which is the server's, could break.
+    bounded = condition.number("max_slot_wal_keep_size") >= 0 or (condition.slots is not None and condition.slots.count)
+    first = "" if bounded else set_and_reload("max_slot_wal_keep_size", f"'{_KEEP}'") + " "
+    return Finding("slot", "warning", said, first + _make(name))
 
 
 def _limit(condition: Condition, name: str) -> Iterator[Finding]:

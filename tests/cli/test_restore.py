@@ -53,6 +53,15 @@ def test_a_base_is_left_out_of_the_path(silt: Silt, tree: Path, tmp_path: Path) 
     assert below(tmp_path / "out") == below(tree)
 
 
+def test_what_it_took_foretells_a_restore_onto_another_deployment(silt: Silt, tree: Path, tmp_path: Path) -> None:
+    (tree / "large").write_bytes(bytes(range(256)) * (1 << 16))
+    silt("backup", tree, "--name", "app")
+    silt("restore", "latest", "--to", tmp_path / "out")
+    (tmp_path / "other.toml").write_text(f'name = "app"\n[file-sets.files]\npaths = ["{tmp_path}/other"]\n')
+    (expected,) = silt("restore", "latest", "--onto", tmp_path / "other.toml", "--dry-run", "--json").result["expected"]
+    assert expected["basis"] == "restore"
+
+
 def test_one_file_set(silt: Silt, tree: Path, tmp_path: Path) -> None:
     silt("restore", "0/0", "--set", "files", "--to", tmp_path / "out")
     assert below(tmp_path / "out" / tree.relative_to("/")) == below(tree)

@@ -7,7 +7,9 @@ Rule: the mail and the webhook go to real servers on the loopback. Installing wi
 import http.server
 import json
 import os
+import shutil
 import socketserver
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,31 +139,49 @@ def test_a_run_that_fails_is_seen_and_told(silt: Silt, place: Path) -> None:
     (mail,) = mailed
     assert b"Subject: silt on" in mail
     assert b"failed" in mail
+    assert silt("status", "-c", file, code=3).out.splitlines()[0].split()[-2:] == ["AGE", "KIND"]
     attention = silt("status", "-c", file, "--json", code=3).result["attention"]
     assert "incremental of app failed" in attention[0]["what"]
 
 
 def test_a_message_that_does_not_get_through_changes_no_exit_code(silt: Silt, place: Path) -> None:
-    file = write(place, '[notify]\nwhen = "always"\ncommand = "exit 9"\nwebhook = "http://127.0.0.1:1/"\n')
+    file = write(
+        place, '[notify]\nwhen = "always"\ncommand = "echo sorry >&2; exit 9"\nwebhook = "http://127.0.0.1:1/"\n'
+    )
     ran = silt("schedule", "run", "full", "-c", file)
-    assert ran.err.count("could not be told") == 2
+    assert "nobody was told by the command echo sorry >&2; exit 9: exit code 9: sorry\n" in ran.err
+    assert "nobody was told by the webhook http://127.0.0.1:1/: Connection refused\n" in ran.err
 
 
 def test_units_are_written_replaced_and_removed(silt: Silt, place: Path) -> None:
-    file, units = place / "deployment.toml", place / "units"
+    file, units = write(place, 'wal-stream = true\n[postgres]\ndsn = "host=/nowhere"\n'), place / "units"
     key = {"SILT_KEY_FILE": str(place / "key")}
     silt("key", "new", place / "key")
     silt.environment |= key
     made = silt("schedule", "install", "-c", file, "--units", units, "--json").result["installed"]
     assert sorted(os.listdir(units)) == sorted(made)
-    assert len(made) == 6
+    assert len(made) == 7
+    if shutil.which("systemd-analyze"):
+        said = subprocess.run(["systemd-analyze", "verify", *units.iterdir()], capture_output=True, text=True)
+        assert said.stdout + said.stderr == ""
     service = (units / "silt-app-full.service").read_text()
     assert f"--key-file {place / 'key'} schedule run full -c {file}" in service
-    file.write_text(file.read_text().replace('verify = "05:00"\n', ""))
+    file.write_text(file.read_text().replace('verify = "05:00"\nwal-stream = true\n', ""))
     gone = silt("schedule", "install", "-c", file, "--units", units, "--json").result["removed"]
-    assert sorted(gone) == ["silt-app-verify.service", "silt-app-verify.timer"]
+    assert sorted(gone) == ["silt-app-verify.service", "silt-app-verify.timer", "silt-app-wal.service"]
     silt("schedule", "remove", "-c", file, "--units", units)
     assert os.listdir(units) == []
+
+
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="this would install timers")
+def test_where_systemd_does_not_run_nothing_is_written(silt: Silt, place: Path) -> None:
+    silt.environment |= {"SILT_KEY_FILE": str(place / "key"), "XDG_CONFIG_HOME": str(place / "settings")}
+    silt("key", "new", place / "key")
+    said = silt("schedule", "install", "-c", place / "deployment.toml", code=2).err
+    assert "systemd does not run this host" in said
+    folders = [Path("/etc/systemd/system"), place / "settings"]
+    assert not [file for folder in folders for file in folder.rglob("silt-app-*")]
+    assert "there was nothing to remove" in silt("schedule", "remove", "-c", place / "deployment.toml").out
 
 
 def test_a_timer_without_a_key_is_refused(silt: Silt, place: Path) -> None:

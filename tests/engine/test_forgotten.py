@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import EngineError, Event, LevelNotFound, Noted, list_levels, verify_store
+from siltstone.engine import EngineError, Event, LevelNotFound, Limits, Noted, collect, list_levels, verify_store
 from siltstone.engine.forgetting import carry_out, judge_by_name, judge_by_rules, undelete
 from siltstone.engine.forgotten import copies, forget_level, forgotten_levels
 from siltstone.engine.keep_rules import WINDOW_NS, KeepRules
@@ -188,6 +188,22 @@ def test_damaged_notes_and_copies_are_named(store: Store, folder: str, said: str
     assert damage.object == name
     assert said in damage.error
     assert damage.levels == {}
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+def test_the_store_knows_how_long_it_can_be_undeleted(
+    store: Store, damaged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever collects garbage, on whichever host: also when nobody can read how long any more."""
+    forget_level(store, ref(0, 1), "a test", 30 * WINDOW_NS)
+    if damaged:
+        assert isinstance(store.backend, MemoryBackend)
+        flip_middle(store.backend, "absent/t/0/1")
+    later = time.time_ns() + 8 * WINDOW_NS
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    for _ in range(2):
+        assert collect(store, limits=Limits(share=1.0), report=ignore).expired == 0
+    assert undelete(store, ["0/1"]) == [(ref(0, 1), True)]
 
 
 def test_a_lost_root_is_damage_all_the_same(store: Store) -> None:

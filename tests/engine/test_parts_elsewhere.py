@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -147,3 +148,75 @@ def test_a_host_that_may_read_finishes_what_others_sent(adding: Site) -> None:
     assert adding.back_up("node2").level is None
     assert str(adding.back_up("node1").ref) == "0/1"
     assert [str(level.ref) for level in list_levels(adding.store())] == ["0/0"]
+
+
+class TestKeptParts:
+    """What a host that may only add keeps of its parts: it reads what changed, and relies on nothing else."""
+
+    @pytest.fixture
+    def kept(self, adding: Site) -> dict[str, str]:
+        """Both nodes have sent level 0/0, and each keeps what it needs in a folder."""
+        folders = {host: str(adding.folder / f"kept-{host}") for host in NODES}
+        for host in NODES:
+            assert adding.back_up(host, keep_in=folders[host]).stats["unchanged"] == 0
+        return folders
+
+    @pytest.mark.parametrize("whole", [True, False], ids=["made whole", "waiting"])
+    def test_an_incremental_reads_what_changed(self, adding: Site, kept: dict[str, str], whole: bool) -> None:
+        if whole:
+            collect(adding.store(), report=ignore)
+            assert not part_names(adding.store())
+        adding.fill("node1", {"vault/b": "new"})
+        for dry_run in (True, False):
+            done = adding.back_up("node1", keep_in=kept["node1"], dry_run=dry_run)
+            assert (str(done.ref), done.stats["read_bytes"], done.stats["changed"]) == ("0/1", 3, 1)
+        assert adding.back_up("node2", keep_in=kept["node2"]).stats["read_bytes"] == 0
+        collect(adding.store(), report=ignore)
+        assert [level.stats["files"] for level in list_levels(adding.store())] == [4, 5]
+        assert not verify_store(adding.store(), budget=Budget.parse("all"), report=ignore).damaged
+
+    @pytest.mark.parametrize("size", [5000, 3 << 20])
+    def test_what_the_store_does_not_have_is_read_again(
+        self, adding: Site, kept: dict[str, str], monkeypatch: pytest.MonkeyPatch, size: int
+    ) -> None:
+        """Another store under the same id, which has a level of the same number, and not the same contents."""
+        monkeypatch.setattr("siltstone.engine.extent_list.DIRECT", 2)
+        (adding.root("node1") / "vault" / "a").write_bytes(Random(2).randbytes(size))
+        adding.back_up("node1", keep_in=kept["node1"])
+        vault = 'paths = ["$ROOT/vault"]'
+        other = dataclasses.replace(adding, store_folder=adding.folder / "third")
+        make_twin(adding.store().backend, DirectoryBackend(str(other.store_folder), create=True))
+        other.text = adding.text.replace(vault, f'{vault}\nexclude = ["a"]')
+        for host in NODES:
+            other.back_up(host)
+        other.text = adding.text
+        assert other.back_up("node1", keep_in=kept["node1"]).stats["read_bytes"] == size
+        other.back_up("node2", keep_in=kept["node2"])
+        collect(other.store(), report=ignore)
+        assert [str(level.ref) for level in list_levels(other.store())] == ["0/0", "0/1"]
+        assert not verify_store(other.store(), budget=Budget.parse("all"), report=ignore).damaged
+
+    def test_each_part_has_its_own_place(self, adding: Site, kept: dict[str, str]) -> None:
+        assert sorted(path.name for path in Path(kept["node1"]).glob("*/app@node1/*")) == ["apps", "conf", "vault"]
+        assert sorted(path.name for path in Path(kept["node2"]).glob("*/app@node2/*")) == ["conf"]
+
+    def test_large_files_are_told_by_their_lists(
+        self, adding: Site, kept: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of more extents than stand in a row. Lists are handed on where nothing changed; then they are damaged."""
+        monkeypatch.setattr("siltstone.engine.extent_list.DIRECT", 2)
+        random = Random(1)
+        for name in ("large", "other"):
+            (adding.root("node1") / "vault" / name).write_bytes(random.randbytes(4 << 20))
+        for read in (8 << 20, 0, 0):
+            assert adding.back_up("node1", "vault@node1", keep_in=kept["node1"]).stats["read_bytes"] == read
+        (adding.root("node1") / "vault" / "other").write_bytes(random.randbytes(4 << 20))
+        assert adding.back_up("node1", "vault@node1", keep_in=kept["node1"]).stats["read_bytes"] == 4 << 20
+        assert adding.back_up("node1", "vault@node1", keep_in=kept["node1"]).stats["read_bytes"] == 0
+        for path in Path(kept["node1"]).glob("*/app@node1/vault/rows-*"):
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+        done = adding.back_up("node1", "vault@node1", keep_in=kept["node1"])
+        assert done.stats["read_bytes"] > 4 << 20
+        assert done.stats["new_bytes"] < 10_000  # what is there was found again: manifests alone are new

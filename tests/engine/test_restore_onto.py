@@ -17,11 +17,13 @@ from siltstone.engine import (
     Level,
     Nature,
     NotAllowed,
+    NothingSelected,
     RestoreResult,
     check_allowed,
     configuration_name,
     judge,
     level_for_onto,
+    parse_deployment,
     plan_onto,
     read_restores,
     restore_onto,
@@ -197,6 +199,14 @@ def test_one_file_set_alone(origins: dict[str, Site], tmp_path: Path) -> None:
     assert onto(origins["external-shares"], goal, "files", set_name="vault") is not None
     assert found(goal.root("files")) == holds("files")
     assert not goal.root("app").exists()
+    with pytest.raises(NothingSelected, match="level 0/0 has no file set 'valt'") as refused:
+        onto(origins["external-shares"], goal, "files", set_name="valt")
+    assert refused.value.hint == "it has conf, vault, apps"
+    elsewhere = parse_deployment('name = "app"\n[file-sets.other]\npaths = ["/a"]\n')
+    with pytest.raises(NothingSelected, match="nothing of level 0/0 has a place there"):
+        plan_onto(level_of(origins["external-shares"]), elsewhere, set_name="vault")
+    with pytest.raises(NothingSelected, match="has no database"):
+        plan_onto(level_of(origins["external-shares"]), goal.deployment("files"), database_only=True)
 
 
 def test_it_goes_on_where_it_was(origins: dict[str, Site]) -> None:

@@ -1,16 +1,29 @@
 """How long a restore onto another deployment is said to take: which measured run is asked, and what it comes to."""
 
+import os
+import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siltstone.engine import Level, OntoPlan, RestoreNote, Step, expected_times
+from siltstone.engine import (
+    Level,
+    OntoPlan,
+    RestoreNote,
+    RestoreResult,
+    Step,
+    expected_times,
+    measured_restores,
+    read_restores,
+    remember_pace,
+)
 from siltstone.engine.levels import LevelRef
 from siltstone.engine.restore_matrix import Nature
 from siltstone.engine.restore_notes import Ended
-from siltstone.engine.restore_pace import ASSUMED_BYTES, ASSUMED_FILES, Measured, seconds_for
+from siltstone.engine.restore_pace import ASSUMED_BYTES, ASSUMED_FILES, LEAST_BYTES, Measured, seconds_for
+from tests.backed_up import new_store
 
 GIB, SECOND = 1 << 30, 10**9
 REF = LevelRef("app", 0, 0)
@@ -43,6 +56,22 @@ def test_what_was_small_or_cut_off_tells_nothing() -> None:
     assert found.by.basis == "backup"
     wanted = 20 * (GIB / ASSUMED_BYTES + 1000 / ASSUMED_FILES) / (GIB / ASSUMED_BYTES + 5000 / ASSUMED_FILES)
     assert found.seconds == pytest.approx(wanted)
+
+
+def test_plain_restores_are_measured_too_the_newest_of_a_host() -> None:
+    store = new_store()
+    now = time.time_ns()
+    for begun, size, dry_run in ((1, LEAST_BYTES, False), (2, LEAST_BYTES - 1, False), (3, LEAST_BYTES, True)):
+        result = RestoreResult(9, size, size, 2, 0, (), False, (), 0, dry_run)
+        remember_pace(store, REF, now - begun * SECOND, result)
+        (found,) = measured_restores(store)  # what is small or was only tried is not
+        assert (found.begun_ns, found.onto, found.ended and found.ended.files) == (now - SECOND, os.uname().nodename, 7)
+    remember_pace(store, REF, now, RestoreResult(0, GIB, GIB, 0, 0, (), False, (), 0, False))
+    (found,) = measured_restores(store)
+    assert found.begun_ns == now
+    assert read_restores(store) == []  # of those onto other deployments there is none
+    (expected,) = expected_times(plan("anywhere"), INCREMENTAL, None, measured_restores(store))
+    assert expected.by.basis == "restore"
 
 
 def test_where_nothing_was_measured_it_is_assumed() -> None:

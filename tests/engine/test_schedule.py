@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siltstone.engine import Caller, ConfigError, Run, Schedule, cron_lines, parse_deployment, remember, units
+from siltstone.engine import (
+    Caller,
+    ConfigError,
+    Run,
+    Schedule,
+    cron_lines,
+    parse_deployment,
+    remember,
+    unit_names,
+    units,
+)
 from siltstone.engine.calendar import EVERY_DAY, Times, parse_times
 from siltstone.engine.runs import read_runs
 from siltstone.engine.schedule import missed
@@ -112,6 +122,17 @@ def test_units_quote_as_systemd_reads() -> None:
     assert "OnCalendar=Sun *-*-* 02:00:00" in made["silt-app-full.timer"]
 
 
+def test_the_stream_is_a_service() -> None:
+    made = dict(units("app", Schedule(wal_stream=True), CALLER))
+    (text,) = made.values()
+    assert list(made) == ["silt-app-wal.service"]
+    assert set(made) < set(unit_names("app"))
+    assert 'ExecStart="/opt/a b/silt" --store /mnt/s$$ wal stream --create-slot -c /etc/silt/100%%.toml' in text
+    assert "Restart=on-failure" in text
+    (_, line) = cron_lines("app", Schedule(wal_stream=True), CALLER)
+    assert line == "@reboot '/opt/a b/silt' --store '/mnt/s$' wal stream --create-slot -c /etc/silt/100\\%.toml"
+
+
 def test_cron_lines_quote_as_cron_and_the_shell_read() -> None:
     lines = list(cron_lines("app", WEEK, CALLER))
     assert lines[1] == "0 2 * * 0 '/opt/a b/silt' --store '/mnt/s$' schedule run full -c /etc/silt/100\\%.toml"
@@ -123,6 +144,7 @@ def test_cron_lines_quote_as_cron_and_the_shell_read() -> None:
         ('[schedule]\nfull = "soon"', "schedule.full.*no time"),
         ('[schedule]\nfulll = "hourly"', "full"),
         ("[schedule]\ngrace = -1", "grace"),
+        ("[schedule]\nwal-stream = true", "wal-stream.*no database"),
         ('[notify]\nwhen = "never"', "when"),
         ('[notify]\nwebhook = "file:///etc/passwd"', "webhook"),
         ('[notify]\nmail-server = "localhost"', "mail-server"),

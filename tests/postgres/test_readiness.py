@@ -227,6 +227,14 @@ def test_one_thing_that_is_not(condition: Condition, what: str, state: str, said
     assert bool(mend) == bool(finding.mend)
 
 
+def test_what_makes_a_slot_limits_what_is_kept_unless_others_have_slots() -> None:
+    others = Slots(physical=(replace(SLOT, name="standby"),), logical=())
+    make = "SELECT pg_create_physical_replication_slot('siltstone', true);"
+    limit = f"ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; {RELOAD} "
+    for slots, mend in ((others, make), (Slots(physical=(), logical=()), limit + make)):
+        assert only(but({"max_slot_wal_keep_size": "-1"}, slots=slots)).mend == mend
+
+
 def test_an_old_server_is_told_from_its_number_alone() -> None:
     assert _version(120022).state == "fault"
     assert _version(130000) == Finding("version", "ok", "PostgreSQL 13.0")

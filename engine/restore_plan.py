@@ -23,6 +23,9 @@ from .restore_assembly import Assembly
 WINDOW_FILES = 50_000
 WINDOW_PIECES = 100_000
 
+# Some 200 bytes each, so at most 10 MiB a window; what is not among them is found by the index.
+KNOWN_CHUNKS = 50_000
+
 # Files that one call writes: it does not look up before it is done.
 BATCH_FILES = 512
 
@@ -33,19 +36,43 @@ _HOLE = bytes(32)
 
 
 class Batch:
-    """Files of one directory whose contents each are `lengths[i]` bytes from `starts[i]` of a frame's plaintext.
+    """Files whose contents each are `lengths[i]` bytes from `starts[i]` of a frame's plaintext: `names[i]` in the
+    directory at the path `directories[i]`.
 
     `plain`: the heads of their rows say all that is to be put back.
     """
 
-    __slots__ = ("directory", "lengths", "names", "plain", "rows", "starts")
+    __slots__ = ("directories", "lengths", "names", "plain", "rows", "starts")
 
-    def __init__(self, directory: bytes, *, plain: bool) -> None:
-        self.directory, self.plain = directory, plain
+    def __init__(self, *, plain: bool) -> None:
+        self.plain = plain
+        self.directories: list[bytes] = []
         self.names: list[bytes] = []
         self.starts: list[int] = []
         self.lengths: list[int] = []
         self.rows: list[bytes] = []
+
+    def add(self, directory: bytes, name: bytes, start: int, length: int, row: bytes) -> None:
+        """Add a file."""
+        self.directories.append(directory)
+        self.names.append(name)
+        self.starts.append(start)
+        self.lengths.append(length)
+        self.rows.append(row)
+
+    def by_directory(self) -> dict[bytes, list[int]]:
+        """The numbers of its files, directory by directory."""
+        numbers: dict[bytes, list[int]] = {}
+        for at, path in enumerate(self.directories):
+            numbers.setdefault(path, []).append(at)
+        return numbers
+
+    def part(self, numbers: Iterable[int], *, plain: bool) -> "Batch":
+        """Some of its files, by their numbers, as a batch of their own."""
+        part = Batch(plain=plain)
+        for at in numbers:
+            part.add(self.directories[at], self.names[at], self.starts[at], self.lengths[at], self.rows[at])
+        return part
 
 
 class Piece(NamedTuple):
@@ -111,6 +138,7 @@ class Planner:
         self._unusable: dict[PackName, str] = {}
         self._work: FrameWork | None = None
         self._slot = 0
+        self._known: dict[ChunkId, tuple[FrameWork, int]] = {}  # chunks of the window's frames
         self.window = Window()
 
     @property
@@ -123,7 +151,7 @@ class Planner:
 
     def take(self) -> Window:
         """The window at hand; the next one begins."""
-        window, self.window, self._work = self.window, Window(), None
+        window, self.window, self._work, self._known = self.window, Window(), None, {}
         return window
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
@@ -226,18 +254,23 @@ class Planner:
     def _locate(self, chunk: ChunkId) -> tuple[FrameWork, int]:
         """The frame of a chunk, now part of the window, and the chunk's number in it. Raises Lost.
 
-        Chunks that follow each other in a tree mostly do so in a frame: then the index need not be asked.
+        Chunks that follow each other in a tree mostly do so in a frame: then the index need not be asked. A tree that
+        was backed up several times goes from one frame to another and back.
         """
         work, slot = self._work, self._slot + 1
         if work is None or slot >= len(work.ids) or work.ids[slot] != chunk:
-            place = self._store.find(chunk)
-            if place is None:
-                raise Lost(f"chunk {chunk.hex()} is not in the store")
-            slot = place.slot
-            self._work = work = self._frame(place.pack, place.frame)
-            if slot >= len(work.ids) or work.ids[slot] != chunk:
-                raise Lost(f"pack {place.pack} does not hold chunk {chunk.hex()} where the index says")
+            work, slot = self._known.get(chunk) or self._found(chunk)
+            self._work = work
         self._slot = slot
+        return work, slot
+
+    def _found(self, chunk: ChunkId) -> tuple[FrameWork, int]:
+        place = self._store.find(chunk)
+        if place is None:
+            raise Lost(f"chunk {chunk.hex()} is not in the store")
+        work, slot = self._frame(place.pack, place.frame), place.slot
+        if slot >= len(work.ids) or work.ids[slot] != chunk:
+            raise Lost(f"pack {place.pack} does not hold chunk {chunk.hex()} where the index says")
         return work, slot
 
     def _frame(self, pack: PackName, number: int) -> FrameWork:
@@ -253,7 +286,9 @@ class Planner:
                 raise Lost(str(error)) from None
             if number >= len(footer.frames):
                 raise Lost(f"pack {pack} does not have the frame that the index names")
-            frames[number] = FrameWork(footer.frames[number])
+            frames[number] = work = FrameWork(footer.frames[number])
+            if len(self._known) < KNOWN_CHUNKS:
+                self._known.update((chunk, (work, slot)) for slot, chunk in enumerate(work.ids))
         return frames[number]
 
 
@@ -262,13 +297,10 @@ def _add(
 ) -> None:
     """Add a file to the last batch, or begin one."""
     batch = batches[-1] if batches else None
-    if batch is None or batch.directory != directory or batch.plain != plain or len(batch.names) == BATCH_FILES:
-        batch = Batch(directory, plain=plain)
+    if batch is None or batch.plain != plain or len(batch.names) == BATCH_FILES:
+        batch = Batch(plain=plain)
         batches.append(batch)
-    batch.names.append(name)
-    batch.starts.append(start)
-    batch.lengths.append(length)
-    batch.rows.append(row)
+    batch.add(directory, name, start, length, row)
 
 
 def check_store(store: Store, error: Exception) -> None:

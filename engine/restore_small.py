@@ -9,10 +9,10 @@ What is written is whole or it is not there, but it is not synced: that is the c
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .directory import Directory
-from .entry import HEAD_AT, HEAD_END, parse_row, row_path
+from .entry import parse_row, row_path
 from .errors import TargetError, TargetFull
 from .files import write_files
 from .metadata import apply_metadata
@@ -23,7 +23,7 @@ from .restore_plan import Batch
 # With these a rename tells that something stands there that only Directory.rename may judge.
 _IN_THE_WAY = (errno.EISDIR, errno.EPERM, errno.EACCES)
 _DONE = (0, "", 0, 0, 0)
-_OWNER = slice(HEAD_AT + 4, HEAD_AT + 12)  # of a row: uid and gid
+_NO_NAMES = frozenset((b"", b".", b".."))
 
 Buffer = memoryview | bytes
 _Result = tuple[int, str, int, int, int]
@@ -37,60 +37,74 @@ class SmallWriter:
 
     def write(self, batch: Batch, plain: Buffer) -> None:
         """Write files whose contents lie in `plain`. Raises TargetFull."""
+        target = self._site.target
+        held, refused = target.directories(batch.directories)
         try:
-            with self._site.target.directory(batch.directory) as directory:
-                if not directory.covered or any(name in (b"", b".", b"..") or b"\0" in name for name in batch.names):
-                    batch = self._allowed(batch, directory)
-                if batch.plain and not directory.inherits:
-                    self._write_plain(batch, directory, plain)
+            usual = all(directory.covered and not directory.inherits for directory in held.values())
+            if usual and batch.plain and not refused and _all_names(batch.names):
+                self._write_plain(batch, held, plain)
+                return
+            for path, numbers in batch.by_directory().items():
+                part = batch.part(numbers, plain=batch.plain)
+                if path in held:
+                    self._write_into(held[path], part, plain)
                 else:
-                    self._write_others(batch, directory, plain)
-        except (OSError, TargetError) as error:
-            for row in batch.rows:
-                self._refused(row, error)
+                    for row in part.rows:
+                        self._refused(row, refused[path])
+        finally:
+            target.release(held.values())
+
+    def _write_into(self, directory: Directory, batch: Batch, plain: Buffer) -> None:
+        """Write files of one directory."""
+        if not directory.covered or not _all_names(batch.names):
+            batch = self._allowed(batch, directory)
+        if batch.plain and not directory.inherits:
+            self._write_plain(batch, {directory.path: directory}, plain)
+        else:
+            self._write_others(batch, directory, plain)
 
     def _allowed(self, batch: Batch, directory: Directory) -> Batch:
         """The files of a batch whose names may be written; the call for many refuses all for one name that is none."""
-        allowed = Batch(batch.directory, plain=batch.plain)
-        for name, start, length, row in zip(batch.names, batch.starts, batch.lengths, batch.rows, strict=True):
+        allowed = []
+        for at, name in enumerate(batch.names):
             try:
                 directory.check(name)
             except TargetError as error:
-                self._refused(row, error)
+                self._refused(batch.rows[at], error)
                 continue
-            allowed.names.append(name)
-            allowed.starts.append(start)
-            allowed.lengths.append(length)
-            allowed.rows.append(row)
-        return allowed
+            allowed.append(at)
+        return batch.part(allowed, plain=batch.plain)
 
-    def _write_plain(self, batch: Batch, directory: Directory, plain: Buffer) -> None:
+    def _write_plain(self, batch: Batch, held: Mapping[bytes, Directory], plain: Buffer) -> None:
         # One temporary name is enough: each file has its own before the next is begun.
         temporaries = [self._site.target.temporary()] * len(batch.names)
-        results = self._call(batch, directory, batch.names, temporaries, plain)
+        descriptors = {path: directory.fd for path, directory in held.items()}
+        results = self._call(batch, [descriptors[path] for path in batch.directories], batch.names, temporaries, plain)
         files, size = len(results), sum(batch.lengths)
         if results.count(_DONE) != files:
             for at, result in enumerate(results):
-                if result != _DONE and not self._is_there(batch, at, result, directory, plain):
+                if result != _DONE and not self._is_there(batch, at, result, held[batch.directories[at]], plain):
                     files -= 1
                     size -= batch.lengths[at]
         if files:
             self._site.tally.restored(files, size, size, row_path(batch.rows[-1]))
 
     def _call(
-        self, batch: Batch, directory: Directory, names: Sequence[bytes], temporaries: Sequence[bytes], plain: Buffer
+        self,
+        batch: Batch,
+        descriptors: Sequence[int],
+        names: Sequence[bytes],
+        temporaries: Sequence[bytes],
+        plain: Buffer,
     ) -> list[_Result]:
-        directories, heads = [directory.fd] * len(names), self._heads(batch.rows)
-        return write_files(directories, names, temporaries, batch.starts, batch.lengths, heads, plain, owner=True)
+        heads = self._site.heads(batch.rows)
+        return write_files(descriptors, names, temporaries, batch.starts, batch.lengths, heads, plain, owner=True)
 
     def _is_there(self, batch: Batch, at: int, result: _Result, directory: Directory, plain: Buffer) -> bool:
         """Whether a file that did not simply go well is in place in the end."""
         code, step, *refused = result
         if code and step == "rename" and code in _IN_THE_WAY:
-            one = Batch(batch.directory, plain=False)
-            one.names, one.starts, one.lengths, one.rows = (
-                [batch.names[at]], [batch.starts[at]], [batch.lengths[at]], [batch.rows[at]],
-            )  # fmt: skip
+            one = batch.part([at], plain=False)
             self._write_others(one, directory, plain)
             return False  # counted there, if it is
         entry = parse_row(batch.rows[at])
@@ -106,7 +120,9 @@ class SmallWriter:
         """Files that get more than their heads say, or stand where something is in the way."""
         site = self._site
         temporaries = [site.target.temporary() for _ in batch.names]
-        results = self._call(batch, directory, temporaries, temporaries, plain)  # under equal names nothing is renamed
+        descriptors = [directory.fd] * len(temporaries)
+        # Under equal names nothing is renamed.
+        results = self._call(batch, descriptors, temporaries, temporaries, plain)
         for at, (temporary, (code, *_)) in enumerate(zip(temporaries, results, strict=True)):
             entry = parse_row(batch.rows[at])
             try:
@@ -126,14 +142,8 @@ class SmallWriter:
     def _refused(self, row: bytes, error: OSError | TargetError) -> None:
         self._site.refused(row_path(row), error)
 
-    def _heads(self, rows: Sequence[bytes]) -> list[bytes]:
-        """The heads of rows with owner and group as they are on this host."""
-        here = {owner: self._owner_here(owner) for owner in {row[_OWNER] for row in rows}}
-        if all(owner == mapped for owner, mapped in here.items()):
-            return [row[HEAD_AT:HEAD_END] for row in rows]
-        return [row[HEAD_AT : _OWNER.start] + here[row[_OWNER]] + row[_OWNER.stop : HEAD_END] for row in rows]
 
-    def _owner_here(self, owner: bytes) -> bytes:
-        uid, gid = int.from_bytes(owner[:4], "little"), int.from_bytes(owner[4:], "little")
-        owners = self._site.owners
-        return owners.uid(uid).to_bytes(4, "little") + owners.gid(gid).to_bytes(4, "little")
+def _all_names(names: Sequence[bytes]) -> bool:
+    """Whether each of them can be the name of a file."""
+    joined = b"".join(names)
+    return _NO_NAMES.isdisjoint(names) and b"\0" not in joined and b"/" not in joined

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from siltstone.store import SiltError
 
-from .entry import HEAD, Entry
+from .entry import Entry
 from .flags import LOCKS, SETTABLE, flag_letters, read_flags, write_flags
 from .owners import OwnerMap
 from .problems import Problems, reason_of
@@ -132,24 +132,6 @@ def _apply_reopened(handle: int, entry: Entry, owners: OwnerMap, problems: Probl
         apply_open(fd, entry, owners, problems)
     finally:
         os.close(fd)
-
-
-def apply_head(fd: int, head: bytes) -> bool:
-    """Give an open directory that was made a moment ago, and inherited nothing, the owner, mode and time of a head (see
-    entry.py). Whether it has them now; what is refused is told by `apply_open`, which does all of it.
-    """
-    mode, uid, gid, _, _, mtime, *_ = HEAD.unpack(head)
-    mode = stat.S_IMODE(mode)
-    try:
-        found = os.fstat(fd)
-        if (found.st_uid, found.st_gid) != (uid, gid):
-            os.fchown(fd, uid, gid)
-        os.fchmod(fd, mode)
-        os.utime(fd, ns=(mtime, mtime))
-        found = os.fstat(fd)
-    except _REFUSED:
-        return False
-    return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (uid, gid, mode, mtime)
 
 
 def apply_open(fd: int, entry: Entry, owners: OwnerMap, problems: Problems) -> None:

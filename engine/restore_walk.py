@@ -21,8 +21,9 @@ from .problems import reason_of
 from .restore_assembly import Assembly, Site
 from .restore_check import Pace
 from .restore_inplace import Comparer, batches
-from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
+from .restore_plan import WINDOW_FILES, Lost, Planner
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
+from .restore_window import Placed, Window
 from .selection import is_within
 
 REGULAR = 0x80  # in the second byte of a mode

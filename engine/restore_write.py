@@ -19,12 +19,13 @@ from siltstone.store import BackendError, Corrupt, ObjectMissing, PackName, Stor
 from .create import create_hardlink, create_special
 from .entry import parse_row, row_path
 from .errors import TargetError
-from .metadata import apply_head, apply_metadata, apply_open
+from .metadata import apply_metadata, apply_open
 from .restore_assembly import Site
 from .restore_inplace import metadata_stands, special_stands
-from .restore_plan import Batch, Copy, FrameWork, Placed, Window, check_store
+from .restore_plan import check_store
 from .restore_rows import row_has_extra, row_mode, row_size
 from .restore_small import SmallWriter
+from .restore_window import Batch, Copy, FrameWork, Placed, Window
 
 # What one worker takes at a time: at most a pack's worth of stored bytes, for buffers live as long as one stretch.
 STRETCH = 32 << 20
@@ -35,8 +36,8 @@ COPY_PIECE = 1 << 20
 # Directories of which one call asks whether they are open.
 GROUP = 256
 
-# Half for directories: 4,000 of them cover most trees, whose 256 last ones would be opened again and again.
-MOST_DESCRIPTORS = 8192
+# Two fifths for directories: 13,000 of them cover most trees. One that is opened again costs ten times as much.
+MOST_DESCRIPTORS = 32768
 
 
 class Stretch(NamedTuple):
@@ -121,8 +122,8 @@ class FrameWriter:
 
     def _fail_frames(self, works: Sequence[FrameWork], reason: str) -> None:
         for work in works:
-            for row in (row for batch in work.small for row in batch.rows):
-                self._site.tally.fail(row_path(row), reason, damaged=True)
+            for file in (file for batch in work.small for file in batch.files):
+                self._site.tally.fail(row_path(file[-1]), reason, damaged=True)
             for piece in work.pieces:
                 piece.file.fail(reason, damaged=True)
 
@@ -202,7 +203,7 @@ class FrameWriter:
             try:
                 for one, head in zip(some, site.heads([one.row for one in some]), strict=True):
                     directory = made.get(one.path)
-                    if directory is None or not apply_head(directory.fd, head):
+                    if directory is None or not directory.finish(head):
                         self._finish_directory(one)
             finally:
                 site.target.release(made.values())

@@ -768,6 +768,29 @@ static int take_writing(struct writing *file, PyObject *const columns[6], Py_ssi
     return 0;
 }
 
+static PyObject *writing_result(const struct writing *file)
+{
+    return Py_BuildValue("(isiii)", file->error, file->step, file->owner_error, file->mode_error, file->times_error);
+}
+
+/* All files that went well share one answer. */
+static PyObject *writing_results(const struct writing *files, Py_ssize_t count)
+{
+    static const struct writing good = {.step = ""};
+    PyObject *results = PyList_New(count), *done = writing_result(&good);
+    for (Py_ssize_t i = 0; results != NULL && i < count; i++) {
+        const struct writing *file = &files[i];
+        int well = !file->error && !file->owner_error && !file->mode_error && !file->times_error;
+        PyObject *result = well ? Py_XNewRef(done) : writing_result(file);
+        if (result == NULL)
+            Py_CLEAR(results);
+        else
+            PyList_SET_ITEM(results, i, result);
+    }
+    Py_XDECREF(done);
+    return results;
+}
+
 static PyObject *write_files(PyObject *Py_UNUSED(module), PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"", "", "", "", "", "", "", "owner", NULL};
@@ -793,16 +816,7 @@ static PyObject *write_files(PyObject *Py_UNUSED(module), PyObject *arguments, P
     for (struct writing *file = files; file < files + count; file++)
         write_one(file, (const char *)buffer.buf + file->start, owner);
     Py_END_ALLOW_THREADS
-    results = PyList_New(count);
-    for (Py_ssize_t i = 0; results != NULL && i < count; i++) {
-        const struct writing *file = &files[i];
-        PyObject *result = Py_BuildValue("(isiii)", file->error, file->step, file->owner_error, file->mode_error,
-                                         file->times_error);
-        if (result == NULL)
-            Py_CLEAR(results);
-        else
-            PyList_SET_ITEM(results, i, result);
-    }
+    results = writing_results(files, count);
 done:
     free(files);
     for (int i = 0; i < 6; i++)

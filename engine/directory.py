@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from .entry import HEAD
 from .errors import TargetError
 from .events import show_path
 from .flags import locks_lifted
@@ -126,6 +127,25 @@ class Directory:
         self.terms.checked_name(name, self.path_of(name))
         if not self.covers(name):
             raise refused(self.path_of(name), "it lies outside of what is restored")
+
+    def finish(self, head: bytes) -> bool:
+        """Give it the owner, mode and time of a head (see entry.py), if it is fresh. Whether it has them now; what is
+        refused is told by `metadata.apply_open`, which does all of it, attributes and flags as well.
+        """
+        mode, uid, gid, _, _, mtime, *_ = HEAD.unpack(head)
+        mode = stat.S_IMODE(mode)
+        try:
+            found = os.fstat(self.fd)
+            if (found.st_uid, found.st_gid) != (uid, gid):
+                os.fchown(self.fd, uid, gid)
+            os.fchmod(self.fd, mode)
+            os.utime(self.fd, ns=(mtime, mtime))
+            found = os.fstat(self.fd)
+        except (OSError, OverflowError):  # no system call takes such an owner or time
+            return False
+        return self.fresh and (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (
+            uid, gid, mode, mtime,
+        )  # fmt: skip
 
     def rename(self, temporary: bytes, name: bytes) -> None:
         """Give what is whole its name, over whatever may be replaced. When this fails, the temporary is gone."""

@@ -27,10 +27,11 @@ from .owners import OneOwner, OwnerMap
 from .restore_assembly import Site
 from .restore_check import WORKERS, Pace, Way, preview, read_back
 from .restore_inplace import Comparer
-from .restore_plan import Planner, Window
+from .restore_plan import Planner
 from .restore_rows import LevelRows
 from .restore_tally import RestoreResult, Tally
 from .restore_walk import Walk
+from .restore_window import Window
 from .restore_write import FrameWriter, descriptors, stretches
 from .selection import Selection, is_within
 from .target import Target
@@ -135,7 +136,7 @@ class _Run:
     ) -> None:
         self._store, self._rows, self._owners, self._tally, self._pace = store, rows, owners, tally, pace
         self._verify, self._patch = verify, patch
-        self._workers = REMOTE_THREADS if store.backend.remote else WORKERS
+        self._workers = REMOTE_THREADS if store.backend.remote else 2 * WORKERS
 
     def restore(self, folder: bytes | None, base: bytes) -> None:
         """Do it, below the folder or in place."""

@@ -7,10 +7,11 @@ A full target ends the restore (TargetFull). Anything else that goes wrong with 
 
 import errno
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .create import BigFile
-from .entry import Entry
+from .entry import HEAD_AT, HEAD_END, Entry
 from .errors import TargetError, TargetFull
 from .owners import OwnerMap
 from .problems import reason_of
@@ -18,6 +19,7 @@ from .restore_tally import Tally
 from .target import Target
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_OWNER = slice(HEAD_AT + 4, HEAD_AT + 12)  # of a row: uid and gid
 
 
 @dataclass(slots=True)
@@ -40,6 +42,17 @@ class Site:
     def above(self, path: bytes) -> bytes:
         """The path of the level, of a path below the target."""
         return self.base + path if path != b"/" or not self.base else self.base
+
+    def heads(self, rows: Sequence[bytes]) -> list[bytes]:
+        """The heads of rows, with owner and group as they are on this host."""
+        here = {owner: self._owner_here(owner) for owner in {row[_OWNER] for row in rows}}
+        if all(owner == mapped for owner, mapped in here.items()):
+            return [row[HEAD_AT:HEAD_END] for row in rows]
+        return [row[HEAD_AT : _OWNER.start] + here[row[_OWNER]] + row[_OWNER.stop : HEAD_END] for row in rows]
+
+    def _owner_here(self, owner: bytes) -> bytes:
+        uid, gid = int.from_bytes(owner[:4], "little"), int.from_bytes(owner[4:], "little")
+        return self.owners.uid(uid).to_bytes(4, "little") + self.owners.gid(gid).to_bytes(4, "little")
 
     def refused(self, path: bytes, error: Exception) -> None:
         """Note that the entry at this path of the level failed. Raises TargetFull when nothing more can be written."""

@@ -17,9 +17,9 @@ from .entry import parse_row, row_path
 from .events import Report, show_path
 from .restore_assembly import Site
 from .restore_inplace import NOTHING, Comparer, Found, batches
-from .restore_plan import Placed
 from .restore_rows import LevelRows, row_mode, row_size
 from .restore_tally import Tally
+from .restore_window import Placed
 from .selection import is_within
 
 WORKERS = max(2, os.cpu_count() or 2)

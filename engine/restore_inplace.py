@@ -22,8 +22,8 @@ from .files import STAT, read_files, stat_of
 from .metadata import MetadataError, apply_metadata, capture
 from .restore_assembly import Site
 from .restore_map import map_file
-from .restore_plan import Placed
 from .restore_rows import LevelRows, row_has_extra, row_size
+from .restore_window import Placed
 from .target import Target
 
 # Files up to this size are read by the batch, and are written whole when anything about them is wrong.

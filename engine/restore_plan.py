@@ -3,99 +3,35 @@
 Rule: within a window every frame is named once, whatever number of files needs it, under its pack, and packs stand in
 the order in which they are first needed, so that a tree or a large file is written about from its beginning to its
 end. A window has at most WINDOW_FILES files and WINDOW_PIECES pieces, which bounds memory; most restores are one.
-A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
 
 Planning reads the index and the ends of packs, and writes nothing. What a file needs and the store does not have makes
 that file fail, here or when the frame is read.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from siltstone.store import BackendError, ChunkId, Corrupt, FrameInfo, ObjectMissing, PackName, Store
+from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackName, Store
 
 from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent
 from .restore_assembly import Assembly
+from .restore_window import Copy, FrameWork, Piece, Window, append_small
 
 # A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once. A
 # smaller first window, for the workers to begin sooner, made it slower: planning and writing share the interpreter.
 WINDOW_FILES = 50_000
 WINDOW_PIECES = 100_000
 
-# Files that one call writes: it does not look up before it is done.
-BATCH_FILES = 512
+# Content of assembled files after which the first window ends, for the workers to begin while the rest is planned: what
+# they do with large pieces needs no interpreter. Later windows are larger: a frame that two of them need is read twice.
+FIRST_BYTES = 64 << 20
+
+# Some 200 bytes each, so at most 10 MiB a window; what is not among them is found by the index.
+KNOWN_CHUNKS = 50_000
 
 # Copies within a file are joined up to this many bytes, so that a large one is copied by every core.
 COPY = 64 << 20
 
 _HOLE = bytes(32)
-
-
-class Batch:
-    """Files of one directory whose contents each are `lengths[i]` bytes from `starts[i]` of a frame's plaintext.
-
-    `plain`: the heads of their rows say all that is to be put back.
-    """
-
-    __slots__ = ("directory", "lengths", "names", "plain", "rows", "starts")
-
-    def __init__(self, directory: bytes, *, plain: bool) -> None:
-        self.directory, self.plain = directory, plain
-        self.names: list[bytes] = []
-        self.starts: list[int] = []
-        self.lengths: list[int] = []
-        self.rows: list[bytes] = []
-
-
-class Piece(NamedTuple):
-    """`length` bytes from `start` of a frame's plaintext, that go to offset `at` of a file."""
-
-    file: Assembly
-    at: int
-    start: int
-    length: int
-
-
-class Copy(NamedTuple):
-    """`length` bytes from `at` of the file that stands there, which the new one keeps."""
-
-    file: Assembly
-    at: int
-    length: int
-
-
-class Placed(NamedTuple):
-    """A row, and the path below the target that its entry gets."""
-
-    path: bytes
-    row: bytes
-
-
-class FrameWork:
-    """One frame that is to be read, and what its plaintext is for."""
-
-    __slots__ = ("ids", "lengths", "pieces", "small", "starts", "stored")
-
-    def __init__(self, info: FrameInfo) -> None:
-        self.ids, self.lengths, self.starts, self.stored = info.ids, info.lengths, info.starts, info.stored
-        self.small: list[Batch] = []
-        self.pieces: list[Piece] = []
-
-
-@dataclass(slots=True)
-class Window:
-    """What is restored together: contents; then `links`, each with its first name; then metadata of `directories`."""
-
-    packs: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
-    empty: list[Batch] = field(default_factory=list)
-    copies: list[Copy] = field(default_factory=list)
-    specials: list[Placed] = field(default_factory=list)
-    links: list[tuple[bytes, Placed]] = field(default_factory=list)
-    directories: list[Placed] = field(default_factory=list)
-    files: int = 0
-    pieces: int = 0
-    assemblies: int = 0
 
 
 class Lost(Exception):
@@ -111,19 +47,25 @@ class Planner:
         self._unusable: dict[PackName, str] = {}
         self._work: FrameWork | None = None
         self._slot = 0
+        self._known: dict[ChunkId, tuple[FrameWork, int]] = {}  # chunks of the window's frames
+        self._first = True
         self.window = Window()
 
     @property
     def full(self) -> bool:
         """Whether the window should be carried out before anything is added."""
-        window = self.window
         return (
-            window.files >= WINDOW_FILES or window.pieces >= WINDOW_PIECES or window.assemblies >= self._most_assemblies
+            self.window.files >= WINDOW_FILES or self.window.assemblies >= self._most_assemblies or self._enough_pieces
         )
+
+    @property
+    def _enough_pieces(self) -> bool:
+        return self.window.pieces >= WINDOW_PIECES or (self._first and self.window.bytes >= FIRST_BYTES)
 
     def take(self) -> Window:
         """The window at hand; the next one begins."""
-        window, self.window, self._work = self.window, Window(), None
+        window, self.window, self._work, self._known = self.window, Window(), None, {}
+        self._first = False
         return window
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
@@ -143,9 +85,9 @@ class Planner:
                 work, slot = self._locate(chunk)
             if offset + length > work.lengths[slot]:
                 raise Lost("the level asks for more than a chunk holds")
-            _add(work.small, directory, name, work.starts[slot] + offset, length, row)
+            append_small(work.small, (directory, name, work.starts[slot] + offset, length, row))
         elif len(row) == start:
-            _add(self.window.empty, directory, name, 0, 0, row)
+            append_small(self.window.empty, (directory, name, 0, 0, row))
         else:
             return False
         self.window.files += 1
@@ -168,7 +110,7 @@ class Planner:
                 return False
             end = at + extent.length
         small = self.window.empty if first is None else first.small
-        _add(small, directory, name, start, end - start, row, plain=not entry.xattrs)
+        append_small(small, (directory, name, start, end - start, row), plain=not entry.xattrs)
         self.window.files += 1
         return True
 
@@ -191,7 +133,7 @@ class Planner:
                     self._add_piece(file, at, extent.id, extent)
                 at += extent.length
                 number += 1
-                if self.window.pieces >= WINDOW_PIECES:
+                if self._enough_pieces:
                     yield self.take()
                     self.window.assemblies += 1
             if at != file.entry.size:
@@ -213,6 +155,7 @@ class Planner:
     def _add_piece(self, file: Assembly, at: int, chunk: ChunkId, extent: Extent) -> None:
         work, slot = self._locate(chunk)
         start, length = work.starts[slot] + extent.offset, extent.length
+        self.window.bytes += length
         if extent.offset + length > work.lengths[slot]:
             raise Lost("the level asks for more than a chunk holds")
         last = work.pieces[-1] if work.pieces else None
@@ -226,18 +169,23 @@ class Planner:
     def _locate(self, chunk: ChunkId) -> tuple[FrameWork, int]:
         """The frame of a chunk, now part of the window, and the chunk's number in it. Raises Lost.
 
-        Chunks that follow each other in a tree mostly do so in a frame: then the index need not be asked.
+        Chunks that follow each other in a tree mostly do so in a frame: then the index need not be asked. A tree that
+        was backed up several times goes from one frame to another and back.
         """
         work, slot = self._work, self._slot + 1
         if work is None or slot >= len(work.ids) or work.ids[slot] != chunk:
-            place = self._store.find(chunk)
-            if place is None:
-                raise Lost(f"chunk {chunk.hex()} is not in the store")
-            slot = place.slot
-            self._work = work = self._frame(place.pack, place.frame)
-            if slot >= len(work.ids) or work.ids[slot] != chunk:
-                raise Lost(f"pack {place.pack} does not hold chunk {chunk.hex()} where the index says")
+            work, slot = self._known.get(chunk) or self._found(chunk)
+            self._work = work
         self._slot = slot
+        return work, slot
+
+    def _found(self, chunk: ChunkId) -> tuple[FrameWork, int]:
+        place = self._store.find(chunk)
+        if place is None:
+            raise Lost(f"chunk {chunk.hex()} is not in the store")
+        work, slot = self._frame(place.pack, place.frame), place.slot
+        if slot >= len(work.ids) or work.ids[slot] != chunk:
+            raise Lost(f"pack {place.pack} does not hold chunk {chunk.hex()} where the index says")
         return work, slot
 
     def _frame(self, pack: PackName, number: int) -> FrameWork:
@@ -253,22 +201,10 @@ class Planner:
                 raise Lost(str(error)) from None
             if number >= len(footer.frames):
                 raise Lost(f"pack {pack} does not have the frame that the index names")
-            frames[number] = FrameWork(footer.frames[number])
+            frames[number] = work = FrameWork(footer.frames[number])
+            if len(self._known) < KNOWN_CHUNKS:
+                self._known.update((chunk, (work, slot)) for slot, chunk in enumerate(work.ids))
         return frames[number]
-
-
-def _add(
-    batches: list[Batch], directory: bytes, name: bytes, start: int, length: int, row: bytes, *, plain: bool = True
-) -> None:
-    """Add a file to the last batch, or begin one."""
-    batch = batches[-1] if batches else None
-    if batch is None or batch.directory != directory or batch.plain != plain or len(batch.names) == BATCH_FILES:
-        batch = Batch(directory, plain=plain)
-        batches.append(batch)
-    batch.names.append(name)
-    batch.starts.append(start)
-    batch.lengths.append(length)
-    batch.rows.append(row)
 
 
 def check_store(store: Store, error: Exception) -> None:

@@ -9,21 +9,21 @@ What is written is whole or it is not there, but it is not synced: that is the c
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .directory import Directory
-from .entry import HEAD_AT, HEAD_END, parse_row, row_path
+from .entry import parse_row, row_path
 from .errors import TargetError, TargetFull
 from .files import write_files
 from .metadata import apply_metadata
 from .problems import reason_of
 from .restore_assembly import Site
-from .restore_plan import Batch
+from .restore_window import Batch, SmallFile
 
 # With these a rename tells that something stands there that only Directory.rename may judge.
 _IN_THE_WAY = (errno.EISDIR, errno.EPERM, errno.EACCES)
 _DONE = (0, "", 0, 0, 0)
-_OWNER = slice(HEAD_AT + 4, HEAD_AT + 12)  # of a row: uid and gid
+_NO_NAMES = frozenset((b"", b".", b".."))
 
 Buffer = memoryview | bytes
 _Result = tuple[int, str, int, int, int]
@@ -37,103 +37,109 @@ class SmallWriter:
 
     def write(self, batch: Batch, plain: Buffer) -> None:
         """Write files whose contents lie in `plain`. Raises TargetFull."""
+        target = self._site.target
+        held, refused = target.directories(file[0] for file in batch.files)
         try:
-            with self._site.target.directory(batch.directory) as directory:
-                if not directory.covered or any(name in (b"", b".", b"..") or b"\0" in name for name in batch.names):
-                    batch = self._allowed(batch, directory)
-                if batch.plain and not directory.inherits:
-                    self._write_plain(batch, directory, plain)
+            usual = batch.plain and not refused and _all_names([file[1] for file in batch.files])
+            if usual and all(directory.covered and not directory.inherits for directory in held.values()):
+                self._write_plain(batch.files, held, plain)
+                return
+            for path, part in batch.by_directory().items():
+                if path in held:
+                    self._write_into(held[path], part, plain)
                 else:
-                    self._write_others(batch, directory, plain)
-        except (OSError, TargetError) as error:
-            for row in batch.rows:
-                self._refused(row, error)
+                    for file in part.files:
+                        self._refused(file, refused[path])
+        finally:
+            target.release(held.values())
 
-    def _allowed(self, batch: Batch, directory: Directory) -> Batch:
-        """The files of a batch whose names may be written; the call for many refuses all for one name that is none."""
-        allowed = Batch(batch.directory, plain=batch.plain)
-        for name, start, length, row in zip(batch.names, batch.starts, batch.lengths, batch.rows, strict=True):
-            try:
-                directory.check(name)
-            except TargetError as error:
-                self._refused(row, error)
-                continue
-            allowed.names.append(name)
-            allowed.starts.append(start)
-            allowed.lengths.append(length)
-            allowed.rows.append(row)
-        return allowed
+    def _write_into(self, directory: Directory, batch: Batch, plain: Buffer) -> None:
+        """Write files of one directory."""
+        files = batch.files
+        if not directory.covered or not _all_names([file[1] for file in files]):
+            files = [file for file in files if self._is_allowed(file, directory)]
+        if batch.plain and not directory.inherits:
+            self._write_plain(files, {directory.path: directory}, plain)
+        else:
+            self._write_others(files, directory, plain)
 
-    def _write_plain(self, batch: Batch, directory: Directory, plain: Buffer) -> None:
+    def _is_allowed(self, file: SmallFile, directory: Directory) -> bool:
+        """Whether its name may be written; the call for many refuses all for one name that is none."""
+        try:
+            directory.check(file[1])
+        except TargetError as error:
+            self._refused(file, error)
+            return False
+        return True
+
+    def _write_plain(self, files: Sequence[SmallFile], held: Mapping[bytes, Directory], plain: Buffer) -> None:
         # One temporary name is enough: each file has its own before the next is begun.
-        temporaries = [self._site.target.temporary()] * len(batch.names)
-        results = self._call(batch, directory, batch.names, temporaries, plain)
-        files, size = len(results), sum(batch.lengths)
-        if results.count(_DONE) != files:
-            for at, result in enumerate(results):
-                if result != _DONE and not self._is_there(batch, at, result, directory, plain):
-                    files -= 1
-                    size -= batch.lengths[at]
-        if files:
-            self._site.tally.restored(files, size, size, row_path(batch.rows[-1]))
+        temporaries = [self._site.target.temporary()] * len(files)
+        descriptors = {path: directory.fd for path, directory in held.items()}
+        results = self._call(files, descriptors, [file[1] for file in files], temporaries, plain)
+        count, size = len(files), sum(file[3] for file in files)
+        if results.count(_DONE) != count:
+            for file, result in zip(files, results, strict=True):
+                if result != _DONE and not self._is_there(file, result, held[file[0]], plain):
+                    count -= 1
+                    size -= file[3]
+        if count:
+            self._site.tally.restored(count, size, size, row_path(files[-1][4]))
 
     def _call(
-        self, batch: Batch, directory: Directory, names: Sequence[bytes], temporaries: Sequence[bytes], plain: Buffer
+        self,
+        files: Sequence[SmallFile],
+        descriptors: Mapping[bytes, int],
+        names: Sequence[bytes],
+        temporaries: Sequence[bytes],
+        plain: Buffer,
     ) -> list[_Result]:
-        directories, heads = [directory.fd] * len(names), self._heads(batch.rows)
-        return write_files(directories, names, temporaries, batch.starts, batch.lengths, heads, plain, owner=True)
+        directories, _, starts, lengths, rows = zip(*files, strict=True) if files else ((),) * 5
+        where = [descriptors[path] for path in directories]
+        return write_files(where, names, temporaries, starts, lengths, self._site.heads(rows), plain, owner=True)
 
-    def _is_there(self, batch: Batch, at: int, result: _Result, directory: Directory, plain: Buffer) -> bool:
+    def _is_there(self, file: SmallFile, result: _Result, directory: Directory, plain: Buffer) -> bool:
         """Whether a file that did not simply go well is in place in the end."""
         code, step, *refused = result
         if code and step == "rename" and code in _IN_THE_WAY:
-            one = Batch(batch.directory, plain=False)
-            one.names, one.starts, one.lengths, one.rows = (
-                [batch.names[at]], [batch.starts[at]], [batch.lengths[at]], [batch.rows[at]],
-            )  # fmt: skip
-            self._write_others(one, directory, plain)
+            self._write_others([file], directory, plain)
             return False  # counted there, if it is
-        entry = parse_row(batch.rows[at])
         if code:
-            self._refused(batch.rows[at], OSError(code, os.strerror(code)))
+            self._refused(file, OSError(code, os.strerror(code)))
             return False
         for kind, number in zip(("owner", "mode", "time"), refused, strict=True):
             if number:
-                self._site.tally.problems.add(kind, entry.path, reason_of(OSError(number, os.strerror(number))))
+                why = reason_of(OSError(number, os.strerror(number)))
+                self._site.tally.problems.add(kind, row_path(file[4]), why)
         return True
 
-    def _write_others(self, batch: Batch, directory: Directory, plain: Buffer) -> None:
+    def _write_others(self, files: Sequence[SmallFile], directory: Directory, plain: Buffer) -> None:
         """Files that get more than their heads say, or stand where something is in the way."""
         site = self._site
-        temporaries = [site.target.temporary() for _ in batch.names]
-        results = self._call(batch, directory, temporaries, temporaries, plain)  # under equal names nothing is renamed
-        for at, (temporary, (code, *_)) in enumerate(zip(temporaries, results, strict=True)):
-            entry = parse_row(batch.rows[at])
+        temporaries = [site.target.temporary() for _ in files]
+        # Under equal names nothing is renamed.
+        results = self._call(files, {directory.path: directory.fd}, temporaries, temporaries, plain)
+        for at, (file, temporary, (code, *_)) in enumerate(zip(files, temporaries, results, strict=True)):
+            entry = parse_row(file[4])
             try:
                 if code:
                     raise OSError(code, os.strerror(code))
                 apply_metadata(directory.fd, temporary, entry, site.owners, site.tally.problems)
-                directory.rename(temporary, batch.names[at])
-                site.tally.restored(1, batch.lengths[at], batch.lengths[at], entry.path)
+                directory.rename(temporary, file[1])
+                site.tally.restored(1, file[3], file[3], entry.path)
             except (OSError, TargetError) as error:
                 try:
-                    self._refused(batch.rows[at], error)
+                    self._refused(file, error)
                 except TargetFull:
                     for left in temporaries[at:]:
                         directory.drop(left)
                     raise
 
-    def _refused(self, row: bytes, error: OSError | TargetError) -> None:
-        self._site.refused(row_path(row), error)
+    def _refused(self, file: SmallFile, error: OSError | TargetError) -> None:
+        self._site.refused(row_path(file[4]), error)
 
-    def _heads(self, rows: Sequence[bytes]) -> list[bytes]:
-        """The heads of rows with owner and group as they are on this host."""
-        here = {owner: self._owner_here(owner) for owner in {row[_OWNER] for row in rows}}
-        if all(owner == mapped for owner, mapped in here.items()):
-            return [row[HEAD_AT:HEAD_END] for row in rows]
-        return [row[HEAD_AT : _OWNER.start] + here[row[_OWNER]] + row[_OWNER.stop : HEAD_END] for row in rows]
 
-    def _owner_here(self, owner: bytes) -> bytes:
-        uid, gid = int.from_bytes(owner[:4], "little"), int.from_bytes(owner[4:], "little")
-        owners = self._site.owners
-        return owners.uid(uid).to_bytes(4, "little") + owners.gid(gid).to_bytes(4, "little")
+def _all_names(names: Sequence[bytes]) -> bool:
+    """Whether each of them can be the name of a file."""
+    joined = b"".join(names)
+    return _NO_NAMES.isdisjoint(names) and b"\0" not in joined and b"/" not in joined

@@ -21,8 +21,9 @@ from .problems import reason_of
 from .restore_assembly import Assembly, Site
 from .restore_check import Pace
 from .restore_inplace import Comparer, batches
-from .restore_plan import WINDOW_FILES, Lost, Placed, Planner, Window
+from .restore_plan import WINDOW_FILES, Lost, Planner
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
+from .restore_window import Placed, Window
 from .selection import is_within
 
 REGULAR = 0x80  # in the second byte of a mode
@@ -169,11 +170,9 @@ class Walk:
             fresh = directory.fresh
             if not fresh:
                 self._tidy(one.path)
-        entry = parse_row(one.row)
         # A folder that was there, and only leads to what is selected, stays as it is; but going in may have taken away
         # what locks it (target.py).
-        locked = entry.flags & LOCKS or (os.geteuid() != 0 and ~entry.mode & stat.S_IRWXU)
-        follows = fresh or (directory.covered and (chosen or locked))
+        follows = fresh or (directory.covered and (chosen or _locked(one.row)))
         prefix = one.path if one.path == b"/" else one.path + b"/"
         self._open(_Folder(one.path, prefix, fresh, one.row if follows else None))
 
@@ -267,3 +266,9 @@ def _overlap(rows: LevelRows) -> bool:
     """Whether file sets lie within each other, so that a folder of one is not finished when its set is."""
     roots = [(at, root) for at, files in enumerate(rows.sets) for root in files.roots]
     return any(at != other and is_within(root, above) for at, root in roots for other, above in roots)
+
+
+def _locked(row: bytes) -> bool:
+    """Whether a folder is one that even its owner cannot change as it stands."""
+    entry = parse_row(row)
+    return bool(entry.flags & LOCKS) or (os.geteuid() != 0 and bool(~entry.mode & stat.S_IRWXU))

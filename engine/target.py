@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from .directory import OPENING, Directory, Terms, refused
+from .errors import TargetError
 from .metadata import disinherit, inherits, reopen, unlock
 
 # Enough for the directories of some hundred files in flight; a process has 1024 descriptors unless told otherwise.
@@ -106,6 +107,35 @@ class Target:
             found.holders += 1
             return found
 
+    def directories(self, paths: Iterable[bytes]) -> tuple[dict[bytes, Directory], dict[bytes, OSError | TargetError]]:
+        """Several of them, each as `directory` gives it: those that are held now, and why others cannot be had."""
+        held: dict[bytes, Directory] = {}
+        refusals: dict[bytes, OSError | TargetError] = {}
+        with self._lock:
+            for path in dict.fromkeys(paths):
+                try:
+                    found = self._walk(path)
+                except (OSError, TargetError) as error:
+                    refusals[path] = error
+                else:
+                    found.holders += 1
+                    held[path] = found
+        return held, refusals
+
+    def made(self, paths: Iterable[bytes]) -> dict[bytes, Directory]:
+        """Of these directories those that this restore made and that are open still; each is held."""
+        with self._lock:
+            held = {path: found for path in paths if (found := self._open.get(path)) is not None and found.fresh}
+            for found in held.values():
+                found.holders += 1
+            return held
+
+    def release(self, directories: Iterable[Directory]) -> None:
+        """Give several back at once."""
+        with self._lock:
+            for directory in directories:
+                self._let_go(directory)
+
     def _walk(self, path: bytes) -> Directory:
         """From the nearest directory that is still open down to the path. The lock is held: one thread makes each."""
         missing: list[bytes] = []
@@ -128,7 +158,8 @@ class Target:
         """The directory `name` in `parent`, opened or made."""
         try:
             try:
-                return self._admitted(parent, name)
+                if not parent.fresh:  # in what this restore made stands hardly anything that it did not make
+                    return self._admitted(parent, name)
             except NotADirectoryError:
                 parent.evict(name)
             except FileNotFoundError:
@@ -176,9 +207,12 @@ class Target:
 
     def _take_back(self, directory: Directory) -> None:
         with self._lock:
-            directory.holders -= 1
-            assert directory.holders >= 0, "released more often than it was handed out"
-            self._close_unheld(directory)
+            self._let_go(directory)
+
+    def _let_go(self, directory: Directory) -> None:
+        directory.holders -= 1
+        assert directory.holders >= 0, "released more often than it was handed out"
+        self._close_unheld(directory)
 
     def _forget(self, path: bytes) -> None:
         directory = self._open.pop(path)

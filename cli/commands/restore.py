@@ -16,7 +16,7 @@ from ..columns import facts
 from ..exits import Exit
 from ..figures import count, duration, rate, size
 from ..mistake import Mistake
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import shown
 from ..recovering import recovery_of, with_command
@@ -117,6 +117,7 @@ def command(
     database = database or recovery is not None
     others = {"PATH": paths, "--set": set_name, "--base": base, "--in-place": in_place}
     _refuse_mixed(database, {"--tablespace": tablespaces, "--keep-archiving": keep_archiving}, others)
+    opening = Opening(options)
     target = absolute_path(to) if to else None
     restore: Callable[..., RestoreResult]
     if database and target:
@@ -124,12 +125,12 @@ def command(
 
         moves = dict(map(_move, tablespaces))
         restore = partial(restore_cluster, target=target, tablespaces=moves, keep_archiving=keep_archiving, **same)
-        return _restore(options, level, restore, to, recovery)
+        return _restore(options, opening, level, restore, to, recovery)
     from siltstone.engine import restore_level
 
     chosen, below = selection_of(paths, set_name, host), absolute_path(base) if base else None
     restore = partial(restore_level, target=target, selection=chosen, base=below, **same)
-    return _restore(options, level, restore, to)
+    return _restore(options, opening, level, restore, to)
 
 
 def _refuse_with_onto(given: Mapping[str, object], set_name: str | None, of_databases: Mapping[str, object]) -> None:
@@ -151,6 +152,7 @@ def _refuse_mixed(database: bool, of_databases: Mapping[str, object], of_files: 
 
 def _restore(
     options: Options,
+    opening: Opening,
     level: str,
     restore: "Callable[..., RestoreResult]",
     to: str | None,
@@ -161,7 +163,7 @@ def _restore(
     from ..records import name_record
     from ..reporter import make_reporter
 
-    store = open_store(options, needing="restore")
+    store = opening.store()
     with store.reading():
         if recovery is not None:
             from siltstone.engine import level_before, reachable

@@ -13,7 +13,7 @@ from ..answer import answer
 from ..columns import facts
 from ..exits import Exit
 from ..figures import count, counted, local_time, lsn_text, share, size, utc_time
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import about, path_record, shown
 from ..reading import reading_options
@@ -53,12 +53,13 @@ def command(options: Options, amount: str, max_age: str | None, shard: str | Non
     {LEVEL: [{"set", "first", "after", "entries"}]}, "wal": [CLUSTER/FILE], "reach": {LEVEL: [{"timeline", "lsn" (that
     recovery gets to), "was", "moment"}]}}].
     """
+    opening = Opening(options, cached=False)
     from siltstone.engine import Reading, verify_store
 
     from ..reporter import make_reporter
 
     reading = Reading.parse(amount, max_age, shard)
-    store = open_store(options, needing="verify", cached=False)
+    store = opening.store()
     with make_reporter(options, at_once=True) as reporter:
         result = verify_store(store, reading=reading, report=reporter.report)
     answer(options, _record(result), _lines(result))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from siltstone.engine.create import create_hardlink
+from siltstone.engine.entry import HEAD
 from siltstone.engine.problems import Problems
 from siltstone.engine.target import OPEN_DIRECTORIES, Target
 from tests.trees import ACL, NO_ATIME, difference, require, set_flags
@@ -75,6 +76,39 @@ class TestDirectories:
             assert os.listdir(again.fd) == os.listdir(held.fd) == ["file"]
         held.release()
         assert descriptors() == before
+
+    def test_several_are_had_at_once_but_for_those_that_cannot_be(self, ground: Path) -> None:
+        before = descriptors()
+        with Target(bytes(ground / "target")) as target:
+            write_file(target, b"/file")
+            held, refused = target.directories([b"/one", b"/file/below", b"/two/deeper", b"/one"])
+            assert list(held) == [b"/one", b"/two/deeper"]
+            assert list(refused) == [b"/file/below"]
+            made = target.made([b"/one", b"/two/deeper", b"/not/there"])
+            assert made == held
+            target.release(held.values())
+            target.close()
+            assert os.listdir(made[b"/one"].fd) == []
+            target.release(made.values())
+        assert descriptors() == before
+
+    def test_one_that_was_there_is_not_among_those_made(self, ground: Path) -> None:
+        (ground / "target/old").mkdir(parents=True)
+        with Target(bytes(ground / "target")) as target:
+            target.directory(b"/old/new").release()
+            made = target.made([b"/old", b"/old/new"])
+            assert list(made) == [b"/old/new"]
+            target.release(made.values())
+
+    def test_a_fresh_one_gets_what_its_head_says_or_says_that_it_has_not(self, ground: Path) -> None:
+        mine, when = (os.geteuid(), os.getegid()), 10**18 + 7
+        with Target(bytes(ground / "target")) as target, target.directory(b"/new") as new:
+            assert new.finish(HEAD.pack(stat.S_IFDIR | 0o2751, *mine, 2, 0, when, 0, 1, 0))
+            found = os.fstat(new.fd)
+            assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (0o2751, when)
+            assert not new.finish(HEAD.pack(stat.S_IFDIR | 0o700, 2**32 - 1, 2**32 - 1, 2, 0, when, 0, 1, 0))
+        with Target(bytes(ground / "target")) as target, target.directory(b"/new") as old:
+            assert not old.finish(HEAD.pack(stat.S_IFDIR | 0o700, *mine, 2, 0, when, 0, 1, 0))
 
     def test_many_threads_share_directories(self, ground: Path) -> None:
         before = descriptors()

@@ -1,0 +1,97 @@
+"""A window of the plan of a restore: what is read together, and what becomes of it.
+
+Rule: the planner fills it, the writer carries it out, and each piece of a frame's plaintext has one place to go to.
+A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from siltstone.store import FrameInfo, PackName
+
+from .restore_assembly import Assembly
+
+# Files that one call writes: it does not look up before it is done.
+BATCH_FILES = 512
+
+SmallFile = tuple[bytes, bytes, int, int, bytes]
+"""Path of its directory, name, start in a frame's plaintext, length, row."""
+
+
+class Batch:
+    """Files that are each a stretch of one frame's plaintext, or empty.
+
+    `plain`: the heads of their rows say all that is to be put back. (Plain tuples: they are a third of what planning a
+    file costs.)
+    """
+
+    __slots__ = ("files", "plain")
+
+    def __init__(self, files: Iterable[SmallFile] = (), *, plain: bool) -> None:
+        self.files, self.plain = list(files), plain
+
+    def by_directory(self) -> dict[bytes, "Batch"]:
+        """Its files, directory by directory."""
+        parts: dict[bytes, Batch] = {}
+        for file in self.files:
+            parts.setdefault(file[0], Batch(plain=self.plain)).files.append(file)
+        return parts
+
+
+def append_small(batches: list[Batch], file: SmallFile, *, plain: bool = True) -> None:
+    """Add a file to the last batch, or begin one."""
+    if not batches or batches[-1].plain != plain or len(batches[-1].files) == BATCH_FILES:
+        batches.append(Batch(plain=plain))
+    batches[-1].files.append(file)
+
+
+class Piece(NamedTuple):
+    """`length` bytes from `start` of a frame's plaintext, that go to offset `at` of a file."""
+
+    file: Assembly
+    at: int
+    start: int
+    length: int
+
+
+class Copy(NamedTuple):
+    """`length` bytes from `at` of the file that stands there, which the new one keeps."""
+
+    file: Assembly
+    at: int
+    length: int
+
+
+class Placed(NamedTuple):
+    """A row, and the path below the target that its entry gets."""
+
+    path: bytes
+    row: bytes
+
+
+class FrameWork:
+    """One frame that is to be read, and what its plaintext is for."""
+
+    __slots__ = ("ids", "lengths", "pieces", "small", "starts", "stored")
+
+    def __init__(self, info: FrameInfo) -> None:
+        self.ids, self.lengths, self.starts, self.stored = info.ids, info.lengths, info.starts, info.stored
+        self.small: list[Batch] = []
+        self.pieces: list[Piece] = []
+
+
+@dataclass(slots=True)
+class Window:
+    """What is restored together: contents; then `links`, each with its first name; then metadata of `directories`."""
+
+    packs: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
+    empty: list[Batch] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    specials: list[Placed] = field(default_factory=list)
+    links: list[tuple[bytes, Placed]] = field(default_factory=list)
+    directories: list[Placed] = field(default_factory=list)
+    files: int = 0
+    pieces: int = 0
+    bytes: int = 0  # of the pieces
+    assemblies: int = 0

@@ -72,7 +72,7 @@ class Packer:
         # Two locally, so that one writes while the other waits for fsync.
         arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
         self._free = [page_buffer(PACK_SIZE) for _ in range(arenas)]
-        self._size = first or PACK_SIZE
+        self._size = min(first or PACK_SIZE, PACK_SIZE)
         self._free, self._held_back = self._free[:2], self._free[2:]  # one on its way, and the next filled meanwhile
         self._open: _Open | None = None
         self._state = threading.Condition()

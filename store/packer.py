@@ -64,16 +64,16 @@ class Packer:
         may_hurry: Callable[[], bool] = lambda: True,
         first: int | None = None,
     ) -> None:
-        """`may_hurry`: whether several packs may be on their way at once; asked with each pack until it may. Until then
-        they are of `first` bytes.
+        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so; until then packs
+        have `first` bytes at most.
         """
         self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry
         self._slot = KeySlot(key.session_id, key.sealed)
         # Two locally, so that one writes while the other waits for fsync.
         arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
-        self._free = [page_buffer(PACK_SIZE) for _ in range(arenas)]
+        buffers = [page_buffer(PACK_SIZE) for _ in range(arenas)]
+        self._free, self._held_back = buffers[:2], buffers[2:]
         self._size = min(first or PACK_SIZE, PACK_SIZE)
-        self._free, self._held_back = self._free[:2], self._free[2:]  # one on its way, and the next filled meanwhile
         self._open: _Open | None = None
         self._state = threading.Condition()
         self._writing = 0

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from siltstone.store import following
+from siltstone.store import ChunkId, following
 from siltstone.store.writer import Writer
 
 from .backends import MemoryBackend
@@ -21,7 +21,7 @@ class Two:
         make(backend)
         writers = [stack.enter_context(reopen(backend).writer("none")) for _ in range(2)]
         self.leads, self.waits = sorted(writers, key=lambda writer: writer.name)
-        self.ids: dict[str, list[bytes]] = {}
+        self.ids: dict[str, list[ChunkId]] = {}
         for writer in (self.leads, self.waits):
             self.store(writer, 0, HALF)
 

@@ -43,7 +43,9 @@ LOOKS = 3
 SHORTEST, GROWTH, LONGEST = 0.1, 1.5, 5.0
 PATIENCE = 120.0
 
-_MARKS = 24  # chunks of one's own last eight packs, by which it shows that another session stores the same
+# Chunks of one's own last two packs, by which it shows that another session is level. Who stored earlier ones, too, is
+# behind, and may need long to come near.
+_MARKS = 6
 
 Look = Callable[[], Mapping[str, set[PackName]]]
 
@@ -72,12 +74,13 @@ class Following:
             self._alone = all(info.name == own for info in self._backend.list(SESSIONS))
         return self._alone
 
-    @property
-    def every(self) -> int:
-        """The number of packs after which to publish."""
+    def is_due(self, packs: int, *, ending: bool) -> bool:
+        """Whether to publish so many packs now. At the end they are published anyway, and who is there is not asked."""
+        if ending:
+            return packs >= PUBLISH_PACKS
         if not self._every:
             self._every = PUBLISH_PACKS if self.alone else 1
-        return min(self._every, PUBLISH_PACKS)
+        return packs >= min(self._every, PUBLISH_PACKS)
 
     @property
     def ahead_of_all(self) -> bool:

@@ -182,9 +182,8 @@ class Writer:
             for chunk in frame.ids:
                 self._claimed.pop(chunk, None)
         self._following.stored(frames)
-        if self._index.recent >= SEGMENT_ENTRIES or (
-            not self._closing and self._index.recent_packs >= self._following.every
-        ):
+        due = self._following.is_due(self._index.recent_packs, ending=self._closing)
+        if due or self._index.recent >= SEGMENT_ENTRIES:
             self._publish()
 
     def _may_hurry(self) -> bool:

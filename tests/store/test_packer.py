@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -25,18 +26,13 @@ class Packing:
     """A packer over a store, and what it announced."""
 
     def __init__(
-        self,
-        backend: Backend,
-        store: OpenStore,
-        sealer: Callable[[bytes], Sealer] = AesSealer,
-        may_hurry: Callable[[], bool] = lambda: True,
-        first: int | None = None,
+        self, backend: Backend, store: OpenStore, sealer: Callable[[bytes], Sealer] = AesSealer, **terms: Any
     ) -> None:
         self.store = store
         self.announced: dict[PackName, list[ChunkId]] = {}
         self.backend = backend
         key: SessionKey = store.ring.new_session()
-        self.packer = Packer(backend, key, sealer(key.data_key), self._durable, may_hurry, first)
+        self.packer = Packer(backend, key, sealer(key.data_key), self._durable, **terms)
 
     def _durable(self, pack: PackName, frames: Sequence[FrameInfo]) -> None:
         assert self.backend.size(pack_object(pack))

@@ -26,7 +26,7 @@ SESSION = """
 import sys
 from siltstone.store import Store, following, open_backend
 from tests.store.stores import KEY, grains, put, small_packs
-following.PUBLISH_PACKS, following.LOOK_AFTER, following.PATIENCE = 1, 1, 0.1  # the others wait to be told
+following.PUBLISH_PACKS, following.LOOK_AFTER, following.PATIENCE = 1, 1, -1  # who is told to go on waits for nobody
 contents = grains(1, 60)
 with small_packs(), Store.open(open_backend(sys.argv[1]), KEY).writer("none") as writer:
     ids = []

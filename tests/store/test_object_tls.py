@@ -48,7 +48,7 @@ def listening(proof: Path | None) -> Iterator[int]:
 def refused(port: int, monkeypatch: pytest.MonkeyPatch) -> BackendError:
     """What asking it ends with."""
     variables = {
-        "AWS_ENDPOINT_URL": f"https://localhost:{port}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
         "SILT_RETRY_SECONDS": "0.1",
     }  # fmt: skip
     for name, value in variables.items():

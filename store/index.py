@@ -83,9 +83,10 @@ class Index:
                 complete = False
         return complete
 
-    def learn(self, gone: Callable[[set[PackName]], set[PackName]]) -> None:
+    def learn(self, gone: Callable[[set[PackName]], set[PackName]]) -> dict[str, set[PackName]]:
         """Open segments that came since, beside those that are open. `gone`: which of these packs, named now and not
-        before, are not there; they become `lost` before anything of the new segments is found.
+        before, are not there; they become `lost` before anything of the new segments is found. Returns the others, by
+        the session that named them.
         """
         with self._flushing:
             opened: dict[str, Segment] = {}
@@ -94,9 +95,15 @@ class Index:
             new = [segment for name, segment in opened.items() if name not in known]
             replaced = {name for segment in new for name in segment.head.replaces}
             new = [segment for segment in new if segment.name not in replaced]
-            self.lost |= gone({pack for segment in new for pack in segment.packs()} - self.packs(by_damaged=True))
+            before = self.packs(by_damaged=True)
+            arrived: dict[str, set[PackName]] = {}
+            for segment in new:
+                arrived.setdefault(segment.head.session, set()).update(set(segment.packs()) - before)
+            self.lost |= gone(set().union(*arrived.values()))
             with self._lock:
                 self._segments = [segment for segment in self._segments if segment.name not in replaced] + new
+        there = {session: packs - self.lost for session, packs in arrived.items()}
+        return {session: packs for session, packs in there.items() if packs}
 
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
@@ -119,6 +126,10 @@ class Index:
         """The pack that surely has the chunk, or None."""
         place = self.find(chunk)
         return place.pack if place is not None and self._is_sound(place.pack) else None
+
+    def packs_of(self, chunk: ChunkId) -> set[PackName]:
+        """Every pack that is known to have the chunk."""
+        return {place.pack for place in self._places(chunk)}
 
     def __contains__(self, chunk: ChunkId) -> bool:
         """Whether the chunk is surely there: not when all that holds it are packs that are damaged, lost

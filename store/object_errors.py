@@ -19,6 +19,9 @@ _LOCKED = re.compile(r"ObjectLock|BlobImmutable|retentionPolicy|objectUnderActiv
 _NO_ROLE = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|instance metadata", re.IGNORECASE)
 
 _CREDENTIALS = "set the credentials as for the storage's own tools: docs/object-stores.md names the variables"
+_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?(\w+)")
+_NO_TLS = "InvalidMessage"
+
 _HINTS = {
     "SignatureDoesNotMatch": "the secret key is not the one of this access key",
     "InvalidAccessKeyId": "the access key is not known there: is it the right endpoint?",
@@ -104,6 +107,11 @@ def _reason(error: Exception, code: str) -> str:
     cause = _CAUSE.search(said)
     if cause:
         return cause[1]
+    certificate = _CERTIFICATE.search(said)
+    if certificate:
+        return f"the storage's certificate is not trusted ({certificate[1]})"
+    if _NO_TLS in said:
+        return "what answers there does not speak TLS"
     if "TimedOut" in said or "timed out" in said:
         return "no answer in time"
     if "error sending request" in said:
@@ -112,6 +120,11 @@ def _reason(error: Exception, code: str) -> str:
 
 
 def _hint(error: Exception) -> str:
+    said = str(error)
+    if _CERTIFICATE.search(said):
+        return "name the file with its certificate authority in AWS_CA_BUNDLE, and the endpoint as the certificate does"
+    if _NO_TLS in said:
+        return "does the endpoint begin with http://?"
     if status_of(error) is None:
         return "check the network and the endpoint; what was stored before is still there: repeat the command"
     return "repeat the command: nothing that was stored is lost"

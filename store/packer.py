@@ -55,12 +55,25 @@ class _Open:
 class Packer:
     """One session's packs under construction. `add` from any thread; `close` from one."""
 
-    def __init__(self, backend: Backend, key: SessionKey, sealer: Sealer, on_durable: DurablePack) -> None:
-        self._backend, self._sealer, self._on_durable = backend, sealer, on_durable
+    def __init__(
+        self,
+        backend: Backend,
+        key: SessionKey,
+        sealer: Sealer,
+        on_durable: DurablePack,
+        may_hurry: Callable[[], bool] = lambda: True,
+        first: int | None = None,
+    ) -> None:
+        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so; until then packs
+        have `first` bytes at most.
+        """
+        self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry
         self._slot = KeySlot(key.session_id, key.sealed)
         # Two locally, so that one writes while the other waits for fsync.
         arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
-        self._free = [page_buffer(PACK_SIZE) for _ in range(arenas)]
+        buffers = [page_buffer(PACK_SIZE) for _ in range(arenas)]
+        self._free, self._held_back = buffers[:2], buffers[2:]
+        self._size = min(first or PACK_SIZE, PACK_SIZE)
         self._open: _Open | None = None
         self._state = threading.Condition()
         self._writing = 0
@@ -125,7 +138,7 @@ class Packer:
             self._raise_error()
             pack = self._open
             if pack is not None:
-                fits = pack.used + size <= PACK_SIZE and len(pack.frames) < MAX_FRAMES
+                fits = pack.used + size <= self._size and len(pack.frames) < MAX_FRAMES
                 if not pack.frames or (fits and pack.chunks + chunks <= MAX_CHUNKS):
                     return pack
                 self._finish(pack)
@@ -147,7 +160,9 @@ class Packer:
 
     def _write(self, pack: _Open) -> None:
         try:
+            self._hurry()
             self._write_pack(pack)
+            self._hurry()
         except BaseException as error:
             self._fail(error)
             raise
@@ -155,6 +170,14 @@ class Packer:
             with self._state:
                 self._free.append(pack.view)
                 self._writing -= 1
+                self._state.notify_all()
+
+    def _hurry(self) -> None:
+        if self._held_back and self._may_hurry():
+            with self._state:
+                self._free += self._held_back
+                self._held_back = []
+                self._size = PACK_SIZE
                 self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:

@@ -20,8 +20,10 @@ from .pack import TAIL_READ, Footer, KeySlot, decode_end, decode_footer, end_len
 from .seal import Sealer, Tampered, sealer_for
 from .workspace import workspaces
 
-# Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP.
-RUN = 4 << 20
+# Frames that lie side by side are read together up to this many bytes, and across gaps of up to GAP. Of an object store
+# twice as many: SeaweedFS, which keeps blocks of 4 MiB, spent 1.9 CPU s on 768 MiB in requests of 4 MB, 1.2 in those of
+# 8 MB, and 1.1 on whole packs.
+RUN, REMOTE_RUN = 4 << 20, 8 << 20
 GAP = 64 << 10
 
 # Footers are kept while they hold no more chunks together than this: some 110 bytes each.
@@ -33,6 +35,7 @@ class PackReader:
 
     def __init__(self, store: OpenStore) -> None:
         self._store = store
+        self._run = REMOTE_RUN if store.backend.remote else RUN
         self.workspaces = workspaces(store.backend, store.ring.id_key)
         self._sealers: dict[bytes, Sealer] = {}
         self._footers: OrderedDict[PackName, Footer] = OrderedDict()
@@ -87,7 +90,7 @@ class PackReader:
         """
         footer, name = self.footer(pack), pack_object(pack)
         with self.workspaces.borrow() as workspace:
-            for run in _runs(footer, sorted(frames)):
+            for run in _runs(footer, sorted(frames), self._run):
                 start = footer.frames[run[0]].offset
                 stop = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored
                 data = workspace.read(name, start, stop)
@@ -149,14 +152,14 @@ def _chunks(footer: Footer) -> int:
     return sum(len(frame.ids) for frame in footer.frames)
 
 
-def _runs(footer: Footer, frames: Sequence[int]) -> Iterator[list[int]]:
-    """Group ascending frame numbers into stretches that one request reads."""
+def _runs(footer: Footer, frames: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Group ascending frame numbers into stretches that one request reads, of at most so many bytes."""
     run: list[int] = []
     for number in frames:
         frame = footer.frames[number]
         if run:
             first, last = footer.frames[run[0]], footer.frames[run[-1]]
-            if frame.offset - last.offset - last.stored > GAP or frame.offset + frame.stored - first.offset > RUN:
+            if frame.offset - last.offset - last.stored > GAP or frame.offset + frame.stored - first.offset > most:
                 yield run
                 run = []
         run.append(number)

@@ -52,15 +52,16 @@ class Reliance:
         self._read(read_condemnations(self._store))
         self._index.condemned = frozenset().union(*(each.packs for each in self._condemned.values()))
 
-    def look_again(self) -> None:
-        """Rely from now on also on what other sessions published since. The lease covers it like what was there before:
-        what was condemned after it is still there, and `secure` hears of it. While that is at work, nothing is done.
+    def look_again(self) -> dict[str, set[PackName]]:
+        """Rely from now on also on what other sessions published since: these packs, by session. The lease covers it
+        like what was there before: what was condemned after it is still there, and `secure` hears of it. While that is
+        at work, nothing is done.
         """
         if not self._securing.acquire(blocking=False):
-            return  # it may be waiting for the very pack that was made durable
+            return {}  # it may be waiting for the very pack that was made durable
         try:
             self._newer()
-            self._index.learn(self._gone)
+            return self._index.learn(self._gone)
         finally:
             self._securing.release()
 

@@ -13,6 +13,7 @@ from typing import Self
 from .check import raise_if_away
 from .errors import BackendError, ObjectExists, StoreError
 from .fence import raise_fence
+from .following import Following
 from .frame import Compressor, NewFrame
 from .ids import ChunkId, PackName, chunk_id
 from .index import Index
@@ -30,13 +31,8 @@ from .seal import sealer_for
 # footers after a crash.
 SEGMENT_ENTRIES = 100_000
 
-# Packs (some 256 MiB) after which a session publishes what it stored, and looks for what others published: as much is
-# stored twice at most when one follows another. A segment more is a request or two beside those of eight packs.
-PUBLISH_PACKS = 8
-
-# A session that found so many bytes in what others published meanwhile is behind one of them: before it stores the next
-# new chunk, it looks for what that one has published by now. A pack's worth: a look is a few requests.
-LOOK_AFTER = 32 << 20
+# Packs of a session that began while others were at work, until it knows what they store: 96 MiB are stored twice less.
+FIRST_PACKS = 8 << 20
 
 
 class Writer:
@@ -51,15 +47,17 @@ class Writer:
         self._claimed: dict[ChunkId, object] = {}
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
-        self._followed = 0  # bytes that were found in what others published meanwhile
+        self._closing = False  # what becomes durable now is published at the end
         self._unanswered: set[str] = set()  # roots that may have been created or not
         self._sealer = sealer_for(self._key.data_key)
         self.new_chunks = self.new_bytes = self.known_chunks = 0
 
     def __enter__(self) -> Self:
         self._reliance = Reliance(self._store, self._session, self._index, self._reader)
+        self._following = Following(self._store.backend, self._session, self._index, self._reliance.look_again)
         key, generation = lease_key(self._store), self._reliance.generation
-        dead = [lease for lease in leases(self._store.backend, key) if lease.dead]
+        others = leases(self._store.backend, key)
+        dead = [lease for lease in others if lease.dead]
         self._lease = HeldLease(self._store.backend, self._session, key, generation)
         try:
             self._reliance.begin()
@@ -67,7 +65,10 @@ class Writer:
             self._adopt()
             for lease in dead:
                 self._bury(lease)
-            self._packer = Packer(self._store.backend, self._key, self._sealer, self._on_durable)
+            first = FIRST_PACKS if len(others) > len(dead) else None
+            self._packer = Packer(
+                self._store.backend, self._key, self._sealer, self._on_durable, self._may_hurry, first
+            )
         except BaseException:
             self._lease.end()
             raise
@@ -166,14 +167,11 @@ class Writer:
         """True for exactly one caller, when the store does not have the chunk."""
         if chunk in self._claimed:
             return False
-        pack = self._index.sound_pack(chunk)
-        if pack is None and self._followed >= LOOK_AFTER:
-            self._followed = 0
-            self._reliance.look_again()
-            pack = self._index.sound_pack(chunk)
+        pack = self._index.sound_pack(chunk) or self._following.look_for(chunk)
         if pack is not None:
             self._reliance.packs.add(pack)
-            self._followed += length if pack in self._reliance.learned else 0
+            if pack in self._reliance.learned:
+                self._following.found(chunk, length)
             return False
         mine = object()
         return self._claimed.setdefault(chunk, mine) is mine
@@ -183,8 +181,14 @@ class Writer:
         for frame in frames:
             for chunk in frame.ids:
                 self._claimed.pop(chunk, None)
-        if self._index.recent >= SEGMENT_ENTRIES or self._index.recent_packs >= PUBLISH_PACKS:
+        self._following.stored(frames)
+        due = self._following.is_due(self._index.recent_packs, ending=self._closing)
+        if due or self._index.recent >= SEGMENT_ENTRIES:
             self._publish()
+
+    def _may_hurry(self) -> bool:
+        """Whether to fill all buffers: not before it is known whether another session stores the same."""
+        return not self._closing and self._following.ahead_of_all
 
     def _publish(self) -> None:
         """Publish what is durable, and know of what others published; by one thread at a time."""
@@ -192,7 +196,7 @@ class Writer:
             return
         try:
             self._index.flush(self._session)
-            self._reliance.look_again()
+            self._following.look()
         finally:
             self._publishing.release()
 
@@ -218,7 +222,9 @@ class Writer:
 
     def flush(self) -> None:
         """Make everything stored so far durable and indexed. Raises what the storage raised."""
+        self._closing = True
         self._packer.close()
+        self._closing = False
         self._index.flush(self._session)
 
     def has(self, chunk: ChunkId) -> bool:

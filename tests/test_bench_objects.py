@@ -23,8 +23,9 @@ class TestObjects:
 
     def test_it_fails_where_it_is_slow(self) -> None:
         seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1]}
-        figures = objects_bench.Figures(MIB, seconds, twice=MIB)
-        slow, four, twice = figures.excess()
+        figures = objects_bench.Figures(objects_bench.LARGE, seconds, twice=objects_bench.LARGE, same=2.0)
+        slow, four, same, twice = figures.excess()
         assert "0.50 of a plain put" in slow
         assert "four" in four
-        assert str(MIB) in twice
+        assert "2.00 times" in same
+        assert str(objects_bench.LARGE) in twice

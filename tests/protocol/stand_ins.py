@@ -25,6 +25,7 @@ from siltstone.store import (
     ObjectMissing,
     Store,
     collection,
+    following,
     index,
     keyring,
     lease,
@@ -120,8 +121,10 @@ def stood_in(schedule: Schedule) -> Iterator[None]:
         patch.setattr(lease, "time", SimpleNamespace(time_ns=clock))
         patch.setattr(index, "MERGE_WHEN", 3)
         patch.setattr(writer, "SEGMENT_ENTRIES", 10)
-        patch.setattr(writer, "PUBLISH_PACKS", 1)
-        patch.setattr(writer, "LOOK_AFTER", 500)
+        patch.setattr(following, "PUBLISH_PACKS", 1)
+        patch.setattr(following, "LOOK_AFTER", 500)
+        patch.setattr(following, "PATIENCE", 0.2)  # two looks
+        patch.setattr(following, "pause", lambda seconds: True)
         patch.setattr(verdict, "SMALL", 1500)
         patch.setattr(verdict, "PACK_SIZE", 4000)
         yield

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.store import Backend, PackName, Store, open_backend
-from siltstone.store import writer as writer_module
+from siltstone.store import Backend, PackName, Store, following, open_backend
 from siltstone.store.index import INDEX
 from tests.seaweed import shared_seaweed, surroundings
 
@@ -25,9 +24,9 @@ pytestmark = pytest.mark.timeout(60)
 # A session in a process of its own: it begins when it is told, and stores a little each time it is told to go on.
 SESSION = """
 import sys
-from siltstone.store import Store, open_backend, writer as writer_module
+from siltstone.store import Store, following, open_backend
 from tests.store.stores import KEY, grains, put, small_packs
-writer_module.PUBLISH_PACKS, writer_module.LOOK_AFTER = 1, 1
+following.PUBLISH_PACKS, following.LOOK_AFTER, following.PATIENCE = 1, 1, -1  # who is told to go on waits for nobody
 contents = grains(1, 60)
 with small_packs(), Store.open(open_backend(sys.argv[1]), KEY).writer("none") as writer:
     ids = []
@@ -43,7 +42,7 @@ with small_packs(), Store.open(open_backend(sys.argv[1]), KEY).writer("none") as
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Sessions publish each pack, and packs are small."""
-    monkeypatch.setattr(writer_module, "PUBLISH_PACKS", 1)
+    monkeypatch.setattr(following, "PUBLISH_PACKS", 1)
     with small_packs():
         yield
 

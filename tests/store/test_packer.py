@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,14 @@ pytestmark = pytest.mark.timeout(30)
 class Packing:
     """A packer over a store, and what it announced."""
 
-    def __init__(self, backend: Backend, store: OpenStore, sealer: Callable[[bytes], Sealer] = AesSealer) -> None:
+    def __init__(
+        self, backend: Backend, store: OpenStore, sealer: Callable[[bytes], Sealer] = AesSealer, **terms: Any
+    ) -> None:
         self.store = store
         self.announced: dict[PackName, list[ChunkId]] = {}
         self.backend = backend
         key: SessionKey = store.ring.new_session()
-        self.packer = Packer(backend, key, sealer(key.data_key), self._durable)
+        self.packer = Packer(backend, key, sealer(key.data_key), self._durable, **terms)
 
     def _durable(self, pack: PackName, frames: Sequence[FrameInfo]) -> None:
         assert self.backend.size(pack_object(pack))
@@ -88,6 +91,18 @@ def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
     for thread in threads:
         thread.join()
     return raised
+
+
+def test_packs_are_small_until_they_may_hurry(memory: MemoryBackend) -> None:
+    asked = iter(range(100))
+    packed = Packing(memory, make_open(memory), may_hurry=lambda: next(asked) > 6, first=SMALL_PACK // 4)
+    for content in grains(1, 60, SMALL_PACK // 10):
+        packed.add(content)
+    packed.packer.close()
+    packed.packer.stop()
+    sizes = [len(memory.objects[pack_object(pack)]) for pack in packed.announced]
+    assert max(sizes[:3]) < SMALL_PACK // 2 < max(sizes)
+    assert len(packed.read_all()) == 60
 
 
 def test_frames_of_many_threads_become_packs(memory: MemoryBackend) -> None:

@@ -60,7 +60,9 @@ def judge(pages: Bytes, first_block: int, start_lsn: int, checksummed: bool, out
     new = unused & ~rows.any(axis=1)
     wrong |= unused & ~new
     lsns = heads["lsn_high"].astype(np.uint64) << np.uint64(32) | heads["lsn_low"]
-    out[:] = np.where(wrong, np.where(lsns < np.uint64(start_lsn), 1, 2), np.where(new, 3, 0)).astype(np.uint8).tobytes()
+    out[:] = (
+        np.where(wrong, np.where(lsns < np.uint64(start_lsn), 1, 2), np.where(new, 3, 0)).astype(np.uint8).tobytes()
+    )
 
 
 def _sensible(heads: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:

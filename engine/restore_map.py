@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from siltstone.store import ChunkId, chunk_id
+from siltstone.store import chunk_id
 
-from .entry import Entry, Extent
-from .postgres.grid import CELL, DIGEST, ID_SIZE, PAGE, by_cell
+from .entry import EXTENT, Entry, pack_extents, unpack_extents
+from .postgres.grid import CELL, DIGEST, ID_SIZE, PAGE, packed_by_cell
 from .postgres.page_digest import digest_key, page_digests
 from .restore_rows import LevelRows
 
@@ -37,12 +37,13 @@ class There(NamedTuple):
 
 
 class _Unit(NamedTuple):
-    """Neighbouring extents that are compared together; `id` None: a hole. `digests`: of the pages of a cell."""
+    """What is compared in one piece: an extent, or a cell, whose pages have the `digests`. `packed`: its extents as
+    they stand in rows.
+    """
 
     at: int
     length: int
-    id: ChunkId | None
-    extents: Sequence[Extent]
+    packed: bytes
     digests: bytes = b""
 
 
@@ -63,12 +64,12 @@ def _units(rows: LevelRows, entry: Entry) -> Iterator[_Unit]:
     at = 0
     if not entry.cells:
         for extent in rows.extents(entry):
-            yield _Unit(at, extent.length, extent.id, (extent,))
+            yield _Unit(at, extent.length, pack_extents((extent,)))
             at += extent.length
         return
-    for (cell, record), extents in zip(rows.cells(entry), by_cell(rows.extents(entry)), strict=True):
-        length = sum(extent.length for extent in extents)
-        yield _Unit(at, length, cell, extents, record[ID_SIZE:])
+    for (_, record), packed in zip(rows.cells(entry), packed_by_cell(rows.packed_extents(entry)), strict=True):
+        length = (len(record) - ID_SIZE) // DIGEST * PAGE
+        yield _Unit(at, length, packed, record[ID_SIZE:])
         at += length
 
 
@@ -90,11 +91,11 @@ def _compare(fd: int, size: int, id_key: bytes, units: Sequence[_Unit]) -> There
     if units[0].digests:
         there = _compare_pages(fd, size, id_key, units)
     else:
-        there = b"".join(
-            _look(fd, unit, id_key) if unit.at + unit.length <= size else bytes(len(unit.extents)) for unit in units
-        )
-    extents = (extent for unit in units for extent in unit.extents)
-    holes = all(is_there or extent.id is not None for is_there, extent in zip(there, extents, strict=True))
+        there = bytes(unit.at + unit.length <= size and _is_there(fd, unit, id_key) for unit in units)
+    holes = True
+    if 0 in there:
+        extents = (extent for unit in units for extent in unpack_extents(unit.packed))
+        holes = all(is_there or extent.id is not None for is_there, extent in zip(there, extents, strict=True))
     return There(there, sum(unit.length for unit in units), holes)
 
 
@@ -109,7 +110,8 @@ def _compare_pages(fd: int, size: int, id_key: bytes, cells: Sequence[_Unit]) ->
         found, at = page_digests(room[: got // PAGE * PAGE], key), 0
         for cell in some:
             digests = found[at : at + len(cell.digests)]
-            there += b"\1" * len(cell.extents) if digests == cell.digests else _pages_there(cell, digests)
+            count = len(cell.packed) // EXTENT.size
+            there += b"\1" * count if digests == cell.digests else _pages_there(cell, digests)
             at += len(cell.digests)
     return bytes(there)
 
@@ -117,21 +119,21 @@ def _compare_pages(fd: int, size: int, id_key: bytes, cells: Sequence[_Unit]) ->
 def _pages_there(cell: _Unit, digests: bytes) -> bytes:
     """Of a cell that is not as it should be: which extents are."""
     there, at = bytearray(), 0
-    for extent in cell.extents:
+    for extent in unpack_extents(cell.packed):
         end = at + extent.length // PAGE * DIGEST
         there.append(digests[at:end] == cell.digests[at:end])
         at = end
     return bytes(there)
 
 
-def _look(fd: int, unit: _Unit, id_key: bytes) -> bytes:
+def _is_there(fd: int, unit: _Unit, id_key: bytes) -> bool:
+    """Whether an extent is."""
+    (extent,) = unpack_extents(unit.packed)
     buffer = _buffer(unit.length)
-    if unit.id is None:
-        return bytes([_is_hole(fd, unit.at, unit.at + unit.length, buffer)])
+    if extent.id is None:
+        return _is_hole(fd, unit.at, unit.at + unit.length, buffer)
     room = buffer[: unit.length]
-    if os.preadv(fd, [room], unit.at) != unit.length:
-        return b"\0"
-    return bytes([chunk_id(room, id_key) == unit.id])
+    return os.preadv(fd, [room], unit.at) == unit.length and chunk_id(room, id_key) == extent.id
 
 
 def _is_hole(fd: int, start: int, end: int, buffer: memoryview) -> bool:

@@ -109,8 +109,8 @@ class Cluster:
         with (self.data / "postgresql.conf").open("a") as file:  # pgBackRest refuses a command without its name
             file.write(f"{settings}archive_command = '{archive} %p %f # or pgbackrest'\n")
         self.archive_with("exit 0")
-        # Loaded without WAL, and as the rows are to be from the first: pgbench fills in blanks, which would compress to a
-        # twentieth, and to change them all later takes three times as long.
+        # Loaded without WAL, and as the rows are to be from the first: pgbench fills in blanks, which would compress to
+        # a twentieth, and to change them all later takes three times as long.
         self.start("-c wal_level=minimal -c max_wal_senders=0 -c archive_mode=off -c maintenance_work_mem=256MB")
         branches = max(1, round(PGBENCH_SCALE * scale))
         self.pgbench("--initialize", "--quiet", "--init-steps=dt", f"--scale={branches}")

@@ -9,6 +9,7 @@ Rule: where that does not work, with another version say, psycopg is imported as
 """
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 
 
@@ -20,14 +21,14 @@ def _load() -> None:
             sys.modules[name] = module_from_spec(spec)  # made, and not run
             bare.append(name)
     try:
-        import psycopg.pq
+        import_module("psycopg.pq")
     except (ImportError, AttributeError):
         if not bare:
             raise
         for name in [each for each in sys.modules if each.partition(".")[0] in ("psycopg", "psycopg_binary")]:
             del sys.modules[name]
         bare.clear()
-        import psycopg.pq  # noqa: F401
+        import_module("psycopg.pq")
     finally:
         for name in bare:
             sys.modules.pop(name, None)
@@ -35,8 +36,8 @@ def _load() -> None:
 
 _load()
 
-from psycopg.errors import Error, OperationalError  # noqa: E402
-from psycopg.pq import (  # noqa: E402
+from psycopg.errors import Error, OperationalError  # noqa: E402  # what was loaded above
+from psycopg.pq import (  # noqa: E402  # the same
     Conninfo,
     ConnStatus,
     DiagnosticField,

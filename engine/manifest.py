@@ -17,7 +17,7 @@ import msgpack
 
 from siltstone.store import ChunkId, Corrupt, DryWriter, Store, Writer
 
-from .entry import Entry, Extent, order_key, parse_row, row_path, rows, unpack_extents
+from .entry import Entry, Extent, order_key, pack_extents, parse_row, row_path, rows, unpack_extents
 from .levels import Level, SetInfo
 
 # About 500 rows of 200 bytes: small enough that one changed file costs little, large enough to compress.
@@ -156,9 +156,18 @@ def extents_of(store: Store, entry: Entry) -> Iterator[Extent]:
     if not entry.indirect:
         yield from entry.extents
         return
+    for packed in packed_extents(store, entry):
+        yield from unpack_extents(packed)
+
+
+def packed_extents(store: Store, entry: Entry) -> Iterator[bytes]:
+    """The same as they are packed, some at a time."""
+    if not entry.indirect:
+        yield pack_extents(entry.extents)
+        return
     for part in entry.extents:
         assert part.id is not None  # an extent list has no holes
-        yield from unpack_extents(store.read_chunk(part.id))
+        yield store.read_chunk(part.id)
 
 
 def manifest_chunks(store: Store, level: Level) -> Iterator[ChunkId]:

@@ -18,7 +18,7 @@ from .entry import EXTENT, HEAD_AT, HEAD_END, PATH_AT, Entry, Extent, order_key,
 from .errors import NothingSelected
 from .events import show_path
 from .levels import Level, SetInfo
-from .manifest import ManifestReader, extents_of
+from .manifest import ManifestReader, packed_extents
 from .postgres.grid import split_records
 from .selection import Matcher, Selection
 
@@ -115,8 +115,22 @@ class LevelRows:
         return self._matcher.unmatched()
 
     def extents(self, entry: Entry) -> Iterator[Extent]:
-        """See manifest.extents_of. Raises Corrupt, ObjectMissing."""
-        return iter(entry.extents) if not entry.indirect else self._locked(extents_of(self._store, entry))
+        """See manifest.packed_extents. Raises Corrupt, ObjectMissing."""
+        if not entry.indirect:
+            yield from entry.extents
+            return
+        for packed in self.packed_extents(entry):
+            yield from unpack_extents(packed)
+
+    def packed_extents(self, entry: Entry) -> Iterator[bytes]:
+        """See manifest.packed_extents. Raises Corrupt, ObjectMissing."""
+        parts = packed_extents(self._store, entry)
+        while True:
+            with self._lock:
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
     def cells(self, entry: Entry) -> Iterator[tuple[ChunkId, bytes]]:
         """(id, record) of a database file's cells, in order. Raises Corrupt, ObjectMissing, ValueError."""
@@ -202,11 +216,3 @@ class LevelRows:
                 if start <= above and (stop is None or above < stop):
                     return True
         return False
-
-    def _locked(self, extents: Iterator[Extent]) -> Iterator[Extent]:
-        while True:
-            with self._lock:
-                extent = next(extents, None)
-            if extent is None:
-                return
-            yield extent

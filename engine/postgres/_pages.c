@@ -1,10 +1,9 @@
-/* Checksums and short digests of many 8 KiB pages at once, without the interpreter lock.
+/* Judging and digesting many 8 KiB pages at once, without the interpreter lock.
  *
  * Rule: pages_plain.py says in numpy what this file does in C, and the tests hold the one to the other. Lengths are
  * checked first, with the lock; then the arithmetic runs without it, on buffers that are held until it ends.
  *
- * It judges no page: new pages, torn pages and the first block's number are the caller's business. Little-endian hosts
- * only; elsewhere it does not compile, and the twin is used.
+ * Little-endian hosts only; elsewhere it does not compile, and the twin is used.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -22,6 +21,8 @@
 #else
 #define VECTORISED
 #endif
+/* What such a function calls has to be part of it, or it is compiled once, and plain. */
+#define ALWAYS_INLINE __attribute__((always_inline))
 
 enum { PAGE = 8192, LANES = 32, ROWS = PAGE / 4 / LANES, HALF = PAGE / 8, KEY_WORDS = 2 * PAGE / 4, FOLDS = 10 };
 
@@ -34,32 +35,61 @@ static const uint32_t SEEDS[LANES] = {
     0x783125BB, 0x6CA8EAA2, 0xE407EAC6, 0x4B5CFC3E, 0x9FBF8C76, 0x15CA20BE, 0xF2CA9FD3, 0x959BD756,
 };
 
-VECTORISED static void sum_pages(const unsigned char *page, size_t count, uint32_t block, uint16_t *out)
+ALWAYS_INLINE static inline uint16_t checksum(const unsigned char *page, uint32_t block)
+{
+    uint32_t sums[LANES], row[LANES], result = block;
+    memcpy(sums, SEEDS, sizeof sums);
+    for (int i = 0; i < ROWS + 2; i++) {
+        if (i < ROWS)
+            memcpy(row, page + i * sizeof row, sizeof row);
+        else
+            memset(row, 0, sizeof row);
+        if (i == 0)
+            row[2] &= 0xFFFF0000u; /* the checksum itself counts as zero */
+        for (int lane = 0; lane < LANES; lane++) {
+            uint32_t mixed = sums[lane] ^ row[lane];
+            sums[lane] = mixed * 16777619u ^ mixed >> 17;
+        }
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        result ^= sums[lane];
+    return (uint16_t)(result % 65535 + 1);
+}
+
+/* ---- what a page is: see judge() in pages.py ---- */
+
+enum { SOUND, BAD, RENEWED, NEW };
+
+struct head {
+    uint32_t lsn_high, lsn_low;
+    uint16_t checksum, flags, lower, upper, special, size_version;
+    uint32_t prune_xid;
+};
+
+ALWAYS_INLINE static inline int is_sensible(const struct head *head)
+{
+    return !(head->flags & ~7) && head->lower >= sizeof *head && head->lower <= head->upper &&
+           head->upper <= head->special && head->special <= PAGE && !(head->special & 7);
+}
+
+VECTORISED static void judge_pages(const unsigned char *page, size_t count, uint32_t block, uint64_t start,
+                                   int checksummed, unsigned char *out)
 {
     for (size_t n = 0; n < count; n++, page += PAGE, block++) {
-        uint32_t sums[LANES], row[LANES], result = block;
-        memcpy(sums, SEEDS, sizeof sums);
-        for (int i = 0; i < ROWS + 2; i++) {
-            if (i < ROWS)
-                memcpy(row, page + i * sizeof row, sizeof row);
-            else
-                memset(row, 0, sizeof row);
-            if (i == 0)
-                row[2] &= 0xFFFF0000u; /* the checksum itself counts as zero */
-            for (int lane = 0; lane < LANES; lane++) {
-                uint32_t mixed = sums[lane] ^ row[lane];
-                sums[lane] = mixed * 16777619u ^ mixed >> 17;
-            }
-        }
-        for (int lane = 0; lane < LANES; lane++)
-            result ^= sums[lane];
-        out[n] = (uint16_t)(result % 65535 + 1);
+        struct head head;
+        memcpy(&head, page, sizeof head);
+        if (!head.upper && !page[0] && !memcmp(page, page + 1, PAGE - 1))
+            out[n] = NEW;
+        else if (head.upper && is_sensible(&head) && (!checksummed || checksum(page, block) == head.checksum))
+            out[n] = SOUND;
+        else
+            out[n] = ((uint64_t)head.lsn_high << 32 | head.lsn_low) < start ? BAD : RENEWED;
     }
 }
 
 /* ---- digests: see pages_plain.py ---- */
 
-static inline uint64_t inner(const uint32_t *words, const uint32_t *key)
+ALWAYS_INLINE static inline uint64_t inner(const uint32_t *words, const uint32_t *key)
 {
     uint64_t sum = 0;
     for (int i = 0; i < HALF; i++)
@@ -67,7 +97,7 @@ static inline uint64_t inner(const uint32_t *words, const uint32_t *key)
     return sum;
 }
 
-static uint32_t fold(const uint32_t *limbs, const uint64_t *key)
+ALWAYS_INLINE static inline uint32_t fold(const uint32_t *limbs, const uint64_t *key)
 {
     return (uint32_t)((key[0] + key[1] * limbs[0] + key[2] * limbs[1] + key[3] * limbs[2] + key[4] * limbs[3]) >> 32);
 }
@@ -96,17 +126,19 @@ static int refuse_lengths(const Py_buffer *pages, const Py_buffer *out, size_t i
     return -1;
 }
 
-static PyObject *checksums(PyObject *self, PyObject *args)
+static PyObject *judge(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer pages, out;
     unsigned long block;
-    if (!PyArg_ParseTuple(args, "y*kw*", &pages, &block, &out))
+    unsigned long long start;
+    int checksummed;
+    if (!PyArg_ParseTuple(args, "y*kKpw*", &pages, &block, &start, &checksummed, &out))
         return NULL;
-    int refused = refuse_lengths(&pages, &out, sizeof(uint16_t));
+    int refused = refuse_lengths(&pages, &out, 1);
     if (!refused) {
         Py_BEGIN_ALLOW_THREADS
-        sum_pages(pages.buf, (size_t)pages.len / PAGE, (uint32_t)block, out.buf);
+        judge_pages(pages.buf, (size_t)pages.len / PAGE, (uint32_t)block, start, checksummed, out.buf);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&pages);
@@ -137,7 +169,7 @@ static PyObject *digests(PyObject *self, PyObject *args)
 }
 
 static PyMethodDef functions[] = {
-    {"checksums", checksums, METH_VARARGS, PyDoc_STR("PostgreSQL's checksum of each page.")},
+    {"judge", judge, METH_VARARGS, PyDoc_STR("Whether each page is sound, bad, renewed or new.")},
     {"digests", digests, METH_VARARGS, PyDoc_STR("A keyed digest of each page.")},
     {NULL, NULL, 0, NULL},
 };

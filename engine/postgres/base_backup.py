@@ -14,12 +14,10 @@ import struct
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
-
 from .backup_command import FRAMED_SINCE, BackupOptions, backup_command, refuse_incremental
 from .connection import Connection, rows_of
 from .errors import Malformed, PostgresError
+from .libpq import ExecStatus, abc
 from .lsn import parse_lsn
 
 _COUNT = struct.Struct(">q")
@@ -80,7 +78,7 @@ class Ended:
 
 
 BackupEvent = Started | ArchiveBegins | memoryview | ArchiveEnded | ManifestPiece | BytesDone | Ended
-_Stream = Generator[BackupEvent, None, PGresult]
+_Stream = Generator[BackupEvent, None, abc.PGresult]
 
 
 def base_backup(connection: Connection, options: BackupOptions) -> Generator[BackupEvent]:
@@ -145,7 +143,7 @@ def _in_place(connection: Connection) -> set[int | None]:
     return {int(oid or 0) for (oid,) in rows}
 
 
-def _position(result: PGresult) -> tuple[int, int]:
+def _position(result: abc.PGresult) -> tuple[int, int]:
     """The LSN and timeline of a result of one row."""
     ((lsn, timeline),) = rows_of(result)
     return parse_lsn(lsn or ""), int(timeline or 0)
@@ -196,7 +194,7 @@ def _framed(connection: Connection, sources: tuple[ArchiveSource, ...]) -> _Stre
     return _require(result, ExecStatus.TUPLES_OK)
 
 
-def _require(result: PGresult | None, status: ExecStatus) -> PGresult:
+def _require(result: abc.PGresult | None, status: ExecStatus) -> abc.PGresult:
     if result is None or result.status != status:
         got = "nothing" if result is None else ExecStatus(result.status).name
         raise PostgresError(f"the server answered {got} where the protocol has {status.name}")

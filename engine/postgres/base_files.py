@@ -11,9 +11,9 @@ from siltstone.store import Store, StoreError
 
 from ..entry import Entry, Extent, parse_row, unpack_extents
 from ..levels import Level
-from ..manifest import ManifestReader, extents_of
+from ..manifest import ManifestReader, extents_of, packed_extents
 from .cells import OldCell, parse_records
-from .grid import by_cell
+from .grid import packed_by_cell
 
 
 class BaseFiles:
@@ -74,9 +74,9 @@ class BaseFiles:
         return self.store.read_chunk(extent.id)[extent.offset : extent.offset + extent.length]
 
     def _cells(self, entry: Entry) -> Iterator[OldCell]:
-        extents = by_cell(extents_of(self.store, entry))
+        extents = packed_by_cell(packed_extents(self.store, entry))
         for part in unpack_extents(entry.cells):
             if part.id is None:
                 return
             for cell, digests in parse_records(self.store.read_chunk(part.id)):
-                yield OldCell(cell, digests, next(extents, ()))
+                yield OldCell(cell, digests, next(extents, b""))

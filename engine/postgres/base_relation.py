@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from siltstone.store import StoreError, chunk_id
 
+from ..entry import pack_extents
 from ..manifest import extents_of
 from .base_files import BaseFiles
 from .cells import OldCell
@@ -35,7 +36,8 @@ class BaseRelation:
                 content = b"".join(map(self._files.read, extents))
             except StoreError:
                 return
-            yield OldCell(chunk_id(memoryview(content), self._id_key), self._digester.digests(content), extents)
+            cell = chunk_id(memoryview(content), self._id_key)
+            yield OldCell(cell, self._digester.digests(content), pack_extents(extents))
 
     def content(self, cell: OldCell) -> bytes:
         try:

@@ -1,6 +1,7 @@
 """Storing stretches of a database's files, cell by cell: whole, as it was, or patched. The work of the threads.
 
-Rule: a cell whose id is that of the base level keeps its extents and costs nothing. Of a changed one the pages that
+Rule: a cell whose pages all have the digests of the base level keeps its extents and costs nothing more: its id, a hash
+three times as dear, is made of changed and new cells alone. Of a changed one the pages that
 changed are stored, where cells.pages_to_patch says that this pays. What a stretch stores goes into one run of chunks,
 so that it shares frames. Pages are judged before (pages.judge): one that is wrong is read again where that is possible,
 since a server may have been writing it; the judgement stops nothing.
@@ -17,11 +18,13 @@ from ..entry import Extent, pack_extents
 from ..workers import ChunkSink
 from .cells import OldCell, make_record, pages_to_patch, patch
 from .cross_check import missed_pages
-from .grid import CELL, PAGE
+from .grid import CELL, DIGEST, PAGE, PAGES
 from .pages import Digester, judge
 
 # Seconds before each time that wrong pages are read again: a server writes one in microseconds, on a busy disk in more.
 PATIENCE = (0.0, 0.05)
+
+CELL_DIGESTS = PAGES * DIGEST
 
 Again: TypeAlias = Callable[[int], bytes | None]
 
@@ -76,7 +79,7 @@ class CellStore:
                 missed = missed_pages(data, list(piece.old), each.records, piece.since)
                 each.missed = [piece.first_block + page for page in missed]
             if piece.kept:
-                each.extents = b"".join(pack_extents(cell.extents) for cell in piece.kept)
+                each.extents = b"".join(cell.packed for cell in piece.kept)
                 each.records = b"".join(make_record(cell.id, cell.digests) for cell in piece.kept)
         return stored
 
@@ -87,7 +90,11 @@ class CellStore:
         for piece in pieces:
             chunks = [(next(ids), start, end) for start, end in _cells(piece)]
             extents = pack_extents(Extent(chunk, 0, end - start) for chunk, start, end in chunks)
-            records = [self._record(piece, buffer[start:end], chunk) for chunk, start, end in chunks]
+            digests = self._digests(piece, buffer)
+            records = [
+                make_record(chunk, digests[at * CELL_DIGESTS : (at + 1) * CELL_DIGESTS])
+                for at, (chunk, _, _) in enumerate(chunks if digests else ())
+            ]
             stored.append(StoredPiece(extents, b"".join(records)))
         return stored
 
@@ -95,40 +102,41 @@ class CellStore:
         fresh = _Fresh()
         planned: list[list[_Cell]] = []
         for piece in pieces:
+            digests = self._digests(piece, buffer)
             cells = []
             for number, (start, end) in enumerate(_cells(piece)):
                 old = piece.old[number] if number < len(piece.old) else None
-                cells.append(self._plan(piece, buffer[start:end], old, fresh))
+                of_cell = digests[number * CELL_DIGESTS : (number + 1) * CELL_DIGESTS]
+                cells.append(self._plan(buffer[start:end], of_cell, old, fresh))
             planned.append(cells)
         ids = self._sink.store_run(memoryview(fresh.bytes), fresh.ends, pages=True)
         stored = []
         for cells in planned:
-            extents = pack_extents(extent for cell in cells for extent in cell.extents(ids))
-            records = b"".join(cell.record for cell in cells)
+            extents = b"".join([cell.extents(ids) for cell in cells])
+            records = b"".join([cell.record for cell in cells])
             stored.append(StoredPiece(extents, records))
         return stored
 
-    def _plan(self, piece: Piece, data: memoryview, old: OldCell | None, fresh: "_Fresh") -> "_Cell":
-        cell = chunk_id(data, self._id_key)
-        if old is not None and old.id == cell:
-            return _Cell(make_record(cell, old.digests) if _has_pages(piece, data) else b"", len(data), old)
-        if not _has_pages(piece, data):
+    def _plan(self, data: memoryview, digests: bytes, old: OldCell | None, fresh: "_Fresh") -> "_Cell":
+        if not digests:
             return _Cell(b"", len(data), None, fresh.add(data))
-        digests = self.digester.digests(data)
-        record = make_record(cell, digests)
+        if old is not None and old.digests == digests:
+            return _Cell(make_record(old.id, digests), len(data), old)
+        record = make_record(chunk_id(data, self._id_key), digests)
         pages = pages_to_patch(old, digests) if old is not None else None
         if pages is None:
             return _Cell(record, len(data), None, fresh.add(data))
         place = fresh.add(*(data[page * PAGE : (page + 1) * PAGE] for page in pages))
         return _Cell(record, len(data), old, place, pages)
 
-    def _record(self, piece: Piece, data: memoryview, cell: ChunkId) -> bytes:
-        return make_record(cell, self.digester.digests(data)) if _has_pages(piece, data) else b""
+    def _digests(self, piece: Piece, buffer: memoryview) -> bytes:
+        """Of all pages of a piece; empty where it has none."""
+        return self.digester.digests(buffer[piece.start : piece.end]) if piece.first_block is not None else b""
 
     def _judged(self, piece: Piece, buffer: memoryview) -> list[int]:
         """The blocks that are damaged; those that were torn are in the buffer as they are now."""
         pages = buffer[piece.start : piece.end]
-        if piece.first_block is None or len(pages) % PAGE:
+        if piece.first_block is None:
             return []
         bad = self._bad(pages, piece.first_block)
         for pause in PATIENCE if piece.again is not None else ():
@@ -139,7 +147,7 @@ class CellStore:
 
     def _bad(self, pages: memoryview, first_block: int) -> list[int]:
         found = judge(pages, first_block, self.start_lsn, checksummed=self._checksummed)
-        return [first_block + int(page) for page in found.bad]
+        return [first_block + page for page in found.bad]
 
     def _stays_bad(self, pages: memoryview, piece: Piece, block: int) -> bool:
         assert piece.first_block is not None, "a relation's pages"
@@ -177,16 +185,12 @@ class _Cell:
     fresh: int | None = None
     pages: list[int] = field(default_factory=list)
 
-    def extents(self, ids: Sequence[ChunkId]) -> Sequence[Extent]:
+    def extents(self, ids: Sequence[ChunkId]) -> bytes:
         if self.fresh is None:
-            return self.old.extents if self.old else ()
+            return self.old.packed if self.old else b""
         if self.old is None:
-            return [Extent(ids[self.fresh], 0, self.length)]
-        return patch(self.old.extents, self.pages, ids[self.fresh])
-
-
-def _has_pages(piece: Piece, data: memoryview) -> bool:
-    return piece.first_block is not None and not len(data) % PAGE
+            return pack_extents([Extent(ids[self.fresh], 0, self.length)])
+        return pack_extents(patch(self.old.extents, self.pages, ids[self.fresh]))
 
 
 def _cells(piece: Piece) -> list[tuple[int, int]]:

@@ -3,8 +3,8 @@
     record := cell id (32) | page digest (8) ...      one for each cell of a relation file, in order
 
 A page never shifts inside its file, so cutting by content buys nothing; a fixed grid lets an incremental store the
-pages that changed and no more. The id is that of the cell's bytes, whole chunk or not: it says whether a cell changed
-at all, and proves that one was put together rightly. The digests (pages.Digester) say which pages did.
+pages that changed and no more. The digests (pages.Digester) say which pages of a cell changed, and whether any
+did. The id is that of the cell's bytes, whole chunk or not, and proves at a restore that one was put together rightly.
 
 Rule: no chain. The extents of a cell lead to chunks directly, some of them partly used. A cell is stored whole again
 where less than LEAST_KEPT of it stayed, and where it would take more than MOST_EXTENTS extents, or chunks of more than
@@ -14,14 +14,11 @@ MOST_HELD cells together: what is kept for it is bounded, and what a restore rea
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from siltstone.store import ChunkId
 
-from ..entry import Extent
-from .grid import ID_SIZE, PAGE, split_records
-from .pages import changed_pages
-from .pages_plain import Digests
+from ..entry import Extent, unpack_extents
+from .grid import DIGEST, ID_SIZE, PAGE, split_records
+from .page_digest import changed_pages
 
 MOST_EXTENTS = 12
 # Two patches of half of the pages each, or one of nearly all. With half of the cell kept as the least, a burst of
@@ -33,33 +30,45 @@ _FRESH = ChunkId(b"\xff" * ID_SIZE)  # stands for a chunk that is not there yet
 
 
 class OldCell(NamedTuple):
-    """A cell as the base level has it."""
+    """A cell as the base level has it; `packed` are its extents as they stand in rows."""
 
     id: ChunkId
-    digests: Digests
-    extents: tuple[Extent, ...]
+    digests: bytes
+    packed: bytes
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """Where its bytes are."""
+        return tuple(unpack_extents(self.packed))
+
+    @property
+    def pages(self) -> int:
+        """How many pages it has."""
+        return len(self.digests) // DIGEST
 
 
-def make_record(cell: ChunkId, digests: Digests) -> bytes:
+def make_record(cell: ChunkId, digests: bytes) -> bytes:
     """What is remembered of a cell."""
-    return cell + digests.astype("<u8").tobytes()
+    return cell + digests
 
 
-def parse_records(data: bytes) -> Iterator[tuple[ChunkId, Digests]]:
+def parse_records(data: bytes) -> Iterator[tuple[ChunkId, bytes]]:
     """(cell id, digests) of each record; only the last may be of a shorter cell. Raises ValueError."""
     for cell, record in split_records(data):
-        yield cell, np.frombuffer(record, "<u8", offset=ID_SIZE)
+        yield cell, record[ID_SIZE:]
 
 
-def pages_to_patch(old: OldCell, new: Digests) -> list[int] | None:
-    """The numbers of the pages to store beside what stays of the old cell; None where it is to be stored whole."""
+def pages_to_patch(old: OldCell, new: bytes) -> list[int] | None:
+    """The numbers of the pages to store beside what stays of the old cell, by the digests of all; None where it is to
+    be stored whole.
+    """
     if len(new) != len(old.digests):
         return None
-    changed = [int(page) for page in changed_pages(old.digests, new)]
-    if len(new) - len(changed) < LEAST_KEPT * len(new):
+    changed = changed_pages(old.digests, new)
+    if old.pages - len(changed) < LEAST_KEPT * old.pages:
         return None
     patched = patch(old.extents, changed, _FRESH)
-    return changed if len(patched) <= MOST_EXTENTS and _held(patched) <= MOST_HELD * len(new) * PAGE else None
+    return changed if len(patched) <= MOST_EXTENTS and _held(patched) <= MOST_HELD * old.pages * PAGE else None
 
 
 def patch(old: Sequence[Extent], pages: Sequence[int], fresh: ChunkId, offset: int = 0) -> list[Extent]:

@@ -7,10 +7,9 @@ The name of a host is looked up by libpq in one piece, which no time limit and n
 
 from collections.abc import Mapping
 
-from psycopg.pq import ConnStatus, PGconn, PollingStatus, abc
-
 from .dsn import conninfo, without_host
 from .errors import Place, PostgresError, connecting_error
+from .libpq import ConnStatus, PGconn, PollingStatus, abc
 from .waiting import READ, WRITE, Deadline, wait
 
 

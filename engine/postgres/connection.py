@@ -13,13 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
-from psycopg import Error
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, PollingStatus, TransactionStatus
-from psycopg.pq.abc import PGconn, PGresult
-
 from . import connecting
 from .dsn import complete
 from .errors import Place, PostgresError, ServerAway, server_error
+from .libpq import ConnStatus, DiagnosticField, Error, ExecStatus, PollingStatus, TransactionStatus, abc
 from .waiting import READ, WRITE, Deadline, wait_for_server
 
 Row = tuple[str | None, ...]
@@ -44,7 +41,7 @@ class Connection:
     `notices` holds the first NOTICES that came, `noticed` counts all.
     """
 
-    def __init__(self, pg: PGconn) -> None:
+    def __init__(self, pg: abc.PGconn) -> None:
         self._pg = pg
         self.notices: list[Notice] = []
         self.noticed = 0
@@ -97,7 +94,7 @@ class Connection:
             self._pg.send_query(command.encode("utf-8", "surrogateescape"))
             self._flush(Deadline(QUERY_TIMEOUT))
 
-    def result(self, timeout: float | None = None) -> PGresult | None:
+    def result(self, timeout: float | None = None) -> abc.PGresult | None:
         """The next result of what was sent, or None after the last. Raises PostgresError where it is an error."""
         deadline = Deadline(timeout)
         with self._libpq():
@@ -189,12 +186,12 @@ class Connection:
         said = _text(self._pg.error_message) if self._pg.status != ConnStatus.OK else str(error)
         return ServerAway(" ".join(said.split()) or "the connection to the server broke")
 
-    def _error(self, result: PGresult) -> PostgresError:
+    def _error(self, result: abc.PGresult) -> PostgresError:
         message = _field(result, DiagnosticField.MESSAGE_PRIMARY) or " ".join(_text(result.error_message).split())
         detail, hint = _field(result, DiagnosticField.MESSAGE_DETAIL), _field(result, DiagnosticField.MESSAGE_HINT)
         return server_error(message, _field(result, DiagnosticField.SQLSTATE), detail, hint, self.place)
 
-    def _notice(self, result: PGresult) -> None:
+    def _notice(self, result: abc.PGresult) -> None:
         self.noticed += 1
         if len(self.notices) < NOTICES:
             fields = (DiagnosticField.SEVERITY, DiagnosticField.SQLSTATE, DiagnosticField.MESSAGE_PRIMARY)
@@ -210,18 +207,18 @@ def connect(dsn: str, *, replication: bool) -> Connection:
     return Connection(connecting.reach(complete(dsn, replication=replication)))
 
 
-def rows_of(result: PGresult) -> list[Row]:
+def rows_of(result: abc.PGresult) -> list[Row]:
     """The rows of a result, every value as text or None."""
     columns = range(result.nfields)
     return [tuple(_value(result, row, column) for column in columns) for row in range(result.ntuples)]
 
 
-def _value(result: PGresult, row: int, column: int) -> str | None:
+def _value(result: abc.PGresult, row: int, column: int) -> str | None:
     value = result.get_value(row, column)
     return None if value is None else _text(value)
 
 
-def _field(result: PGresult, field: DiagnosticField) -> str:
+def _field(result: abc.PGresult, field: DiagnosticField) -> str:
     return _text(result.error_field(field) or b"")
 
 

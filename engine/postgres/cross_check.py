@@ -8,11 +8,10 @@ logged, hint bits too. Free space and visibility maps change without. Pages with
 an index is built) tell nothing. What was missed is stored as it is now, whatever is found here.
 """
 
-import numpy as np
-
 from .cells import OldCell, parse_records
-from .grid import PAGE
-from .pages import changed_pages, page_lsns
+from .grid import DIGEST
+from .page_digest import changed_pages
+from .pages import page_lsn
 
 _FIRST_REAL_LSN = 2
 
@@ -23,13 +22,9 @@ def missed_pages(pages: memoryview, old: list[OldCell | None], records: bytes, s
     """
     found: list[int] = []
     at = 0
-    for before, (cell, digests) in zip(old, parse_records(records), strict=False):
-        count = len(digests)
-        if before is not None and before.id != cell:
-            changed = changed_pages(before.digests, digests)
-            changed = changed[changed < len(before.digests)]
-            lsns = page_lsns(pages[at * PAGE : (at + count) * PAGE])[changed]
-            missed = changed[(lsns >= np.uint64(_FIRST_REAL_LSN)) & (lsns < np.uint64(since))]
-            found += [at + int(page) for page in missed]
-        at += count
+    for before, (_, digests) in zip(old, parse_records(records), strict=False):
+        if before is not None and before.digests != digests:
+            changed = (at + page for page in changed_pages(before.digests, digests) if page < before.pages)
+            found += [page for page in changed if _FIRST_REAL_LSN <= page_lsn(pages, page) < since]
+        at += len(digests) // DIGEST
     return found

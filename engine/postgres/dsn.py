@@ -8,10 +8,8 @@ A dsn may hold a password: nothing here, and no error, repeats any part of one.
 import os
 from collections.abc import Mapping
 
-from psycopg import OperationalError
-from psycopg.pq import Conninfo
-
 from ..errors import ConfigError
+from .libpq import Conninfo, OperationalError
 
 # A peer that went without a word is noticed after 30 + 3 x 10 s. libpq's own default is the system's: two hours.
 KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}

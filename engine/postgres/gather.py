@@ -134,7 +134,7 @@ class Gatherer:
             self._pieces.append((file, Piece(self._filled, self._filled, None, ())))
             file.pieces += 1
         self._pieces[-1][1].kept.append(old)
-        file.read += len(old.digests) * PAGE
+        file.read += old.pages * PAGE
 
     def end(self) -> None:
         """All bytes of the file are there."""

@@ -134,7 +134,7 @@ class Overlay:
         for number in range(self._cell + 1, cell):
             old = next(self._old, None)
             pages = min(PAGES, self._blocks_in_all - number * PAGES)
-            if old is not None and len(old.digests) == pages and number * PAGES + pages <= self._kept_up_to:
+            if old is not None and old.pages == pages and number * PAGES + pages <= self._kept_up_to:
                 self._sink.keep_cell(old)
             else:
                 self._sink.put_cell(memoryview(self._content(number, old)), old)

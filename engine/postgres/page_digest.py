@@ -8,12 +8,14 @@ from typing import Final
 
 from blake3 import blake3
 
-from .grid import PAGE
+from .grid import DIGEST, PAGE
 
 try:
     from ._pages import digests as _digests
 except ImportError:
     from .pages_plain import digests as _digests
+
+Bytes = bytes | bytearray | memoryview
 
 KEY_BYTES: Final = 4 * 4096 + 2 * 5 * 8  # words for two NH of two keys, and the multipliers of two halves
 _CONTEXT = b"siltstone 2026 page digests"
@@ -24,9 +26,15 @@ def digest_key(secret: bytes) -> bytes:
     return blake3(_CONTEXT, key=secret).digest(KEY_BYTES)
 
 
-def page_digests(pages: bytes | bytearray | memoryview, key: bytes) -> bytes:
+def page_digests(pages: Bytes, key: bytes) -> bytes:
     """8 bytes for each of the pages, as records have them (cells.py)."""
     assert len(pages) % PAGE == 0, f"{len(pages)} bytes are no whole pages"
-    out = bytearray(len(pages) // PAGE * 8)
+    out = bytearray(len(pages) // PAGE * DIGEST)
     _digests(pages, key, out)
     return bytes(out)
+
+
+def changed_pages(old: bytes, new: bytes) -> list[int]:
+    """Numbers of the pages whose digests differ, and of those that were added. What was cut off is not among them."""
+    places = range(0, len(new), DIGEST)
+    return [at // DIGEST for at in places if old[at : at + DIGEST] != new[at : at + DIGEST]]

@@ -1,4 +1,4 @@
-"""Checksums and digests of pages in numpy: the twin of `_pages.c`, used where that was not built.
+"""Judging and digesting pages in numpy: the twin of `_pages.c`, used where that was not built.
 
 The checksum is PostgreSQL's (src/include/storage/checksum_impl.h): 32 lanes of FNV-1a over the page as 64 rows of 32
 words, two more rows of zeros, the lanes and the block number joined by XOR, then `% 65535 + 1`.
@@ -11,17 +11,31 @@ Two different pages meet with a probability of at most 2^-32 in an NH (Black, Ha
 1999), independently in each, and of 2^-64 in the rest (Lemire, Kaser: Strongly universal string hashing is fast): below
 2^-63 together, whatever the pages are, as long as who makes them sees neither key nor digests.
 
-Rule: what is here is exact and judges nothing. It is no cryptographic hash: a digest proves nothing to someone else.
+A page is judged as pages.judge() says: SOUND, BAD, RENEWED or NEW.
+
+Rule: what is here is exact. It is no cryptographic hash: a digest proves nothing to someone else.
 """
 
 import numpy as np
 import numpy.typing as npt
+
+from .grid import PAGE
 
 Bytes = bytes | bytearray | memoryview
 Sums = npt.NDArray[np.uint16]
 Digests = npt.NDArray[np.uint64]
 
 _ROWS, _LANES, _HALF = 64, 32, 1024
+
+_HEADER = np.dtype(
+    {
+        "names": ["lsn_high", "lsn_low", "checksum", "flags", "lower", "upper", "special", "size_version"],
+        "formats": ["<u4", "<u4", "<u2", "<u2", "<u2", "<u2", "<u2", "<u2"],
+        "offsets": [0, 4, 8, 10, 12, 14, 16, 18],
+        "itemsize": 24,
+    }
+)
+_KNOWN_FLAGS = 7
 
 _SEEDS = np.array(
     [
@@ -35,10 +49,34 @@ _SEEDS = np.array(
 _PRIME, _SHIFT = np.uint32(16777619), np.uint32(17)
 
 
-def checksums(pages: Bytes, first_block: int, out: Sums, /) -> None:
-    """Put the checksum of each page into `out`; the first one is block `first_block`, the others follow."""
-    rows = np.frombuffer(pages, "<u4").reshape(len(out), _ROWS, _LANES)
-    sums = np.broadcast_to(_SEEDS, (len(out), _LANES)).copy()
+def judge(pages: Bytes, first_block: int, start_lsn: int, checksummed: bool, out: bytearray, /) -> None:
+    """Put a byte for each page into `out`: 0 where it is sound, 1 bad, 2 renewed, 3 new (pages.judge)."""
+    rows = np.frombuffer(pages, np.uint8).reshape(len(out), PAGE)
+    heads = np.ascontiguousarray(rows[:, : _HEADER.itemsize]).view(_HEADER)[:, 0]
+    unused = heads["upper"] == 0
+    wrong = ~unused & ~_sensible(heads)
+    if checksummed:
+        wrong |= ~unused & (checksums(pages, first_block) != heads["checksum"])
+    new = unused & ~rows.any(axis=1)
+    wrong |= unused & ~new
+    lsns = heads["lsn_high"].astype(np.uint64) << np.uint64(32) | heads["lsn_low"]
+    out[:] = (
+        np.where(wrong, np.where(lsns < np.uint64(start_lsn), 1, 2), np.where(new, 3, 0)).astype(np.uint8).tobytes()
+    )
+
+
+def _sensible(heads: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    lower, upper, special = heads["lower"], heads["upper"], heads["special"]
+    sensible: npt.NDArray[np.bool_] = (heads["flags"] & ~np.uint16(_KNOWN_FLAGS)) == 0
+    sensible &= (lower >= _HEADER.itemsize) & (lower <= upper) & (upper <= special) & (special <= PAGE)
+    sensible &= (special & 7) == 0
+    return sensible
+
+
+def checksums(pages: Bytes, first_block: int) -> Sums:
+    """The checksum that each page should bear, as block `first_block` and those behind it."""
+    rows = np.frombuffer(pages, "<u4").reshape(-1, _ROWS, _LANES)
+    sums = np.broadcast_to(_SEEDS, (len(rows), _LANES)).copy()
     mixed = np.empty_like(sums)
     for row in range(_ROWS + 2):
         if row == 0:
@@ -51,8 +89,9 @@ def checksums(pages: Bytes, first_block: int, out: Sums, /) -> None:
         sums *= _PRIME
         sums ^= mixed
     result = np.bitwise_xor.reduce(sums, axis=1)
-    result ^= (np.arange(len(out), dtype=np.uint64) + np.uint64(first_block)).astype(np.uint32)
-    out[:] = result % np.uint32(65535) + np.uint32(1)
+    result ^= (np.arange(len(rows), dtype=np.uint64) + np.uint64(first_block)).astype(np.uint32)
+    found: Sums = (result % np.uint32(65535) + np.uint32(1)).astype(np.uint16)
+    return found
 
 
 def digests(pages: Bytes, key: bytes, out: bytearray, /) -> None:

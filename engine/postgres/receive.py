@@ -17,13 +17,11 @@ import threading
 import time
 from typing import Final, Self
 
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
-
 from .bell import Bell
 from .connection import Connection, rows_of
 from .errors import Malformed, PostgresError, ServerAway
 from .identity import fetch_history, identify
+from .libpq import ExecStatus, abc
 from .lsn import format_lsn, parse_lsn
 from .receive_errors import refused
 from .slots import check_slot_name
@@ -169,7 +167,7 @@ class Receiver:
 
     # ---- its end
 
-    def _end(self, connection: Connection, result: PGresult | None = None) -> Position | None:
+    def _end(self, connection: Connection, result: abc.PGresult | None = None) -> Position | None:
         """After the server's end of the stream: where the next timeline goes on, if one follows."""
         following = None
         result = result or connection.result(ENDING)

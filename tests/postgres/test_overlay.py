@@ -4,7 +4,6 @@ import random
 import struct
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from siltstone.engine.postgres.cells import OldCell
@@ -26,7 +25,7 @@ class Base:
             if number == self.readable:
                 return
             pages = min(CELL, self.size - at) // PAGE
-            yield OldCell(ChunkId(number.to_bytes(32, "big")), np.zeros(pages, np.uint64), ())
+            yield OldCell(ChunkId(number.to_bytes(32, "big")), bytes(8 * pages), b"")
 
     def content(self, cell: OldCell) -> bytes:
         number = int.from_bytes(cell.id, "big")

@@ -14,7 +14,7 @@ from siltstone.engine.entry import unpack_extents
 from siltstone.engine.postgres.cell_store import CellStore, Piece
 from siltstone.engine.postgres.gather import Gatherer, StillBad
 from siltstone.engine.postgres.grid import CELL, PAGE
-from siltstone.engine.postgres.pages import checksums
+from siltstone.engine.postgres.pages_plain import checksums
 from tests.backed_up import new_store
 
 from .clusters import Backups

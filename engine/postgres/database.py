@@ -16,7 +16,7 @@ from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
 from ..database_info import SET_NAME, DatabaseInfo
 from ..deployment import Database
-from ..events import Noted, Report
+from ..events import Noted, Report, Warned
 from ..levels import SetInfo
 from ..manifest import ManifestReader, ManifestWriter
 from ..owners import SeenOwners
@@ -35,6 +35,7 @@ from .onward import check_onward
 from .over_wire import MANIFEST, OverWire
 from .overlay import OverlayLost
 from .read_again import ReadAgain
+from .standby import require_timeline, supply_of
 from .summaries import checked_since, why_everything
 from .taken import Taken
 
@@ -108,6 +109,8 @@ class _Backup:
         with connect(self._database.dsn, replication=True) as connection:
             facts = server_facts(connection)
             _refuse_strange(facts)
+            if facts.in_recovery and (supply := supply_of(connection)).dry:
+                self._report(Warned("standby", "postgres", supply.sentence()))
             cells = CellStore(self._sink, self._store.ring.id_key, checksummed=facts.data_checksums)
             with Gatherer(self._sink, cells, self._files, self._report, self._teller) as gatherer:
                 if _reads_locally(connection, facts, self._database, self._report):
@@ -121,6 +124,8 @@ class _Backup:
                     taken = self._over_wire(connection, facts, gatherer, cells, everything=everything)
                     again = ReadAgain(connection, taken.start_lsn, checksummed=facts.data_checksums)
                     gatherer.tell_damage(again.still_bad)
+                if facts.in_recovery:
+                    require_timeline(connection, taken.timeline)
                 for event in check_onward(self._store, connection, facts, taken):
                     self._report(event)
                 manifest, owners = ManifestWriter(self._sink), SeenOwners()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.machine import describe
 from bench.measure import BenchError, measure, stored_bytes
-from bench.options import comparison_parser, parse_comparison
+from bench.options import parse_comparison, tools_parser
 from bench.pg_cluster import Cluster, hand_over
 from bench.pg_cycle import PgTurn
 from bench.pg_tools import TOOLS, PgTool, find_pg_tools
@@ -139,7 +139,7 @@ def _stream(ours: PgTurn) -> Iterator[int]:
 
 def main(arguments: list[str]) -> int:
     """Measure, print, write the place `wal`."""
-    parser = comparison_parser("wal", __doc__, PEERS, SCALE)
+    parser = tools_parser("wal", __doc__, PEERS, SCALE)
     given = parse_comparison(parser, arguments)
     tools = [tool for tool in find_pg_tools(given.tool or PEERS, given.bin) if tool.fetch]
     if given.work:

@@ -12,6 +12,7 @@ import pytest
 from siltstone.engine.postgres.errors import PostgresError
 from siltstone.engine.postgres.gather import Gatherer
 
+from .archiving import until
 from .clusters import Backups, restore
 from .installations import run_as_user
 from .servers import Server, Templates
@@ -38,8 +39,8 @@ def test_its_backups_end_and_restore(servers: Templates, version: int) -> None:
         follow(standby, primary)
         primary.sql("CREATE TABLE rows AS SELECT generate_series(1, 20000) AS n", "CHECKPOINT")
         ((end,),) = primary.sql("SELECT pg_current_wal_flush_lsn()")
-        while standby.sql(f"SELECT pg_last_wal_replay_lsn() >= '{end}'") != [("t",)]:
-            pass
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{end}'"
+        until(lambda: standby.sql(replayed) == [("t",)], "the standby lags")
         fed = Backups(standby, "wire")
         fed.level()
         assert not fed.warned
@@ -83,12 +84,11 @@ def test_a_timeline_that_changes_meanwhile(
     def promote(self: Gatherer) -> None:
         real(self)
         ended.append(1)
-        if len(ended) == 300 and who == "itself":
+        if len(ended) == 100 and who == "itself":
             second.sql("SELECT pg_promote()")
-        elif len(ended) == 300:
+        elif len(ended) == 100:
             first.sql("SELECT pg_promote()", "CREATE TABLE later (n int)")
-            while second.sql("SELECT to_regclass('later')") == [(None,)]:
-                pass
+            until(lambda: second.sql("SELECT to_regclass('later')") != [(None,)], "the second one lags")
 
     monkeypatch.setattr(Gatherer, "end", promote)
     backups = Backups(second, mode)

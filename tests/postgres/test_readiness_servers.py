@@ -107,7 +107,7 @@ def test_wal_level_minimal(server: Server) -> None:
 
 def test_a_role_without_rights(server: Server) -> None:
     server.sql("CREATE ROLE plain LOGIN PASSWORD 'p'")
-    server.sql("CREATE DATABASE shut", "REVOKE CONNECT ON DATABASE shut FROM PUBLIC")
+    server.sql("CREATE DATABASE shut TEMPLATE postgres", "REVOKE CONNECT ON DATABASE shut FROM PUBLIC")
     server.sql("REVOKE SELECT ON pg_replication_slots FROM PUBLIC")
     found = check(server, "plain", password="p")
     assert found["role"].state == "fault"

@@ -64,7 +64,7 @@ def test_a_dry_run_writes_nothing_and_tells_it_all(backups: Backups, other: Serv
     assert not other.data.exists()
     written = restore(backups, level, other).written_bytes
     assert abs(written - everything) < 1 << 20
-    (other.data / "base" / "1" / "99999").write_bytes(bytes(8192))
+    (other.data / "global" / "99999").write_bytes(bytes(8192))
     before = {path: path.stat().st_mtime_ns for path in other.data.rglob("*")}
     assert tried() < everything / 10
     assert {path: path.stat().st_mtime_ns for path in other.data.rglob("*")} == before

@@ -3,6 +3,7 @@
     ./dev bench                      compare with restic and borg, then the limits; the tables go to docs/performance.md
     ./dev bench compare [OPTION...]  silt beside its peers, over every corpus
     ./dev bench pg [OPTION...]       PostgreSQL: silt beside pgBackRest and pg_basebackup
+    ./dev bench wal [OPTION...]      does streaming of WAL keep up, and what does it store beside pgBackRest
     ./dev bench days [OPTION...]     a whole deployment, day by day: silt beside tar or restic with pgBackRest
     ./dev bench tar [OPTION...]      how quickly levels leave as tar archives, and come in
     ./dev bench limits [OPTION...]   what each step costs alone
@@ -35,12 +36,14 @@ from bench import (
     protect,
     tar_speed,
     tree_scale,
+    wal_bench,
 )
 from bench.measure import BenchError
 
 COMMANDS = {
     "compare": compare.main,
     "pg": pg.main,
+    "wal": wal_bench.main,
     "days": days.main,
     "tar": tar_speed.main,
     "limits": limits.main,

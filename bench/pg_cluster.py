@@ -150,11 +150,11 @@ class Cluster:
 
     def sql(self, command: str) -> str:
         """Run a command as the superuser: what it answers, without decoration. BenchError."""
-        return self.run("psql", *self._where(), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", command, "postgres").strip()
+        return self.run("psql", *self.where(), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", command, "postgres").strip()
 
     def pgbench(self, *options: str) -> str:
         """Run pgbench on it."""
-        return self.run("pgbench", *self._where(), *options, "postgres")
+        return self.run("pgbench", *self.where(), *options, "postgres")
 
     def sums(self) -> str:
         """What tells whether two copies hold the same rows."""
@@ -224,7 +224,8 @@ class Cluster:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _where(self) -> list[str]:
+    def where(self) -> list[str]:
+        """The words that tell a program of PostgreSQL where this server is."""
         return ["-h", str(self.folder), "-p", str(self.port), "-U", "postgres"]
 
 

@@ -130,8 +130,11 @@ class PgTurn:
         return Taken(elapsed, user + system, 0, max(0.0, spent - user - system))
 
     def _run(self, template: str) -> Taken:
-        command = as_server_user(self.tool.filled(template, self._places()).split())
-        return measure(command, cwd=self.folder, environment=self.environment, log=self.folder / "log")
+        return measure(self.words(template), cwd=self.folder, environment=self.environment, log=self.folder / "log")
+
+    def words(self, template: str) -> list[str]:
+        """One of the tool's command lines, as the server's user runs it."""
+        return as_server_user(self.tool.filled(template, self._places()).split())
 
     def _places(self) -> Mapping[str, object]:
         return {

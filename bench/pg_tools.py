@@ -39,6 +39,7 @@ class PgTool:
     delta: str
     push: str
     fetch: str
+    stream: str = ""
 
     def filled(self, template: str, places: Mapping[str, object]) -> str:
         """A template with everything in its place."""
@@ -67,6 +68,7 @@ SILT = PgTool(
     delta=f"{_SILT} restore latest --database --to {{target}}",
     push='exec {bin}-wal push "$1" -q --store {store} --key-file {folder}/key >>{folder}/pushed 2>&1',
     fetch="{bin}-wal fetch %f %p -q --store {store} --key-file {folder}/key || exit $(($? == 44 ? 1 : 255))",
+    stream="{bin} --json --store {store} --key-file {folder}/key wal stream --create-slot -c {folder}/deployment.toml",
 )
 
 _BACKREST = "{bin} --config={folder}/pgbackrest.conf --stanza=bench"

@@ -12,7 +12,8 @@ from .deploying import deployment_from_file
 from .mistake import Mistake
 from .settings import load_settings
 
-DEFAULT_SLOT = "silt"
+# One name everywhere: what `pg check` asks for is what `wal stream` makes.
+DEFAULT_SLOT = "siltstone"
 
 dsn_options = (
     click.option("--dsn", metavar="DSN", help="The server, in libpq's words; instead of the deployment file's."),

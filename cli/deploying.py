@@ -53,15 +53,19 @@ def _with_settings(deployment: "Deployment", settings: Settings) -> "Deployment"
     return replace(deployment, retention=replace(retention, window_ns=default_window(settings)))
 
 
-def deployment_to_look_at(file: str | None, definitions: Sequence[str], settings: Settings) -> "Deployment":
-    """The deployment that a file describes, by default HERE, else that of the settings. ConfigError, Mistake."""
+def deployment_to_look_at(
+    file: str | None, definitions: Sequence[str], settings: Settings, how: str = "name FILE"
+) -> "Deployment":
+    """The deployment that a file describes, by default HERE, else that of the settings. ConfigError; Mistake, whose
+    hint says `how` the command is told of one.
+    """
     from siltstone.engine import load_deployment
 
     path = file or (HERE if os.path.lexists(HERE) else settings.get("deployment"))
     if not path:
         raise Mistake(
             f"no deployment file was named, and there is no {HERE} here",
-            hint="name FILE; 'silt config new' writes one",
+            hint=f"{how}; 'silt config new' writes one",
         )
     return _with_settings(load_deployment(path, parse_definitions(definitions)), settings)
 

@@ -24,8 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CANNOT_START = 201, LEAST_AHEAD = 4, LONGEST_WAIT = 60, LONGEST_LAYING = 10, NAME = 24 }; /* as in wal_quick.py */
+enum { CANNOT_START = 201, LEAST_AHEAD = 4, LONGEST_WAIT = 20, LONGEST_LAYING = 10, NAME = 24 }; /* as in wal_quick.py */
 enum { POLL_NS = 1000000, ROOM = 3 * PATH_MAX };
+enum { NO, YES, IN_VAIN }; /* IN_VAIN: somebody is at work on it, and was waited for long enough */
 
 static const char *store, *asked_system, *words[3];
 static int count; /* of words, behind `push` or `fetch`; 4 where something else was asked */
@@ -126,6 +127,13 @@ static int is_held(const char *path) {
 
 static void rest(void) { nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL); }
 
+/* Seconds of a clock that nobody sets: one that goes back would have us wait for as long. */
+static time_t seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 /* ---- push */
 
 static int64_t ns(struct timespec time) { return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec; }
@@ -170,18 +178,18 @@ static int push(void) {
     char data[PATH_MAX], place[64], number[24], state[PATH_MAX], notes[ROOM], lock[ROOM], object[ROOM];
     const char *path = words[0];
     if (count != 1 || !store || !find_data(path, data) || !find_place(data, place, number) || !find_state(state))
-        return 0;
+        return NO;
     const char *name = strrchr(path, '/') + 1;
     snprintf(notes, sizeof notes, "%s/%s.archived", state, place);
     snprintf(lock, sizeof lock, "%s/%s.ahead", state, place);
     snprintf(object, sizeof object, "%s/wal/%s/%.8s/%s", store, number, name, name);
-    time_t end = time(NULL) + LONGEST_WAIT;
+    time_t end = seconds() + LONGEST_WAIT;
     for (;; rest()) {
         int busy = is_held(lock); /* first: a note that came after the look at the notes is looked at once more */
         if (is_archived(path, name, notes, object))
-            return 1;
-        if (!busy || time(NULL) > end)
-            return 0;
+            return YES;
+        if (!busy || seconds() > end)
+            return busy ? IN_VAIN : NO;
     }
 }
 
@@ -223,17 +231,18 @@ static int running_low(const char *spool, const char *name) {
     return left < LEAST_AHEAD;
 }
 
-/* See from_spool: whether the file came, waiting while somebody fills the spool. */
+/* See from_spool: whether the file came; somebody who fills the spool is waited for. */
 static int take(const char *spool, const char *lock) {
     char source[ROOM], idle[ROOM];
     snprintf(source, sizeof source, "%s/%s", spool, words[0]);
     snprintf(idle, sizeof idle, "%s/.idle", spool);
-    time_t end = time(NULL) + LONGEST_LAYING;
+    time_t end = seconds() + LONGEST_LAYING;
     for (;; rest()) {
         if (move(source, words[1]))
-            return 1;
-        if (!is_held(lock) || time(NULL) > end || !access(idle, F_OK))
-            return move(source, words[1]);
+            return YES;
+        int late = seconds() > end;
+        if (late || !is_held(lock) || !access(idle, F_OK))
+            return move(source, words[1]) ? YES : late ? IN_VAIN : NO;
     }
 }
 
@@ -241,15 +250,16 @@ static int fetch(int argc, char **argv) {
     char place[64], number[24], state[PATH_MAX], spool[ROOM], lock[ROOM];
     unsigned char boot[64];
     if (count != 2 || strlen(words[0]) != NAME || strchr(words[0], '/') || !store || !find_place(".", place, number))
-        return 0;
+        return NO;
     ssize_t length = read_some("/proc/sys/kernel/random/boot_id", 0, boot, sizeof boot);
     if (length < 1 || !find_state(state))
-        return 0;
+        return NO;
     length -= boot[length - 1] == '\n';
     snprintf(spool, sizeof spool, "%s/%s-%.*s", state, place, (int)length, boot);
     snprintf(lock, sizeof lock, "%s/.lock", spool);
-    if (!take(spool, lock))
-        return 0;
+    int taken = take(spool, lock);
+    if (taken != YES)
+        return taken;
     int held = running_low(spool, words[0]) ? hold(lock, LOCK_EX, O_RDWR | O_CREAT) : -1;
     if (held >= 0 && fork() == 0) {
         int null = open("/dev/null", O_RDWR);
@@ -259,13 +269,14 @@ static int fetch(int argc, char **argv) {
         fcntl(held, F_SETFD, 0); /* the lock goes on with the process that fills the spool */
         hand_on(argc, argv, "--only-ahead");
     }
-    return 1;
+    return YES;
 }
 
 int main(int argc, char **argv) {
     const char *verb = argc > 1 ? argv[1] : "";
     ask(argc, argv);
-    if (!strcmp(verb, "fetch") ? fetch(argc, argv) : !strcmp(verb, "push") && push())
+    int found = !strcmp(verb, "fetch") ? fetch(argc, argv) : !strcmp(verb, "push") ? push() : NO;
+    if (found == YES)
         return 0;
-    hand_on(argc, argv, NULL);
+    hand_on(argc, argv, found == IN_VAIN ? "--waited" : NULL);
 }

@@ -13,6 +13,7 @@ import sys
 from .wal_quick import (
     FAILED,
     NOT_ARCHIVED,
+    WAITED,
     asked,
     becomes_archived,
     detach,
@@ -28,8 +29,10 @@ def main() -> None:
     which, words, store, system = asked(arguments)
     if which == "fetch":
         _fetch(arguments, words, store, system)
-    if which == "push" and len(words) == 1 and store and becomes_archived(words[0], store, system):
-        os._exit(0)
+    if which == "push" and len(words) == 1 and store:
+        if becomes_archived(words[0], store, system):
+            os._exit(0)
+        sys.argv.append(WAITED)
     _without_blas()
     from .main import main as whole
 

@@ -22,8 +22,11 @@ import time
 NOT_ARCHIVED = 44  # PostgreSQL takes 1 to 125 for "there is none"; this one says that it was proved
 FAILED = 200  # and what is added to other exit codes: from 126 on PostgreSQL stops
 VALUED = ("--store", "--key-file", "--system")
-LONGEST_WAIT = 60.0  # seconds for a file that somebody archives ahead; then it is archived here as well
-LONGEST_LAYING = 10.0  # seconds for a file that somebody lays into the spool; then it is fetched without that
+# Seconds for a file that somebody archives ahead, or lays into the spool; then it is archived or fetched here as well.
+# Who is waited for may be stopped, or wait itself for a disk that does not answer: a batch takes some seconds.
+LONGEST_WAIT = 20.0
+LONGEST_LAYING = 10.0
+WAITED = "--waited"  # silt-wal hands this on: it has waited that long, and nobody is to wait as long again
 LEAST_AHEAD = 4  # files left in the spool when the next ones are fetched
 
 

@@ -14,6 +14,7 @@ from bench.measure import BenchError
 from bench.pg import measure_pg
 from bench.pg_cycle import GROWING, STEPS
 from bench.pg_tools import find_pg_tools
+from bench.wal_bench import measure_stream
 
 TINY = 0.002
 
@@ -29,6 +30,16 @@ def test_every_step_is_measured(server_folder: Path) -> None:
     lines = ComparisonTables(cycles.result, STEPS, GROWING).lines()
     assert len([line for line in lines if re.match(r"\| pg, .* \| ~?\d+\.\d\d \(\d+\.\d\d\) \|$", line)]) == len(STEPS)
     assert not (server_folder / "cluster").exists()
+
+
+def test_a_stream_is_measured(server_folder: Path) -> None:
+    found = measure_stream(server_folder, find_pg_tools(["silt"], None), TINY, lambda line: None)
+    assert [phase.name for phase in found.phases] == ["pgbench", "VACUUM FULL", "again", "catching up"]
+    assert all(phase.wall > 0 and phase.wal >= 0 for phase in found.phases)
+    assert found.phases[1].wal > 1 << 20
+    assert found.segments > 1
+    assert found.stored["silt"] > 0
+    assert all(re.match(r"\| [\w ]+( \| -?\d+\.\d){8} \|$", line) for line in found.lines()[2:6])
 
 
 def test_a_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..database import dsn_options
 from ..deploying import deployment_to_look_at
 from ..exits import Exit
 from ..figures import counted
@@ -42,7 +43,7 @@ NARROW = 60  # columns: a sentence in fewer than that is hard to read, and the t
 @click.option("-c", "--config", "file", metavar="FILE", help="The deployment file whose [postgres] is meant.")
 @click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="Replace a variable of the file; repeat.")
 @click.option("--dsn", metavar="DSN", help="The cluster, in libpq's words. No password: others see the command line.")
-@click.option("--slot", metavar="NAME", default="siltstone", show_default=True, help="The slot that keeps WAL for us.")
+@dsn_options[2]
 @click.option("--mend", is_flag=True, help="Run what mends warnings and faults, as the role of the dsn; then check.")
 def command(
     options: Options, file: str | None, definitions: tuple[str, ...], dsn: str | None, slot: str, mend: bool
@@ -81,7 +82,7 @@ def _dsn(file: str | None, definitions: tuple[str, ...], dsn: str | None) -> str
         if file or definitions:
             raise Mistake("--dsn names a cluster, and so does a deployment file", hint="give one of the two")
         return dsn
-    deployment = deployment_to_look_at(file, definitions, load_settings(os.environ))
+    deployment = deployment_to_look_at(file, definitions, load_settings(os.environ), "give --dsn, or -c FILE")
     if deployment.database is None:
         raise Mistake(
             f"{shown(str(deployment.source))}: it names no PostgreSQL cluster",

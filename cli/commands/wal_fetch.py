@@ -19,7 +19,7 @@ from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import shown
-from ..wal_quick import detach, lock_spool, place_of, spool_of
+from ..wal_quick import WAITED, detach, lock_spool, place_of, spool_of
 
 if TYPE_CHECKING:
     from siltstone.store import Store
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 @click.argument("path", metavar="%p")
 @click.option("--system", type=int, metavar="NUMBER", help="The cluster's system identifier, outside a data directory.")
 @click.option("--only-ahead", is_flag=True, help="Fetch what follows the file into the spool, and not the file.")
-def fetch(options: Options, name: str, path: str, system: int | None, only_ahead: bool) -> int:
+@click.option(WAITED, is_flag=True, hidden=True)
+def fetch(options: Options, name: str, path: str, system: int | None, only_ahead: bool, waited: bool) -> int:
     """Fetch a WAL file; PostgreSQL's restore_command.
 
     %f is its name and %p where it goes. PostgreSQL takes exit codes from 1 to 125 for the end of the archive, so write

@@ -16,7 +16,7 @@ import click
 from ..answer import answer
 from ..opening import open_store
 from ..options import Options, make_command
-from ..wal_quick import becomes_archived, detach, hold, lock_of, note, place_of, state_folder, write_notes
+from ..wal_quick import WAITED, becomes_archived, detach, hold, lock_of, note, place_of, state_folder, write_notes
 
 if TYPE_CHECKING:
     from siltstone.engine import Pushed
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 )
 @click.argument("path", metavar="%p")
 @click.option("--system", type=int, metavar="NUMBER", help="The cluster's system identifier, outside a data directory.")
-def push(options: Options, path: str, system: int | None) -> int:
+@click.option(WAITED, is_flag=True, hidden=True)
+def push(options: Options, path: str, system: int | None, waited: bool) -> int:
     """Archive a WAL file; PostgreSQL's archive_command.
 
     %p is its path, below the data directory. What else is ready (pg_wal/archive_status/*.ready) is archived in the
@@ -45,7 +46,7 @@ def push(options: Options, path: str, system: int | None) -> int:
 
     path = os.path.abspath(path)
     pushed = None
-    if not becomes_archived(path, store.backend.location):
+    if waited or not becomes_archived(path, store.backend.location):
         pushed = push_wal(store, Path(path), system_identifier=system)
     name, known = os.path.basename(path), pushed is None or pushed.known
     answer(options, {"name": name, "known": known}, [f"{name}: {'was archived already' if known else 'archived'}"])

@@ -117,7 +117,8 @@ def _lines(clusters: "list[ArchiveStatus]", server: "SlotStatus | None") -> Iter
         yield f"cluster {cluster.system_identifier}, {size(cluster.segment_size)} a segment"
         for gap in cluster.gaps:
             first, last = cluster.names_of(gap)
-            yield f"  GAP: {first} to {last} is missing; recovery cannot pass it"
+            which = f"{first} is" if first == last else f"{first} to {last} are"
+            yield f"  GAP: {which} missing; recovery cannot pass it, what follows needs a backup taken after it"
         for name in cluster.lost_histories:
             yield f"  {name} is missing: fetch it from the server's pg_wal, and push it"
         for name in cluster.aside:
@@ -134,5 +135,6 @@ def _lines(clusters: "list[ArchiveStatus]", server: "SlotStatus | None") -> Iter
         lag = _lag(server, clusters)
         behind = "not archived yet" if lag is None else f"{size(lag)} of it not archived yet"
         slot = server.slot
-        kept = "no slot" if slot is None else f"slot {slot.name}: {slot.wal_status}{', in use' if slot.active else ''}"
+        use = "in use" if slot is not None and slot.active else "not in use"
+        kept = "no slot" if slot is None else f"slot {slot.name}: {slot.wal_status}, {use}"
         yield f"server at {lsn_text(server.lsn)} of timeline {server.timeline}, {behind}; {kept}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .facts import Tablespace
 from .slots import Slot
+from .standby import Supply
 from .unlogged import Unlogged
 
 
@@ -73,8 +74,9 @@ class Refusal:
 class Condition:
     """`settings` holds those that exist in this version and that the role may see; `waiting` those that were changed
     and wait for a restart. `senders` counts the WAL senders at work. `position` is where WAL is written, on a standby
-    (in_recovery) where it is received. `written_whole`: full_page_writes as the WAL of the last checkpoint had it.
-    `clock` is how many seconds the server's clock is ahead of ours, give or take `clock_doubt`.
+    (in_recovery) where it is received; `supply` is there for a standby alone. `written_whole`: full_page_writes as the
+    WAL of the last checkpoint had it. `clock` is how many seconds the server's clock is ahead of ours, give or take
+    `clock_doubt`.
     """
 
     version_num: int
@@ -84,6 +86,7 @@ class Condition:
     waiting: frozenset[str]
     in_recovery: bool
     position: int | None
+    supply: Supply | None
     senders: int | None
     slots: Slots | None
     archiver: Archiver | None

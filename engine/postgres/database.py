@@ -16,7 +16,7 @@ from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
 from ..database_info import SET_NAME, DatabaseInfo
 from ..deployment import Database
-from ..events import Noted, Report
+from ..events import Noted, Report, Warned, show_path
 from ..levels import SetInfo
 from ..manifest import ManifestReader, ManifestWriter
 from ..owners import SeenOwners
@@ -25,6 +25,7 @@ from .backup_command import BackupOptions
 from .base_backup import Started, base_backup, upload_manifest
 from .base_files import BaseFiles
 from .base_relation import BaseRelation
+from .catalog_check import named_files, place_of
 from .cell_store import CellStore
 from .connection import Connection, connect
 from .errors import Malformed, PostgresError, ServerAway
@@ -35,6 +36,7 @@ from .onward import check_onward
 from .over_wire import MANIFEST, OverWire
 from .overlay import OverlayLost
 from .read_again import ReadAgain
+from .standby import require_timeline, supply_of
 from .summaries import checked_since, why_everything
 from .taken import Taken
 
@@ -108,6 +110,8 @@ class _Backup:
         with connect(self._database.dsn, replication=True) as connection:
             facts = server_facts(connection)
             _refuse_strange(facts)
+            if facts.in_recovery and (supply := supply_of(connection)).dry:
+                self._report(Warned("standby", "postgres", supply.sentence()))
             cells = CellStore(self._sink, self._store.ring.id_key, checksummed=facts.data_checksums)
             with Gatherer(self._sink, cells, self._files, self._report, self._teller) as gatherer:
                 if _reads_locally(connection, facts, self._database, self._report):
@@ -121,6 +125,8 @@ class _Backup:
                     taken = self._over_wire(connection, facts, gatherer, cells, everything=everything)
                     again = ReadAgain(connection, taken.start_lsn, checksummed=facts.data_checksums)
                     gatherer.tell_damage(again.still_bad)
+                if facts.in_recovery:
+                    require_timeline(connection, taken.timeline)
                 for event in check_onward(self._store, connection, facts, taken):
                     self._report(event)
                 manifest, owners = ManifestWriter(self._sink), SeenOwners()
@@ -136,11 +142,18 @@ class _Backup:
         from .local import LocalBackup
 
         fast = not self._database.spread
+        named = named_files(connection)
         try:
-            return LocalBackup(connection, facts, gatherer, cells, self._files, fast=fast).take()
+            taken = LocalBackup(connection, facts, gatherer, cells, self._files, fast=fast).take()
         except OSError as error:
             what = f"{os.fsdecode(error.filename or b'the data directory')}: {error.strerror}"
             raise PostgresError(what, hint="run as root or as the server's user, or set mode = 'wire'") from error
+        named &= named_files(connection)
+        for path in gatherer.missing({place_of(name, taken.data_directory, taken.tablespaces) for name in named}):
+            if os.path.lexists(path):
+                raise Malformed(show_path(path), "the server has this file, and the copy did not meet it")
+            self._report(Warned("missing", show_path(path), "the server's catalog names it, and it is not there"))
+        return taken
 
     def _may_overlay(self, facts: ServerFacts) -> bool:
         manifest = self._manifest_path()

@@ -85,6 +85,7 @@ _CONNECTING = (
     _Case("max_wal_senders", "53300", "raise max_wal_senders on the server, which needs a restart", passing=True),
     _Case("too many clients|connection slots", "53300", "raise max_connections, or try later", passing=True),
     _Case("the database system is|not yet accepting", "57P03", "try again when it is up", passing=True),
+    _Case("could not translate host name", "", "is that the host's name, and is it known here?", passing=True),
     _Case("server does not support SSL", "08001", "switch ssl on there, or lower sslmode in the dsn"),
     _Case("certificate|SSL error|TLS|sslmode|sslrootcert", "08001", _TLS),
 )

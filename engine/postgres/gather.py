@@ -174,6 +174,10 @@ class Gatherer:
             elif blocks:
                 self._warn("checksum", file, "damaged on the server", blocks)
 
+    def missing(self, paths: set[bytes]) -> list[bytes]:
+        """Those of the paths of which nothing came, in order."""
+        return sorted(paths - {path for _, path, _ in self._rows if path in paths})
+
     def write(self, manifest: ManifestWriter, owners: SeenOwners) -> int:
         """Write the rows in path order; how many they are."""
         self._rows.sort()

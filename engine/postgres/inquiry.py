@@ -14,6 +14,7 @@ from .errors import NO_RIGHT, PostgresError
 from .facts import tablespaces
 from .lsn import parse_lsn
 from .slots import Slot
+from .standby import supply_of
 
 _SETTINGS = """
 SELECT name, setting, pending_restart FROM pg_catalog.pg_settings WHERE name IN ('archive_command', 'archive_library',
@@ -63,6 +64,7 @@ def condition_of(connection: Connection, dsn: str) -> Condition:
         waiting=frozenset(name for name, _, waiting in rows if name is not None and waiting == "t"),
         in_recovery=recovery == "t",
         position=None if position is None else parse_lsn(position),
+        supply=supply_of(connection) if recovery == "t" else None,
         senders=None if senders is None else int(senders[0][0] or 0),
         slots=_slots(connection),
         archiver=_archiver(connection),

@@ -86,7 +86,8 @@ def cluster_of(data: Path) -> int:
         with control.open("rb") as file:
             return int(_SYSTEM.unpack(file.read(_SYSTEM.size))[0])
     except (OSError, struct.error) as error:
-        raise SourceError(f"{control}: cannot tell which cluster this is: {error}", hint=_HINT) from None
+        why = (error.strerror if isinstance(error, OSError) else None) or "the file is cut off"
+        raise SourceError(f"{control}: cannot tell which cluster this is: {why}", hint=_HINT) from None
 
 
 def _ready(folder: Path, tried: set[str]) -> list[str]:

@@ -20,11 +20,10 @@ OLDEST = 13  # an older server lacks views that are asked, and its base backups 
 NEWEST = 18  # what was tried with real servers
 IN_PLACE_SINCE = 16  # older servers leave such tablespaces out of base backups
 CLOCK_OFF = 2.0  # seconds: what people name as the moment to go back to is no finer
-DEFAULT_SLOT = "siltstone"
 _SHOWN = 3  # names in a sentence
 
 
-def check_cluster(dsn: str, *, slot: str = DEFAULT_SLOT) -> tuple[Finding, ...]:
+def check_cluster(dsn: str, *, slot: str) -> tuple[Finding, ...]:
     """Whether the cluster is ready, `slot` being the one that keeps WAL for us.
 
     Raises ConfigError; PostgresError, ServerAway when it cannot be reached at all.
@@ -103,6 +102,9 @@ def _visible(condition: Condition) -> Finding:
 def _standby(condition: Condition) -> Finding:
     if not condition.in_recovery:
         return Finding("primary", "ok", "a primary")
+    if condition.supply is not None and condition.supply.dry:
+        mend = "see the standby's log, its primary_conninfo, and whether the primary is there"
+        return Finding("primary", "warning", condition.supply.sentence(), mend)
     said = "a standby: a backup fails where it is promoted meanwhile; roles and tables are changed on the primary"
     return Finding("primary", "note", said)
 
@@ -134,7 +136,7 @@ def _fsync(condition: Condition) -> Finding:
 
 
 def _summaries(condition: Condition) -> Iterator[Finding]:
-    if "summarize_wal" not in condition.settings:  # 17 is the first that has it
+    if condition.version_num < 180000:  # 17 has it, too, and is not asked (summaries.py)
         return
     if condition.on("summarize_wal"):
         yield Finding("summarize_wal", "ok", "on")

@@ -16,6 +16,7 @@ PUSH = "silt-wal push %p"
 _OURS = re.compile(r"""(^|[\s/'"])silt(-wal['"]?\s+|['"]?\s(.*\s)?wal\s+)push\b""")
 _MANY = 10  # what max_wal_senders and max_replication_slots are by default
 _KEEP = "64GB"
+_LONG = 80  # of a command in a sentence: some are whole scripts
 
 
 def judge_wal(condition: Condition, slot: str) -> Iterator[Finding]:
@@ -80,7 +81,7 @@ def _archiving(condition: Condition) -> Finding:
     if not command:
         said = "archive_mode is on and there is no archive_command: the server keeps all WAL until its disk is full"
         return Finding("archiving", "fault", said, set_and_reload("archive_command", f"'{PUSH}'"))
-    whose = "silt's own" if _pushes(condition) else f"another's ({command})"
+    whose = "silt's own" if _pushes(condition) else f"another's ({_short(command)})"
     if archiver is None:
         return Finding("archiving", "note", f"{whose}; whether it fails cannot be seen")
     if archiver.failing:
@@ -171,6 +172,10 @@ def _find(condition: Condition, name: str) -> Slot | None:
 def _command(condition: Condition) -> str:
     """What archives: a command, or since 15 a library."""
     return condition.settings.get("archive_library") or condition.settings.get("archive_command") or ""
+
+
+def _short(command: str) -> str:
+    return command if len(command) <= _LONG else f"{command[: _LONG - 3]}..."
 
 
 def _pushes(condition: Condition) -> bool:

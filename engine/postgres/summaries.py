@@ -1,9 +1,9 @@
-"""When a server of 17 or later may say itself what changed since the base level, and when everything is read.
+"""When a server of 18 or later may say itself what changed since the base level, and when everything is read.
 
 Its WAL summaries say which blocks the WAL touched; it then sends those alone (INCREMENTAL, after UPLOAD_MANIFEST), and
 overlay.py puts them into the base level's cells. That saves reading and sending, and never changes what a level holds.
 
-Rule: pure. Summaries are believed for `full-read-days` at most: servers of 17 and 18 had faults there, so then all is
+Rule: pure. Summaries of 18 are believed for `full-read-days` at most: servers had faults there, 17 has, so then all is
 read, and cross_check.py says what was missed. A server that refuses (summaries off, or not reaching back; another
 timeline; a standby on which nothing happened since) is asked for everything instead, and the reason is told.
 """
@@ -11,10 +11,12 @@ timeline; a standby on which nothing happened since) is asked for everything ins
 from ..database_info import DatabaseInfo
 from ..deployment import Database
 from ..levels import Level
-from .backup_command import INCREMENTAL_SINCE
 from .facts import ServerFacts
 
 _DAY_NS = 24 * 3600 * 10**9
+# 17 can be asked, and does not tell of every page of a visibility map that changed: with 17.10 a level had another map
+# than the disk, where 18.6 told all. A map that is wrong makes index-only scans wrong, and no cross-check sees it.
+_BELIEVED_SINCE = 180000
 
 
 def why_everything(
@@ -22,7 +24,7 @@ def why_everything(
 ) -> str | None:
     """Why the server has to send everything: empty where there is nothing to tell; None if it may send what changed."""
     info = base.database if base is not None else None
-    if facts.version_num < INCREMENTAL_SINCE or not database.full_read_days or info is None:
+    if facts.version_num < _BELIEVED_SINCE or not database.full_read_days or info is None:
         return ""
     if not facts.summarize_wal:
         return "summarize_wal is off"

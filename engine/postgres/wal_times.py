@@ -52,9 +52,10 @@ def _cluster(store: Store, given: int | None) -> int:
         return clusters[0]
     if given in clusters and given is not None:
         return given
-    hint = f"name one with --system: {', '.join(map(str, clusters))}" if clusters else "archive some with 'silt wal'"
-    what = "the store has WAL of several clusters" if len(clusters) > 1 else "the store has no such WAL"
-    raise ConfigError(what, hint=hint)
+    if not clusters:
+        raise ConfigError("the store has no WAL yet", hint="'silt wal stream' or 'silt-wal push' bring it there")
+    what = "of several clusters" if given is None else f"of {len(clusters)}, and none of the cluster {given}"
+    raise ConfigError(f"the store has WAL {what}", hint=f"name one with --system: {', '.join(map(str, clusters))}")
 
 
 class _Around:

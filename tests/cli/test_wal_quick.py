@@ -11,12 +11,24 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from siltstone.cli.wal_quick import asked, becomes_archived, from_spool, note, place_of, spool_of, write_notes
+from siltstone.cli import wal_quick
+from siltstone.cli.wal_quick import (
+    LONGEST_LAYING,
+    LONGEST_WAIT,
+    WAITED,
+    asked,
+    becomes_archived,
+    from_spool,
+    note,
+    place_of,
+    spool_of,
+    write_notes,
+)
 
 SYSTEM = 7_405_123_456_789_012_345
 SEGMENTS = [f"00000001000000000000000{number}" for number in range(1, 8)]
@@ -181,6 +193,46 @@ class TestFetch:
         finally:
             holder.kill()
             holder.communicate()
+
+
+class TestSomebodyIsStopped:
+    """Who archives ahead or fills the spool stands still with the lock held: SIGSTOP, or a disk without an answer."""
+
+    @pytest.fixture
+    def stopped(self, place: Place) -> Iterator[None]:
+        spool = place.spool()
+        ahead = spool.parent / f"{place_of(str(place.store), '.')}.ahead"
+        with (spool / ".lock").open("w") as filling, ahead.open("w") as archiving:
+            fcntl.flock(filling, fcntl.LOCK_EX)
+            fcntl.flock(archiving, fcntl.LOCK_EX)
+            yield
+
+    def test_he_is_waited_for_in_vain(self, place: Place, stopped: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wal_quick, "LONGEST_WAIT", 0.2)
+        monkeypatch.setattr(wal_quick, "LONGEST_LAYING", 0.2)
+        (place.wal / SEGMENTS[0]).write_bytes(b"wal")
+        assert not place.in_python("push", f"pg_wal/{SEGMENTS[0]}", "--store", str(place.store))
+        assert not place.in_python("fetch", SEGMENTS[0], "pg_wal/RECOVERYXLOG", "--store", str(place.store))
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("words", "longest"),
+        [(("push", f"pg_wal/{SEGMENTS[0]}"), LONGEST_WAIT), (("fetch", SEGMENTS[0], "pg_wal/R"), LONGEST_LAYING)],
+    )
+    def test_silt_is_told_and_waits_no_second_time(
+        self, place: Place, stopped: None, words: tuple[str, ...], longest: float
+    ) -> None:
+        if PROGRAM.read_bytes()[:4] != b"\x7fELF":
+            pytest.skip("there was no compiler")
+        (place.wal / SEGMENTS[0]).write_bytes(b"wal")
+        begun = time.monotonic()
+        assert not place.in_c(*words, "--store", str(place.store))
+        assert time.monotonic() - begun >= longest - 1
+        assert place.handed() == ["wal", *words, "--store", str(place.store), WAITED]
+
+    def test_what_says_that_it_waited_is_for_the_long_way(self, place: Place, quick: Twin, stopped: None) -> None:
+        place.spool(*SEGMENTS)
+        assert not quick("fetch", SEGMENTS[0], "pg_wal/RECOVERYXLOG", "--store", str(place.store), WAITED)
 
 
 def test_both_read_a_command_line_alike(place: Place) -> None:

@@ -58,6 +58,7 @@ def fill(server: Server, role: str, password: str) -> tuple[int, dict[int, Path]
     """Put something of everything in: the oid of the database, and the place of each tablespace."""
     places = [server.make_folder("first space"), server.make_folder("second")]
     server.sql(
+        "CREATE DATABASE second TEMPLATE postgres",
         f"CREATE ROLE {role} LOGIN REPLICATION PASSWORD '{password}'",
         f"CREATE TABLESPACE one LOCATION '{places[0]}'",
         f"CREATE TABLESPACE two LOCATION '{places[1]}'",

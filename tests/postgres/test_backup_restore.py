@@ -19,8 +19,9 @@ from siltstone.engine import (
     parse_deployment,
     verify_store,
 )
-from siltstone.engine.postgres.errors import PostgresError
+from siltstone.engine.postgres.errors import Malformed, PostgresError
 from siltstone.engine.postgres.gather import Gatherer
+from siltstone.engine.postgres.local import LocalBackup
 from siltstone.engine.verify_result import Budget
 
 from .clusters import Backups, restore
@@ -184,13 +185,37 @@ def test_files_and_database_share_a_level(backups: Backups, tmp_path: Path) -> N
     assert [files.name for files in level.sets] == ["f", "postgres"]
 
 
+@pytest.mark.parametrize("version", [15])
+def test_a_copy_that_does_not_meet_what_the_catalog_names(
+    backups: Backups, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is there and was not read is no level; one that the server has lost itself is told."""
+    server = backups.server
+    ((path,),) = server.sql("SELECT pg_relation_filepath('changing')")
+    real = LocalBackup._file
+
+    def skip(self: LocalBackup, place: bytes, name: bytes) -> None:
+        if name != str(path).encode():
+            real(self, place, name)
+
+    monkeypatch.setattr(LocalBackup, "_file", skip)
+    with pytest.raises(Malformed, match=f"{path}: the server has this file"):
+        backups.level()
+    assert list(backups.store.root_names()) == []
+    monkeypatch.undo()
+    (server.data / str(path)).rename(server.folder / "lost")
+    backups.level()
+    assert [(each.kind, each.path) for each in backups.warned] == [("missing", str(server.data / str(path)))]
+    (server.folder / "lost").rename(server.data / str(path))
+
+
 def test_a_server_that_dies_in_the_middle_leaves_no_level(backups: Backups, monkeypatch: pytest.MonkeyPatch) -> None:
     real, ended = Gatherer.end, []
 
     def die(self: Gatherer) -> None:
         real(self)
         ended.append(1)
-        if len(ended) == 300:
+        if len(ended) == 100:
             backups.server.stop(signal.SIGQUIT)
 
     monkeypatch.setattr(Gatherer, "end", die)

@@ -85,7 +85,7 @@ def test_a_list_of_hosts_without_one() -> None:
         ("FATAL:  sorry, too many clients already", "53300", "max_connections"),
         ('root certificate file "/x/root.crt" does not exist', "08001", "sslrootcert"),
         ("SSL error: certificate verify failed", "08001", "sslrootcert"),
-        ('could not translate host name "db" to address: Name or service not known', "", "listen_addresses"),
+        ('could not translate host name "db" to address: Name or service not known', "", "known here"),
     ],
 )
 def test_the_usual_refusals_have_hints(said: str, sqlstate: str, hint: str) -> None:

@@ -41,7 +41,7 @@ FAULTS = {
     "patterns that match inside of names": ["archive_catalog.test_what_is_no_name_is_refused"],
     "missing links of tablespaces": [
         "backup_restore.test_tablespaces_go_where_they_are_told",
-        "restored_directory.test_checksums_and_amcheck_find_nothing",
+        "restored_directory.test_verifybackup_amcheck_and_checksums_find_nothing",
     ],
     "a list of chunks with a hole": ["faults.test_a_list_of_chunks_with_a_hole_is_damage"],
     "another cluster's WAL accepted": ["wal_archive.test_wal_of_another_cluster_is_refused"],
@@ -63,6 +63,8 @@ FAULTS = {
     ],
     "one name, other bytes": ["wal_archive.test_other_bytes_are_kept_aside"],
     "pages that a server's own incremental missed": ["server_incremental.test_a_full_read_finds_what_was_missed"],
+    "a standby on another timeline at the end": ["quiet_standby.test_a_timeline_that_changes_meanwhile"],
+    "a standby that hears nothing": ["quiet_standby.test_its_backups_end_and_restore"],
     "an archiver blocked by a .partial": ["partial.test_what_is_behind_the_switch_does_not_count"],
 }
 

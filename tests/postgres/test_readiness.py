@@ -11,6 +11,7 @@ from siltstone.engine.postgres.facts import Tablespace
 from siltstone.engine.postgres.readiness import _version, judge
 from siltstone.engine.postgres.readiness_wal import PUSH
 from siltstone.engine.postgres.slots import Slot
+from siltstone.engine.postgres.standby import Supply
 from siltstone.engine.postgres.unlogged import Unlogged
 
 NAME = "siltstone"
@@ -42,6 +43,7 @@ WELL = Condition(
     waiting=frozenset(),
     in_recovery=False,
     position=0x5100000,
+    supply=None,
     senders=1,
     slots=Slots(physical=(SLOT,), logical=()),
     archiver=Archiver(archived_wal=None, archived_at=None, failed_wal=None, failed_at=None, failures=0, failing=False),
@@ -114,6 +116,7 @@ RELOAD = "SELECT pg_reload_conf();"
             'GRANT pg_read_all_settings TO "backup";',
         ),
         (but(in_recovery=True), "primary", "note", "a standby", ""),
+        (but(in_recovery=True, supply=Supply(False, False, None)), "primary", "warning", "no WAL reaches", "log"),
         (but(refusal=Refusal("no entry", "add a line")), "replication", "fault", "refused: no entry", "add a line"),
         (
             but({"max_wal_senders": "1"}, refusal=Refusal("full", "")),

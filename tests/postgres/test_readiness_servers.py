@@ -107,7 +107,7 @@ def test_wal_level_minimal(server: Server) -> None:
 
 def test_a_role_without_rights(server: Server) -> None:
     server.sql("CREATE ROLE plain LOGIN PASSWORD 'p'")
-    server.sql("CREATE DATABASE shut", "REVOKE CONNECT ON DATABASE shut FROM PUBLIC")
+    server.sql("CREATE DATABASE shut TEMPLATE postgres", "REVOKE CONNECT ON DATABASE shut FROM PUBLIC")
     server.sql("REVOKE SELECT ON pg_replication_slots FROM PUBLIC")
     found = check(server, "plain", password="p")
     assert found["role"].state == "fault"
@@ -190,7 +190,7 @@ def test_a_standby(quiet: QuietServer, servers: Templates) -> None:
 
 def test_everything_of_the_quiet_server(quiet: QuietServer) -> None:
     """It is asked and not changed; three unlogged tables, two tablespaces, a role that may only replicate."""
-    found = {each.what: each for each in check_cluster(quiet.dsn)}
+    found = {each.what: each for each in check_cluster(quiet.dsn, slot=SLOT)}
     assert "unlogged_empty in postgres" in found["unlogged tables"].sentence
     assert "one at /" in found["tablespaces"].sentence
     assert found["role"].state == "ok"
@@ -208,8 +208,8 @@ def test_configuration_elsewhere(server: Server, tmp_path: Path) -> None:
 
 def test_what_is_no_finding_but_an_error() -> None:
     with pytest.raises(ServerAway):
-        check_cluster("host=127.0.0.1 port=1 connect_timeout=2")
+        check_cluster("host=127.0.0.1 port=1 connect_timeout=2", slot=SLOT)
     with pytest.raises(ConfigError):
         check_cluster("host=h", slot="Not-A-Name")
     with pytest.raises(ConfigError):
-        check_cluster("host")
+        check_cluster("host", slot=SLOT)

@@ -37,43 +37,36 @@ def filled(backups: Backups, other: Server) -> dict[str, Path]:
     return {str(place): other.make_folder("moved")}
 
 
-@pytest.mark.parametrize("version", [15])
-def test_verifybackup_finds_what_the_server_sent(backups: Backups, other: Server, version: int) -> None:
-    verifybackup = program(other, "pg_verifybackup")
+def test_verifybackup_amcheck_and_checksums_find_nothing(backups: Backups, other: Server, version: int) -> None:
+    """Over the wire, which brings the server's own manifest; test_both_ways_give_the_same_files binds the other way."""
+    verifybackup, checksums = program(other, "pg_verifybackup"), program(other, "pg_checksums")
     backups = Backups(backups.server, "wire")
     moves = filled(backups, other)
     backups.level()
     backups.server.sql("UPDATE changing SET text = 'changed' WHERE n % 5000 = 1", "CHECKPOINT")
     assert not restore(backups, backups.level(), other, **moves).failures
+    assert os.path.islink(next((other.data / "pg_tblspc").iterdir()))
     # The map has the new places, as it must.
     run_as_user(verifybackup, "--exit-on-error", "--ignore=tablespace_map", other.data)
-    (path,) = (path for (path,) in backups.server.sql("SELECT pg_relation_filepath('changing')"))
-    with (other.data / str(path)).open("r+b") as file:
-        file.seek(DAMAGE)
-        file.write(b"x")
-    done = subprocess.run(
-        [verifybackup, "--ignore=tablespace_map", other.data],
-        user=user(),
-        extra_groups=no_groups(),
-        cwd="/",
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, "it does look at the files"
-    assert "checksum mismatch" in done.stderr
-
-
-def test_checksums_and_amcheck_find_nothing(backups: Backups, other: Server, version: int) -> None:
-    checksums, amcheck = program(other, "pg_checksums"), other.programs.tool("pg_amcheck")
-    moves = filled(backups, other)
-    backups.level()
-    backups.server.sql("UPDATE changing SET text = 'changed' WHERE n % 5000 = 1", "CHECKPOINT")
-    assert not restore(backups, backups.level(), other, **moves).failures
+    refuses_damage(verifybackup, other.data / str(backups.server.sql("SELECT pg_relation_filepath('changing')")[0][0]))
     other.start()
-    if amcheck is not None:
+    if (amcheck := other.programs.tool("pg_amcheck")) is not None:
         other.sql("CREATE EXTENSION amcheck")
         options = ("--heapallindexed", "--parent-check", "--all", "--username=postgres")
         run_as_user(amcheck, *options, "--host=127.0.0.1", f"--port={other.port}")
     other.stop()
     run_as_user(checksums, "--check", "-D", other.data)
-    assert os.path.islink(next((other.data / "pg_tblspc").iterdir()))
+
+
+def refuses_damage(verifybackup: Path, path: Path) -> None:
+    """That the program does look at the files: with a byte of one changed it fails. The byte is put back."""
+    whole = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(DAMAGE)
+        file.write(bytes([whole[DAMAGE] ^ 1]))
+    command: list[str | Path] = [verifybackup, "--ignore=tablespace_map", path.parents[2]]
+    done = subprocess.run(command, user=user(), extra_groups=no_groups(), cwd="/", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "checksum mismatch" in done.stderr
+    with path.open("r+b") as file:
+        file.write(whole)

@@ -18,7 +18,7 @@ from .servers import Server, Templates
 ROWS = "SELECT count(*), sum(n), md5(string_agg(text, ',' ORDER BY n)) FROM changing"
 RELATION = re.compile(r"/(base|global|pg_tblspc)/.*/?[0-9]+(_[a-z]+)?(\.[0-9]+)?$")
 
-pytestmark = pytest.mark.parametrize("version", [pytest.param(17, marks=pytest.mark.slow), 18])
+pytestmark = pytest.mark.parametrize("version", [18])
 
 
 @pytest.fixture

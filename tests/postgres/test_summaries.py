@@ -70,6 +70,7 @@ def test_it_may() -> None:
         (why_everything(DATABASE, FACTS, None, has_manifest=True, now_ns=NOW), ""),
         (why(base=level(None)), ""),
         (why(facts=replace(FACTS, version_num=160004)), ""),
+        (why(facts=replace(FACTS, version_num=170010)), ""),
         (why(replace(DATABASE, full_read_days=0)), ""),
         (why(facts=replace(FACTS, summarize_wal=False)), "summarize_wal is off"),
         (why(facts=replace(FACTS, system_identifier=2)), "another cluster"),
@@ -77,7 +78,7 @@ def test_it_may() -> None:
         (why(replace(DATABASE, full_read_days=2)), "all was read 2 days ago"),
         (why(base=level(replace(INFO, read_ns=NOW + DAY))), "all was read -1 days ago"),
     ],
-    ids=["full", "no database", "16", "never", "off", "cluster", "local", "due", "clock"],
+    ids=["full", "no database", "16", "17", "never", "off", "cluster", "local", "due", "clock"],
 )
 def test_it_may_not(reason: str | None, said: str) -> None:
     assert reason is not None

@@ -1,5 +1,6 @@
 """archive_command and restore_command of real servers, and what goes wrong around them."""
 
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -92,6 +93,10 @@ class TestRecovery:
                 assert (server.data / "pg_wal/RECOVERYXLOG").read_bytes() == (
                     server.data / "pg_wal" / name
                 ).read_bytes()
+        (lock,) = (archive.folder / "state").glob("silt/wal/*/.lock")
+        with lock.open() as filling:  # by somebody who stands still, as silt-wal has found out
+            fcntl.flock(filling, fcntl.LOCK_EX)
+            archive.run("wal", "fetch", segments[0], "pg_wal/RECOVERYXLOG", "--waited", cwd=server.data)
         broken = archive.folder / "broken"
         (broken / "msgpack").mkdir(parents=True)
         (broken / "msgpack" / "__init__.py").write_text("raise ImportError('no such library')")

@@ -25,7 +25,7 @@ def archive() -> Iterator[Archive]:
 def base(server: Server, archive: Archive) -> Path:
     """A cold copy of `server`, whose slot exists."""
     prepare(server)
-    server.sql("SELECT pg_create_physical_replication_slot('silt', true)")
+    server.sql("SELECT pg_create_physical_replication_slot('siltstone', true)")
     server.stop()
     copy = cold_copy(server, archive.folder)
     server.start()
@@ -53,7 +53,7 @@ def streaming(archive: Archive, server: Server, *words: str) -> Iterator["subpro
 def flushed(server: Server) -> None:
     """Wait until all that is written now is durable in the store, as far as the server was told."""
     ((lsn,),) = server.sql("SELECT pg_current_wal_flush_lsn()")
-    question = f"SELECT restart_lsn >= '{lsn}' FROM pg_replication_slots WHERE slot_name = 'silt'"
+    question = f"SELECT restart_lsn >= '{lsn}' FROM pg_replication_slots WHERE slot_name = 'siltstone'"
     until(lambda: server.sql(question) == [("t",)], "the slot does not move")
 
 
@@ -130,12 +130,12 @@ def test_a_promotion_is_followed(servers: Templates, version: int, archive: Arch
 @pytest.mark.parametrize("version", [18])
 def test_without_the_slot_it_says_so(server: Server, archive: Archive) -> None:
     done = archive.run("wal", "stream", "--dsn", server.dsn(), code=1)
-    assert "there is no replication slot silt" in done.stderr
+    assert "there is no replication slot siltstone" in done.stderr
     assert "--create-slot" in done.stderr
     with streaming(archive, server, "--create-slot"):
         until(lambda: len(server.sql("SELECT 1 FROM pg_replication_slots WHERE active")) == 1, "no slot in use")
     record = json.loads(archive.run("wal", "status", "--json", "--dsn", server.dsn()).stdout)
-    assert record["server"]["slot"]["name"] == "silt"
+    assert record["server"]["slot"]["name"] == "siltstone"
 
 
 @pytest.mark.parametrize("version", [18])

@@ -20,8 +20,8 @@ from .block_cache import BlockCache
 from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
 from .index_recent import Entry, RecentEntries
-from .index_rows import renumbered, sorted_entries, to_merge
-from .segment import KEY_SIZE, Segment, encode_segment, join_segment
+from .index_rows import blocks_without, renumbered, sorted_entries, to_merge
+from .segment import KEY_SIZE, Segment, encode_blocks, encode_segment, join_segment
 
 INDEX = "index/"
 
@@ -105,6 +105,11 @@ class Index:
         there = {session: packs - self.lost for session, packs in arrived.items()}
         return {session: packs for session, packs in there.items() if packs}
 
+    def drop_filters(self) -> None:
+        """Give the memory of filters back: for when hardly anything is looked up any more."""
+        for segment in self._segments:
+            segment.drop_filter()
+
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
         pack is given only where there is no other: reading it says what is wrong.
@@ -165,6 +170,13 @@ class Index:
         segments = [segment for segment in self._segments if by_damaged or segment.name not in self.damaged]
         named = {pack for segment in segments for pack in segment.packs()}
         return named | self._recent.packs()
+
+    def unnamed(self, packs: Collection[PackName]) -> list[PackName]:
+        """Those of these packs that neither a sound segment nor a recent entry names."""
+        left = set(packs) - self._recent.packs() if packs else set()
+        for segment in self._sound_segments() if left else ():
+            left.difference_update(segment.packs())
+        return sorted(left)
 
     def names(self, pack: PackName) -> bool:
         """Whether a sound segment in the store names a pack, at this moment. Raises BackendError."""
@@ -274,10 +286,14 @@ class Index:
         named = dict.fromkeys(chain(packs, kept))
         # Of a chunk's places the one in the pack of the lowest number comes first: packs found damaged come last.
         numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
-        rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
         replaces = [name for segment in merged for name in (segment.name, *segment.head.replaces)]
-        pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
+        if len(merged) == 1 and not packs and self.suspect.isdisjoint(numbers):
+            blocks = blocks_without(merged[0], numbers, without)
+            pieces = join_segment(encode_blocks(blocks, count, numbers, replaces, session, self._key))
+        else:
+            rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
+            pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
         hasher = blake3()
         for piece in pieces:
             hasher.update(piece)

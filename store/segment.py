@@ -107,7 +107,20 @@ def encode_segment(
     index_key: bytes,
 ) -> Iterator[bytes]:
     """The pieces of a segment; `entries` come sorted and at most `count` of them. Equal ones are written once; a chunk
-    that lies in several packs has an entry for each.
+    that lies in several packs has an entry for each. See encode_blocks.
+    """
+    yield from encode_blocks(_blocks(entries), count, packs, replaces, session, index_key)
+
+
+def encode_blocks(
+    blocks: Iterable[bytes],
+    count: int,
+    packs: Collection[PackName],
+    replaces: Sequence[str],
+    session: str,
+    index_key: bytes,
+) -> Iterator[bytes]:
+    """The pieces of a segment of these plain blocks, of which the last one alone may be shorter.
 
     The fixed head, which comes first, is known last: it is yielded last, and `join_segment` puts it in front.
     """
@@ -115,7 +128,7 @@ def encode_segment(
     sealer = _PartSealer(index_key, salt)
     bloom = _Filter(count) if count >= FILTER_FROM else None
     fences, written = [], 0
-    for number, block in enumerate(_blocks(entries)):
+    for number, block in enumerate(blocks):
         fences.append(block[:8])
         written += len(block) // ENTRY_SIZE
         if bloom:
@@ -224,6 +237,11 @@ class Segment:
         """The place that a 32-byte entry of this segment names."""
         number, frame, slot = _PLACE.unpack_from(row, KEY_SIZE)
         return Place(self.pack(number), frame, slot)
+
+    @property
+    def pack_table(self) -> bytes:
+        """The names of its packs by number, 32 bytes each."""
+        return self._packs
 
     def pack(self, number: int) -> PackName:
         """The name of a pack by its number here."""

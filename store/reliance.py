@@ -99,6 +99,11 @@ class Reliance:
             pass  # garbage collection removes it, and no reader takes it for one
         raise _given_up()
 
+    def raise_if_given_up(self) -> None:
+        """For a session that goes on to remove things: raises SessionOvertaken where it was fenced."""
+        if is_fenced(self._store.backend, self._session):
+            raise _given_up()
+
     def _read(self, condemnations: Sequence[Condemnation]) -> None:
         self._condemned |= {each.generation: each for each in condemnations}
         self.generation = max([self.generation, *self._condemned])

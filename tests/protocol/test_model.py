@@ -32,6 +32,7 @@ FOUND_IN = {
         (Setting(writers=1, runs=2, copies=2), 3_000),
         (Setting(writers=2, runs=2, publish=FIRST, again=TWO), 30_000),
         (Setting(writers=0, collectors=2, runs=2, copies=2, forgets=0), 1_000),
+        (Setting(writers=1, collectors=2, runs=1, copies=2, sharded=True), 1_000),
     ],
     ids=str,
 )
@@ -48,6 +49,8 @@ def test_nothing_that_counts_is_ever_broken(setting: Setting, at_least: int) -> 
         AGAIN,
         Setting(writers=1, collectors=2, runs=2),
         Setting(writers=1, collectors=2, runs=2, copies=2, forgets=0),
+        Setting(writers=1, collectors=2, runs=2, sharded=True),
+        Setting(writers=1, collectors=2, runs=2, copies=2, sharded=True),
     ],
     ids=str,
 )

@@ -147,7 +147,7 @@ class Collection:
             removed += gone
             locked += not gone
             freed += self.packs.sizes[number] * gone
-        self._remove_done(marks)
+        self._remove_done()
         return Removed(removed, freed, kept, locked, len(doomed) - done, len(held))
 
     def _doomed(self, marks: Marks) -> tuple[list[int], int]:
@@ -162,6 +162,10 @@ class Collection:
             else:
                 doomed.append(number)
         return doomed, kept
+
+    def _is_there(self, name: PackName) -> bool:
+        number = self.packs.number(name)
+        return number is not None and self.packs.sizes[number] != MISSING
 
     def _is_live(self, marks: Marks, name: PackName) -> bool:
         number = self.packs.number(name)
@@ -178,12 +182,12 @@ class Collection:
             return number, False
         return number, True
 
-    def _remove_done(self, marks: Marks) -> None:
-        """Remove ripe condemnations whose packs were gone before this run, or are live. Never the newest."""
+    def _remove_done(self) -> None:
+        """Remove ripe condemnations whose packs were gone before this run. Never the newest; and none of a pack that is
+        live after all: somebody who is slow may still be about to remove it, so nobody may rely on it again.
+        """
         for each in self.ripe():
-            numbers = (self.packs.number(name) for name in each.packs)
-            left = [n for n in numbers if n is not None and self.packs.sizes[n] != MISSING and not marks.live[n]]
-            if not left and each is not self.condemnations[-1]:
+            if not any(self._is_there(name) for name in each.packs) and each is not self.condemnations[-1]:
                 try:
                     self._store.backend.delete(each.name)
                 except ObjectMissing:
@@ -205,11 +209,17 @@ class Collection:
         dead = list(self._readable(verdict.dead)) if self.sessions.alive else list(verdict.dead)
         packs = [number for number in dead if not self.is_busy(number)]
         held = len(packs) < len(dead)
-        packs += self._copy_live(self._session, verdict.repacked, marks)
-        if not packs and not held and not self._is_worth_noting(marks):
+        copied = self._copy_live(self._session, [*verdict.repacked, *self._needed_after_all(marks)], marks)
+        packs += [number for number in copied if self.packs.names[number] not in self.condemned]
+        if not packs and not held and not self._is_worth_noting():
             return None
         self._session.raise_if_given_up()
         return self._publish([self.packs.names[number] for number in packs], roots)
+
+    def _needed_after_all(self, marks: Marks) -> list[int]:
+        """Condemned packs of the shard that are live: what is live moves into new packs, and then they can go."""
+        mine = (name for name in sorted(self.condemned) if self._shard.holds(name) and self._is_there(name))
+        return [number for name in mine if (number := self.packs.number(name)) is not None and marks.live[number]]
 
     def _publish(self, packs: Sequence[PackName], roots: Sequence[str]) -> int | None:
         generation = self.condemnations[-1].generation + 1 if self.condemnations else 1
@@ -224,17 +234,16 @@ class Collection:
             else:
                 return generation
 
-    def _is_worth_noting(self, marks: Marks) -> bool:
+    def _is_worth_noting(self) -> bool:
         """Whether a generation that condemns nothing is of use: it tells the next run how leases looked that stand in
-        the way, or lets go of a newest one whose packs are live after all.
+        the way.
         """
         if not self.condemnations:
             return False
         newest = self.condemnations[-1]
         pending = self.pending
         watched = self.sessions.in_the_way_of(pending[-1].generation) if pending else []
-        unseen = any(newest.sessions.get(lease.session) != lease.digest for lease in watched)
-        return unseen or any(self._is_live(marks, name) for name in newest.packs)
+        return any(newest.sessions.get(lease.session) != lease.digest for lease in watched)
 
     def _copy_live(self, session: Writer, numbers: Iterable[int], marks: Marks) -> list[int]:
         copied = []

@@ -45,6 +45,7 @@ class Index:
         self._blocks = BlockCache()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
+        self._filtered = True
         self._left_behind: set[str] = set()  # segments that others stand for, of sessions that could not delete them
         self.damaged: dict[str, Corrupt] = {}
         self.all_named = False  # whether a look through all packs found each named by a sound segment, or readable
@@ -76,7 +77,7 @@ class Index:
                 continue
             try:
                 one = known.get(info.name)
-                opened[info.name] = one or Segment(info.name, self._backend.view(info.name), self._key)
+                opened[info.name] = one or Segment(info.name, self._backend.view(info.name), self._key, self._filtered)
             except Corrupt as error:
                 self.damaged[info.name] = error
             except ObjectMissing:
@@ -106,7 +107,8 @@ class Index:
         return {session: packs for session, packs in there.items() if packs}
 
     def drop_filters(self) -> None:
-        """Give the memory of filters back: for when hardly anything is looked up any more."""
+        """Give the memory of filters back, and keep none from now on: hardly anything is looked up any more."""
+        self._filtered = False
         for segment in self._segments:
             segment.drop_filter()
 
@@ -303,4 +305,4 @@ class Index:
             data = self._backend.view(name)
         except ObjectMissing:  # another session merged it already
             data = memoryview(b"".join(pieces))
-        return Segment(name, data, self._key)
+        return Segment(name, data, self._key, self._filtered)

@@ -47,6 +47,7 @@ _HASHES = struct.Struct("<8x4I8x")  # the same bytes of a chunk id and of an ent
 _HEAD = struct.Struct("<8s32sQIIIII")
 _PLACE = struct.Struct(">IHH")
 _PARTS = 1 << 63
+_FILTER = 3  # number of the part
 
 
 def entry(chunk: ChunkId, pack_number: int, frame: int, slot: int) -> bytes:
@@ -176,8 +177,8 @@ class Segment:
     entries: int
     pack_count: int
 
-    def __init__(self, name: str, data: memoryview, index_key: bytes) -> None:
-        """Raises Corrupt when the parts around the blocks are damaged."""
+    def __init__(self, name: str, data: memoryview, index_key: bytes, filtered: bool = True) -> None:
+        """Raises Corrupt when the parts around the blocks are damaged. The filter is not read unless `filtered`."""
         self.name = name
         self._data = data
         try:
@@ -191,7 +192,8 @@ class Segment:
                 raise Corrupt(name, "it is truncated or overlong")
             parts = []
             for i, length in enumerate(lengths):
-                parts.append(self._sealer.open(_PARTS + i, data[at : at + length]) if length else b"")
+                wanted = length and (filtered or i < _FILTER)
+                parts.append(self._sealer.open(_PARTS + i, data[at : at + length]) if wanted else b"")
                 at += length
         except (struct.error, InvalidTag):
             raise Corrupt(name, "its head is damaged, or not of this store") from None

@@ -128,8 +128,7 @@ class SegmentScan:
         if packs is not self._numbered:
             self._numbered, self._opened = packs, {}
         if name not in self._opened:
-            segment = Segment(name, self._backend.view(name), self._key)
-            segment.drop_filter()
+            segment = Segment(name, self._backend.view(name), self._key, filtered=False)
             self._opened[name] = segment, _Numbering(segment, packs)
         return self._opened[name]
 

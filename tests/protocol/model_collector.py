@@ -101,14 +101,17 @@ def _remove(state: State, setting: Setting, number: int, collector: Collector) -
 
 
 def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
-    """Remove the ripe condemnations whose packs were gone before this run, or are live. Never the newest."""
+    """Remove the ripe condemnations whose packs were gone before this run. Never the newest."""
     first = setting.broken == "condemnation-goes-first"
     last = collector.condemned[-1][0] if collector.condemned else 0
 
     def stays(generation: int, packs: int) -> bool:
         if not collector.ripe >> generation & 1 or (generation == last and not first):
             return True
-        return not first and bool(packs & collector.packs & ~collector.live)
+        there = packs & collector.packs
+        if setting.broken == "live-is-let-go":
+            there &= ~collector.live
+        return not first and bool(there)
 
     those = {generation for generation, _ in collector.condemned}
     left = tuple(each for each in state.condemned if each[0] not in those or stays(*each))

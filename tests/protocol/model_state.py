@@ -14,7 +14,8 @@ class Setting:
     work at the beginning, and do nothing more than publish what they know of the index; `again`: writers that look for
     what others published before they upload; `runs` of each collector; `copies`: packs that hold the chunk at the
     beginning; `forgets`: at most so many roots; `sharded`: each collector condemns its half of the packs, and the first
-    removes; `broken`: see model.BREAKS.
+    removes; `condemned`: packs that were condemned at the beginning, when no root was there; `broken`: see
+    model.BREAKS.
     """
 
     writers: int = 2
@@ -26,6 +27,7 @@ class Setting:
     forgets: int = 1
     copies: int = 1
     sharded: bool = False
+    condemned: int = 0
     broken: str = ""
 
 

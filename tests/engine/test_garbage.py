@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from random import Random
 
 import pytest
 
 from siltstone.engine import (
     Budget,
-    Collected,
     EngineError,
     Event,
     LevelNotFound,
-    LevelRef,
     Limits,
     Warned,
     collect,
@@ -20,59 +17,27 @@ from siltstone.engine import (
     verify_store,
 )
 from siltstone.engine.forgotten import forget_level, undelete_level
-from siltstone.store import BackendError, NoKey, SessionOvertaken, Shard, Store
+from siltstone.store import BackendError, NoKey, Store
 from siltstone.store.fence import accept, raise_fence
 from siltstone.store.opening import OpenStore
-from tests.backed_up import back_up, copied, ignore, new_store, objects, reopened
-from tests.backing_up import Picture, picture, recorded
+from tests.backed_up import copied, ignore, objects, reopened
+from tests.backing_up import recorded
+from tests.garbage import ANY, Made, make_levels, ref, restores, run
 from tests.store.backends import FaultyBackend, Interrupted, Killed, MemoryBackend
-from tests.store.stores import small_packs
 
 pytestmark = pytest.mark.timeout(120)
 
-ANY = Limits(share=1.0, patience=0.0)
-Made = tuple[MemoryBackend, dict[str, Picture]]
 MONTH = 31 * 86400 * 10**9
-
-
-def ref(level: int) -> LevelRef:
-    return LevelRef("t", 0, level)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Four levels, each with a large file of its own beside one that stays; and what each holds."""
-    tree, backend, then = tmp_path_factory.mktemp("garbage"), MemoryBackend(), {}
-    store = new_store(backend)
-    (tree / "stays").write_bytes(Random(99).randbytes(150_000))
-    with small_packs(pack=600 << 10, frame=32 << 10):
-        for number in range(4):
-            (tree / "changes").write_bytes(Random(number).randbytes(200_000))
-            then[str(back_up(store, tree, kind="auto").ref)] = picture(tree)
-    return backend, then
+    return make_levels(tmp_path_factory.mktemp("garbage"))
 
 
 @pytest.fixture
 def backend(made: Made) -> MemoryBackend:
     return copied(made[0])
-
-
-def run(backend: MemoryBackend, limits: Limits = ANY, *, dry_run: bool = False) -> Collected:
-    return collect(reopened(backend), limits=limits, dry_run=dry_run, report=ignore)
-
-
-def restores(backend: MemoryBackend, made: Made) -> list[str]:
-    """The levels that are there, each of which reads back exactly, in a store in which nothing is damaged."""
-    store = reopened(backend)
-    levels = list_levels(store)
-    for level in levels:
-        assert recorded(store, level) == made[1][str(level.ref)]
-    assert verify_store(store, report=ignore).damaged == []
-    return [str(level.ref) for level in levels]
-
-
-def shard(number: int, of: int) -> Limits:
-    return Limits(share=1.0, patience=0.0, shard=Shard(number, of))
 
 
 def stored(backend: MemoryBackend) -> int:
@@ -116,33 +81,6 @@ class TestCollecting:
             undelete_level(reopened(backend), ref(1))
         run(backend)
         assert restores(backend, made) == ["0/0", "0/2", "0/3"]
-
-    @pytest.mark.parametrize("order", [[1, 2, 1, 2, 1], [2, 1, 2, 1], [2, 2, 1, 1]], ids=str)
-    def test_shards_together_do_what_one_run_does(self, backend: MemoryBackend, made: Made, order: list[int]) -> None:
-        for level in (0, 1):
-            forget_level(reopened(backend), ref(level), "test", window_ns=0)
-        whole = run(copied(backend), dry_run=True)
-        parts = [run(backend, shard(number, 2), dry_run=True) for number in (1, 2)]
-        assert [sum(part.bytes for part in parts), sum(part.packs for part in parts)] == [whole.bytes, whole.packs]
-        assert sum(part.dead + part.repacked for part in parts) <= whole.dead + whole.repacked
-        assert sum(part.dead for part in parts) == whole.dead
-        results = [run(backend, shard(number, 2)) for number in order]
-        assert all(not result.removed.packs for number, result in zip(order, results, strict=True) if number == 2)
-        assert sum(result.removed.packs for result in results) >= sum(part.dead for part in parts)
-        assert restores(backend, made) == ["0/2", "0/3"]
-
-    def test_a_shard_that_never_ran_leaves_nothing_wrong(self, backend: MemoryBackend, made: Made) -> None:
-        """Whoever collects everything afterwards finishes what shards began."""
-        for level in (0, 1):
-            forget_level(reopened(backend), ref(level), "test", window_ns=0)
-        run(backend, shard(2, 3))
-        run(backend, shard(3, 3))
-        assert restores(backend, made) == ["0/2", "0/3"]
-        for _ in range(3):
-            run(backend)
-        last = run(backend)
-        assert (last.dead, last.repacked, last.pending) == (0, 0, 0)
-        assert restores(backend, made) == ["0/2", "0/3"]
 
     def test_a_session_at_work_is_waited_for(self, backend: MemoryBackend, made: Made) -> None:
         forget_level(reopened(backend), ref(0), "test", window_ns=0)
@@ -246,26 +184,6 @@ def test_a_run_that_is_killed_at_any_change(backend: MemoryBackend, made: Made, 
     for _ in range(before):
         run(backend)
     assert runs_killed_at(backend, made, lambda store: collect(store, limits=ANY, report=ignore)) >= 5
-
-
-@pytest.mark.parametrize("before", [0, 1], ids=["condemning", "removing"])
-def test_a_run_that_is_given_up_while_it_marks_changes_nothing_more(
-    backend: MemoryBackend, made: Made, before: int
-) -> None:
-    """As that of a host that was suspended: what it knows may be outdated when it wakes."""
-
-    def give_up(_: Event) -> None:
-        for name in objects(backend, "sessions/"):
-            raise_fence(backend, name.removeprefix("sessions/"))
-
-    forget_level(reopened(backend), ref(0), "test", window_ns=0)
-    for _ in range(before):
-        run(backend)
-    left = [set(objects(backend, folder)) for folder in ("packs/", "condemned/")]
-    with pytest.raises(SessionOvertaken):
-        collect(reopened(backend), limits=ANY, report=give_up)
-    assert [set(objects(backend, folder)) for folder in ("packs/", "condemned/")] == left
-    assert restores(backend, made) == ["0/1", "0/2", "0/3"]
 
 
 class TestReading:

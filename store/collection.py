@@ -31,6 +31,7 @@ from .pack_list import MISSING, PackList, listed_packs
 from .pack_names import PackNames
 from .parallel import in_parallel
 from .protection import retire
+from .reliance import raise_if_given_up
 from .segment_scan import SegmentScan
 from .sessions import OtherSessions
 from .shard import EVERYTHING, Shard
@@ -120,8 +121,10 @@ class Collection:
         """
         self._store.index.condemned = frozenset()  # or what is written on the way would leave others out again
         there = [name for name in sorted(self.condemned) if name in self._listed]
-        for name in self._store.index.unnamed(there):
-            session.name_pack(name)
+        named = self._store.index.packs() if there else set()
+        for name in there:
+            if name not in named:
+                session.name_pack(name)
         session.flush()
 
     def remove(self, marks: Marks) -> Removed:
@@ -136,7 +139,7 @@ class Collection:
         if self._shard.number != 1:
             return Removed()
         doomed, kept = self._doomed(marks)
-        self._session.raise_if_given_up()
+        raise_if_given_up(self._store.backend, self._session.name)
         held = retire(self._store.backend, [self.packs.names[number] for number in doomed])
         doomed = [number for number in doomed if self.packs.names[number] not in held]
         self._session.forget_packs([self.packs.names[number] for number in doomed])
@@ -213,7 +216,7 @@ class Collection:
         packs += [number for number in copied if self.packs.names[number] not in self.condemned]
         if not packs and not held and not self._is_worth_noting():
             return None
-        self._session.raise_if_given_up()
+        raise_if_given_up(self._store.backend, self._session.name)
         return self._publish([self.packs.names[number] for number in packs], roots)
 
     def _needed_after_all(self, marks: Marks) -> list[int]:

@@ -64,8 +64,7 @@ class Index:
             with self._lock:
                 self._segments = [segment for name, segment in opened.items() if name not in replaced]
                 self._left_behind = replaced & opened.keys()
-        for name in replaced & self.damaged.keys():
-            del self.damaged[name]
+        self.damaged = {name: error for name, error in self.damaged.items() if name not in replaced}
 
     def _open_listed(self, opened: dict[str, Segment]) -> bool:
         """Open what is listed. False when something of it was merged away meanwhile: what replaces it may not be in
@@ -172,13 +171,6 @@ class Index:
         segments = [segment for segment in self._segments if by_damaged or segment.name not in self.damaged]
         named = {pack for segment in segments for pack in segment.packs()}
         return named | self._recent.packs()
-
-    def unnamed(self, packs: Collection[PackName]) -> list[PackName]:
-        """Those of these packs that neither a sound segment nor a recent entry names."""
-        left = set(packs) - self._recent.packs() if packs else set()
-        for segment in self._sound_segments() if left else ():
-            left.difference_update(segment.packs())
-        return sorted(left)
 
     def names(self, pack: PackName) -> bool:
         """Whether a sound segment in the store names a pack, at this moment. Raises BackendError."""

@@ -105,10 +105,6 @@ class Writer:
         """The newest condemnation that the session has read."""
         return self._reliance.generation
 
-    def raise_if_given_up(self) -> None:
-        """Raises SessionOvertaken where garbage collection has given this session up."""
-        self._reliance.raise_if_given_up()
-
     def may_take_over(self, root: str, generation: int) -> bool:
         """See Reliance.vouches_for."""
         return self._reliance.vouches_for(root, generation)

@@ -13,6 +13,7 @@
     ./dev bench objects [OPTION...]  an object store on loopback, and four backups at once into it
     ./dev bench protect [OPTION...]  scrubbing, parity, copies of a store
     ./dev bench newcomer             the README, from a fresh clone to a verified restore, with a stop-watch
+    ./dev bench shards [OPTION...]   verification and garbage collection, split between processes
     ./dev bench peers-tool           silt for a harness that measures other backup programs, as JSON
 
 Rule: a command prints its table, and writes it only where --write says so; without a command the document is written.
@@ -34,6 +35,7 @@ from bench import (
     peers_tool,
     pg,
     protect,
+    shards,
     tar_speed,
     tree_scale,
     wal_bench,
@@ -53,6 +55,7 @@ COMMANDS = {
     "objects": objects_bench.main,
     "protect": protect.main,
     "newcomer": newcomer.main,
+    "shards": shards.main,
     "peers-tool": peers_tool.main,
 }
 DOCUMENT = Path(__file__).parent.parent / "docs/performance.md"

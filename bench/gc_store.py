@@ -16,7 +16,7 @@ import numpy
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from bench.index_scale import PACK_CHUNKS, each_entry, made_up_pack, put_segment, random_rows
+from bench.index_scale import PACK_CHUNKS, made_up_pack, put_segment, random_rows
 from siltstone.store import ChunkId, KeyFile, PackName, Store
 from siltstone.store.directory import DirectoryBackend
 from siltstone.store.ids import pack_object
@@ -24,7 +24,7 @@ from siltstone.store.index import MERGE_LIMIT
 from siltstone.store.pack import FrameInfo, KeySlot, encode_end
 from siltstone.store.packer import PACK_SIZE
 from siltstone.store.seal import sealer_for
-from siltstone.store.segment import KEY_SIZE, encode_segment, join_segment
+from siltstone.store.segment import BLOCK_SIZE, KEY_SIZE, encode_blocks, join_segment
 
 DEAD, WASTEFUL, KEPT_FRAMES = 20, 400, 4
 KEY = KeyFile(b"grains laid down in layers......")
@@ -52,8 +52,11 @@ class _Maker:
         """One segment and its packs; the keys of chunks that are live."""
         rows = self._rows(number, count)
         table = numpy.frombuffer(rows, dtype=_ROW)
-        packs = self._packs(number, table[numpy.lexsort((table["slot"], table["frame"], table["pack"]))])
-        pieces = encode_segment(each_entry(rows), count, packs, [], "bench", self._store.ring.index_key)
+        places = table["pack"].astype(numpy.uint64) << numpy.uint64(32)
+        places |= table["frame"].astype(numpy.uint64) << numpy.uint64(16) | table["slot"]
+        packs = self._packs(number, table[numpy.argsort(places)])
+        blocks = (rows[at : at + BLOCK_SIZE].tobytes() for at in range(0, len(rows), BLOCK_SIZE))
+        pieces = encode_blocks(blocks, count, packs, [], "bench", self._store.ring.index_key)
         put_segment(self._store.backend, join_segment(pieces))
         kind, frame = table["pack"], table["frame"]
         live = (kind % DEAD != 1) & ((kind % WASTEFUL != 2) | (frame < KEPT_FRAMES))

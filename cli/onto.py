@@ -7,6 +7,7 @@ goes where, is the engine's word.
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ def restore_onto_file(options: Options, asked: Onto, *, dry_run: bool, **how: An
     here = host_here(destination, os.uname().nodename, asked.host)
     store = open_store(options, needing="restore")
     begun = time.monotonic()
-    with store.reading(), make_reporter(options) as reporter:
+    # A dry run writes nothing, and no lease either.
+    with nullcontext() if dry_run else store.reading(), make_reporter(options) as reporter:
         level, missing, recovery = level_for_onto(store, asked.level, asked.recovery)
         if recovery is not None:
             recovery = with_command(recovery, store, level, options.key_file)

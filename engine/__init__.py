@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .postgres.wal_times import Moment, moments_near
     from .presets import PRESETS, starting_file
     from .protect import protect_store
-    from .read_plan import Reading
+    from .read_plan import Reading, parse_shard
     from .repair import apply_remedies, plan_repair
     from .resolving import resolve, resolve_ref
     from .restore import restore_level
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from .scrub import ScrubResult, scrub_store
     from .selection import Selection
     from .span import parse_span, span_text
-    from .status import DeploymentStatus, Status, read_status
+    from .status import DeploymentStatus, Status, StoreFigures, read_status
     from .sync import SyncResult, sync_stores
     from .tar_import import import_archive, sources_of
     from .tar_name import parse_tar_name
@@ -144,7 +144,7 @@ _FROM = {
     "postgres.wal_times": "Moment moments_near",
     "presets": "PRESETS starting_file",
     "protect": "protect_store",
-    "read_plan": "Reading",
+    "read_plan": "Reading parse_shard",
     "repair": "apply_remedies plan_repair",
     "resolving": "resolve resolve_ref",
     "restore": "restore_level",
@@ -158,7 +158,7 @@ _FROM = {
     "scrub": "ScrubResult scrub_store",
     "selection": "Selection",
     "span": "parse_span span_text",
-    "status": "DeploymentStatus Status read_status",
+    "status": "DeploymentStatus Status StoreFigures read_status",
     "sync": "SyncResult sync_stores",
     "tar_import": "import_archive sources_of",
     "tar_name": "parse_tar_name",
@@ -240,6 +240,7 @@ __all__ = [
     "SourceError",
     "Status",
     "Step",
+    "StoreFigures",
     "StreamEvent",
     "Stretch",
     "SyncResult",
@@ -302,6 +303,7 @@ __all__ = [
     "of_host",
     "parse_amount",
     "parse_deployment",
+    "parse_shard",
     "parse_span",
     "parse_table_name",
     "parse_tar_name",

@@ -11,7 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from siltstone.store import MISSING, Collection, Marks, ObjectMissing, Removed, Store, Verdict, Writer, judge
+from siltstone.store import (
+    EVERYTHING,
+    MISSING,
+    Collection,
+    Marks,
+    ObjectMissing,
+    Removed,
+    Shard,
+    Store,
+    Verdict,
+    Writer,
+    judge,
+)
 
 from .errors import EngineError
 from .events import Noted, Report
@@ -36,7 +48,8 @@ PATIENCE_SECONDS = 180.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a run may do. `seconds`: nothing is begun after them; `copy_bytes`: of packs that are copied; `share`: of
-    the store's bytes that may be condemned; `waste`: share of dead frames from which on a pack is copied.
+    the store's bytes that may be condemned, or of the shard's; `waste`: share of dead frames from which on a pack is
+    copied; `shard`: the packs that are judged.
     """
 
     seconds: float | None = None
@@ -44,6 +57,7 @@ class Limits:
     share: float = MOST_SHARE
     waste: float = 0.5
     patience: float = PATIENCE_SECONDS
+    shard: Shard = EVERYTHING
 
 
 @dataclass(slots=True)
@@ -88,7 +102,7 @@ class _Run:
         self._store, self._limits, self._report = store, limits, report
         self._result = Collected(dry_run=session is None)
         stop_at = None if limits.seconds is None else time.monotonic() + limits.seconds
-        self._collection = Collection(store, session, stop_at)
+        self._collection = Collection(store, session, stop_at, limits.shard)
         self._tell = Teller(report)
 
     def look(self) -> Collected:
@@ -152,7 +166,8 @@ class _Run:
                 f"roots refer to {marks.unknown} chunks that the index does not know: nothing was removed",
                 hint="'silt verify' says which files that concerns; the next 'silt backup' heals what it can",
             )
-        verdict = judge(marks, self._collection.spared, waste=self._limits.waste, budget=self._limits.copy_bytes)
+        limits, spared = self._limits, self._collection.spared
+        verdict = judge(marks, spared, waste=limits.waste, budget=limits.copy_bytes, shard=limits.shard)
         self._survey(marks)
         return verdict, marks
 
@@ -163,7 +178,11 @@ class _Run:
 
     def _survey(self, marks: Marks) -> None:
         result, collection = self._result, self._collection
-        there = [size for size in marks.packs.sizes if size != MISSING]
+        there = [
+            size
+            for name, size in zip(marks.packs.names, marks.packs.sizes, strict=True)
+            if size != MISSING and self._limits.shard.holds(name)
+        ]
         result.packs, result.bytes = len(there), sum(there)
         result.pending = sum(len(each.packs) for each in collection.pending)
         blocking = collection.sessions.in_the_way_of(collection.pending[-1].generation) if collection.pending else []

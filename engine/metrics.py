@@ -20,6 +20,7 @@ _HELP = {
     "silt_store_bytes": "Bytes in packs.",
     "silt_held_bytes": "Bytes in the files of all levels.",
     "silt_verified_ratio": "The part of the store that was read and found intact in the last 30 days.",
+    "silt_uncovered_bytes": "Bytes in packs that no parity covers, in a store that has parity.",
     "silt_attention": "Things that somebody should see to.",
 }
 
@@ -60,6 +61,8 @@ def _samples(
     yield "silt_store_bytes", (), status.store.stored
     yield "silt_held_bytes", (), status.store.held
     yield "silt_verified_ratio", (), status.store.verified
+    if status.store.parity:
+        yield "silt_uncovered_bytes", (), status.store.uncovered_bytes
     yield "silt_attention", (), len(status.attention)
 
 

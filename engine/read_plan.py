@@ -1,9 +1,8 @@
 """Which packs are to be read whole now, and remembering in the store that they were.
 
 Rule: the choice is pure: damaged ones first, then those that are due, then by the time of their last reading until the
-budget is spent. A shard is a fixed part of all names, so that hosts need not talk to each other. What was read is noted
-every NOTE_SECONDS, and when the work ends by whatever means; that a note cannot be kept (a store mounted read-only) is
-only noted.
+budget is spent; of one shard alone, where that is asked. What was read is noted every NOTE_SECONDS, and when the work
+ends by whatever means; that a note cannot be kept (a store mounted read-only) is only noted.
 """
 
 import re
@@ -11,9 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from blake3 import blake3
-
-from siltstone.store import Notes, PackList, StoreError
+from siltstone.store import EVERYTHING, Notes, PackList, Shard, StoreError
 
 from .errors import ConfigError
 from .events import Noted, Report
@@ -25,27 +22,12 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([hdw])")
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Part `number` (from 1) of `of` parts of all names."""
-
-    number: int = 1
-    of: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """'2/8'. Raises ConfigError."""
-        match = _SHARD.fullmatch(text.strip())
-        if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ConfigError(f"'{text}' is no shard", hint="write 2/8 for the second of eight parts")
-        return cls(int(match[1]), int(match[2]))
-
-    def holds(self, name: str) -> bool:
-        """Whether an object of this name (its last part) is in the shard."""
-        return self.of == 1 or int.from_bytes(blake3(name.encode()).digest(8), "little") % self.of == self.number - 1
-
-
-EVERYTHING = Shard()
+def parse_shard(text: str) -> Shard:
+    """'2/8': the second of eight parts. Raises ConfigError."""
+    match = _SHARD.fullmatch(text.strip())
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"'{text}' is no shard", hint="write 2/8 for the second of eight parts")
+    return Shard(int(match[1]), int(match[2]))
 
 
 def parse_age(text: str) -> int:
@@ -92,9 +74,9 @@ class Reading:
 
     @classmethod
     def parse(cls, budget: str, max_age: str | None, shard: str | None) -> "Reading":
-        """From words: see Budget.parse, parse_age, Shard.parse. Raises ConfigError."""
+        """From words: see Budget.parse, parse_age, parse_shard. Raises ConfigError."""
         age = None if max_age is None else parse_age(max_age)
-        return cls(Budget.parse(budget), age, EVERYTHING if shard is None else Shard.parse(shard))
+        return cls(Budget.parse(budget), age, EVERYTHING if shard is None else parse_shard(shard))
 
     def choose(self, packs: PackList, notes: Notes, never: Collection[int], now_ns: int) -> list[int]:
         """The numbers of the packs to read; `never` are those that cannot be read."""

@@ -92,6 +92,8 @@ class _Scrub:
         parity: dict[PackName, str] = {}
         listed: list[tuple[PackName, int]] = []
         for info in chain(*map(self._backend.list, LARGE)):
+            if not is_content_named(info.name):
+                continue  # one of those that are read always
             name = PackName(info.name.rpartition("/")[2])
             if info.name != pack_object(name):
                 parity[name] = info.name

@@ -1,15 +1,15 @@
 """`silt status`: whether all is well with the backups of a store, at one look.
 
-Rule: it reads the names of objects, the roots and the notes of verification, and no pack: a store of any size answers
-in a moment. What needs somebody is in `attention`, each with the command to begin with. Times of levels are those of
-the hosts that made them.
+Rule: it reads the names of objects, the roots, the notes of verification and the heads of parity, and no pack: a store
+of any size answers in a moment. What needs somebody is in `attention`, each with the command to begin with. Times of
+levels are those of the hosts that made them.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from siltstone.store import PackList, Store, listed_packs, verified_notes
+from siltstone.store import PackList, Store, listed_packs, policy_of, sound_stripes, stripe_of, verified_notes
 
 from .config_only import CONFIG_SUFFIX
 from .deployment import Deployment
@@ -51,6 +51,7 @@ class DeploymentStatus:
 class StoreFigures:
     """Bytes: `stored` in packs, `held` in the files of all levels, `grown` in the last GROWTH_DAYS. `verified`: the
     part of `stored` that was read and found intact in the last COVERAGE_DAYS (0 to 1); `free`: None where nobody knows.
+    `parity` is that of most stripes, as 2/16, and empty where there is none; `uncovered` packs are in no stripe.
     """
 
     packs: int
@@ -59,6 +60,9 @@ class StoreFigures:
     grown: int
     verified: float
     free: int | None
+    parity: str
+    uncovered: int
+    uncovered_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,18 @@ def _figures(store: Store, levels: list[Level], now: datetime) -> tuple[StoreFig
     held = sum(files.bytes for level in levels for files in level.sets)
     share = read / packs.bytes if packs.bytes else 1.0
     free = store.backend.free_space()
-    return StoreFigures(len(packs), packs.bytes, held, grown, share, free), len(notes.damaged)
+    figures = StoreFigures(len(packs), packs.bytes, held, grown, share, free, *_parity(store, packs))
+    return figures, len(notes.damaged)
+
+
+def _parity(store: Store, packs: PackList) -> tuple[str, int, int]:
+    """What parity there is, and the packs that are in no stripe: how many, and their bytes."""
+    stripes, _ = sound_stripes(store.backend)
+    policy, covered = policy_of(stripes), stripe_of(stripes)
+    if policy is None:
+        return "", 0, 0
+    left = [size for name, size in zip(packs.names, packs.sizes, strict=True) if name not in covered]
+    return str(policy), len(left), sum(left)
 
 
 def _of_deployments(deployments: tuple[DeploymentStatus, ...], waiting: tuple[Incomplete, ...]) -> Iterator[Attention]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .backend import BLOCK, Backend, ObjectInfo, open_backend
     from .bandwidth import Bandwidth
-    from .bytes_check import BytesChecker, BytesReport, is_content_named
+    from .bytes_check import BytesChecker, BytesReport
     from .check import MISSING_OBJECT, Fault, check_small_objects, fault_of, raise_if_away
     from .chunk_table import ChunkTable, footer_keys
     from .collection import Collection, Removed
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .frame import FRAME_SIZE, NewFrame
-    from .ids import ChunkId, PackName, Place, chunk_id, pack_object
+    from .ids import ChunkId, PackName, Place, chunk_id, is_content_named, pack_object
     from .key_changes import (
         Rotated,
         add_key,
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
     from .private_file import PrivateWriter, read_private
-    from .protection import Protection, protect, remove_parity, retire, sound_stripes
+    from .protection import Protection, policy_of, protect, remove_parity, retire, sound_stripes
     from .reader import list_packs
     from .recovery import Recovered, recover
     from .reliance import Inherited
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .replaced import is_healed, is_replaced, move_and_remove, remove_replaced_pack
     from .scrub import PackReport, PackScrubber
     from .segment_scan import SegmentScan
+    from .shard import EVERYTHING, Shard
     from .store import Store
     from .twin import CopiedPack, PackCopier, are_twins, make_twin
     from .verdict import Verdict, judge
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 _FROM = {
     "backend": "BLOCK Backend ObjectInfo open_backend",
     "bandwidth": "Bandwidth",
-    "bytes_check": "BytesChecker BytesReport is_content_named",
+    "bytes_check": "BytesChecker BytesReport",
     "check": "MISSING_OBJECT Fault check_small_objects fault_of raise_if_away",
     "chunk_table": "ChunkTable footer_keys",
     "collection": "Collection Removed",
@@ -97,7 +98,7 @@ _FROM = {
         "SessionOvertaken SiltError StoreError StoreFull VoidRoot WrongKey"
     ),
     "frame": "FRAME_SIZE NewFrame",
-    "ids": "ChunkId PackName Place chunk_id pack_object",
+    "ids": "ChunkId PackName Place chunk_id is_content_named pack_object",
     "key_changes": "Rotated add_key exchange_key export_key need_to_manage removable remove_key rotate_keys",
     "key_copy": "KeyCopy Opener key_copy_text parse_key_copy",
     "key_objects": "KeyObject newest_generation read_keys",
@@ -113,7 +114,7 @@ _FROM = {
     "parity": "Policy Stripe read_stripes stripe_of",
     "parity_code": "ParityCoder",
     "private_file": "PrivateWriter read_private",
-    "protection": "Protection protect remove_parity retire sound_stripes",
+    "protection": "Protection policy_of protect remove_parity retire sound_stripes",
     "reader": "list_packs",
     "recovery": "Recovered recover",
     "reliance": "Inherited",
@@ -121,6 +122,7 @@ _FROM = {
     "replaced": "is_healed is_replaced move_and_remove remove_replaced_pack",
     "scrub": "PackReport PackScrubber",
     "segment_scan": "SegmentScan",
+    "shard": "EVERYTHING Shard",
     "store": "Store",
     "twin": "CopiedPack PackCopier are_twins make_twin",
     "verdict": "Verdict judge",
@@ -131,6 +133,7 @@ _MODULE_OF = {name: module for module, names in _FROM.items() for name in names.
 
 __all__ = [
     "BLOCK",
+    "EVERYTHING",
     "FRAME_SIZE",
     "MISSING",
     "MISSING_OBJECT",
@@ -188,6 +191,7 @@ __all__ = [
     "Secret",
     "SegmentScan",
     "SessionOvertaken",
+    "Shard",
     "SiltError",
     "Store",
     "StoreError",
@@ -226,6 +230,7 @@ __all__ = [
     "page_buffer",
     "parse_key_copy",
     "parse_key_file",
+    "policy_of",
     "protect",
     "raise_if_away",
     "read_config",

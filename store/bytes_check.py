@@ -6,7 +6,6 @@ storage did to bytes, and does not find what was written wrongly, nor that an ob
 `BytesReport`, never an exception: only the storage as a whole going away raises.
 """
 
-import re
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -15,11 +14,11 @@ from .backend import Backend
 from .check import fault_of
 from .envelope import check_envelope
 from .errors import StoreError
+from .ids import is_content_named
 from .workspace import buffers
 
 # 4 MiB a read: past the page cache it is as quick as 32, and the hash finds it in the processor's cache.
 RUN = 4 << 20
-_NAMED = re.compile(r"(?:.*/)?[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,6 @@ class BytesReport:
     object: str
     bytes_read: int
     error: str = ""
-
-
-def is_content_named(name: str) -> bool:
-    """Whether the object's name is the BLAKE3 of its bytes."""
-    return _NAMED.fullmatch(name) is not None
 
 
 class BytesChecker:

@@ -11,6 +11,10 @@ work or had created its root before the roots were listed. A condemnation is rip
 not read it; then nobody can come to rely on its packs any more, and roots that were created since it was published are
 among those that were marked. So nothing is removed on the word of an earlier run. Condemnations are removed a run later
 than their packs. Every step can be interrupted, and repeated by whoever runs next; two collectors may run at once.
+
+Of a shard: it marks everything, judges, copies and condemns its packs, and publishes under whatever number is free,
+since no other shard judges these packs. The first shard removes, for all: two who write the same segments anew, each
+without its own packs, would leave both.
 """
 
 import time
@@ -24,10 +28,13 @@ from .errors import BackendError, Corrupt, ObjectExists, ObjectMissing, StoreErr
 from .ids import PackName, pack_object
 from .mark import RANGE, Marks, References
 from .pack_list import MISSING, PackList, listed_packs
+from .pack_names import PackNames
 from .parallel import in_parallel
 from .protection import retire
+from .reliance import raise_if_given_up
 from .segment_scan import SegmentScan
 from .sessions import OtherSessions
+from .shard import EVERYTHING, Shard
 from .store import Store
 from .verdict import Verdict
 from .writer import Writer
@@ -57,11 +64,13 @@ class Removed:
 class Collection:
     """A run. Its methods are called in the order of the module's first lines. Without a `session` it only looks."""
 
-    def __init__(self, store: Store, session: Writer | None, stop_at: float | None = None) -> None:
-        """Survey. `stop_at` is a time of the monotonic clock behind which nothing more is begun."""
-        self._store, self._session, self._stop_at = store, session, stop_at
+    def __init__(
+        self, store: Store, session: Writer | None, stop_at: float | None = None, shard: Shard = EVERYTHING
+    ) -> None:
+        """Survey. `stop_at` is a time of the monotonic clock behind which nothing more is begun; `shard`: see above."""
+        self._store, self._session, self._stop_at, self._shard = store, session, stop_at, shard
         self.condemnations = read_condemnations(store.opened)
-        self._listed = {name for name, _ in listed_packs(store.backend)}
+        self._listed = PackNames.of(name for name, _ in listed_packs(store.backend))
         self.sessions = OtherSessions(store.opened, session.name if session else "")
         self.condemned = frozenset[PackName]().union(*(each.packs for each in self.condemnations))
         self._segments = SegmentScan(store.backend, store.ring.index_key if store.config.encrypted else b"")
@@ -76,7 +85,7 @@ class Collection:
     @property
     def pending(self) -> list[Condemnation]:
         """The condemnations of which packs are left."""
-        return [each for each in self.condemnations if not each.packs.isdisjoint(self._listed)]
+        return [each for each in self.condemnations if any(name in self._listed for name in each.packs)]
 
     def seen_before(self) -> dict[str, bytes]:
         """Digests of leases as earlier runs saw them."""
@@ -102,6 +111,7 @@ class Collection:
             for keys in references:
                 spooled.add(keys)
             spooled.spool()
+            self._store.index.drop_filters()  # roots and manifests were read; what follows looks few chunks up
             marks.take(self._segments, spooled, tell)
         return marks
 
@@ -110,21 +120,28 @@ class Collection:
         root may need one after all.
         """
         self._store.index.condemned = frozenset()  # or what is written on the way would leave others out again
-        named = self._store.index.packs()
-        for name in sorted(self._listed & self.condemned - named):
-            session.name_pack(name)
+        there = [name for name in sorted(self.condemned) if name in self._listed]
+        named = self._store.index.packs() if there else set()
+        for name in there:
+            if name not in named:
+                session.name_pack(name)
         session.flush()
 
     def remove(self, marks: Marks) -> Removed:
-        """Remove the packs of ripe condemnations that are not live, and the condemnations that are done with."""
+        """Remove the packs of ripe condemnations that are not live, and the condemnations that are done with; the first
+        shard alone does.
+        """
         assert self._session is not None
-        doomed, kept = self._doomed(marks)
-        held = retire(self._store.backend, [self.packs.names[number] for number in doomed])
-        doomed = [number for number in doomed if self.packs.names[number] not in held]
         self._store.index.load()
         # What is written anew leaves condemned packs out, but for those that are needed after all.
         live = {name for name in self.condemned if self._is_live(marks, name)}
         self._store.index.condemned = self.condemned - live
+        if self._shard.number != 1:
+            return Removed()
+        doomed, kept = self._doomed(marks)
+        raise_if_given_up(self._store.backend, self._session.name)
+        held = retire(self._store.backend, [self.packs.names[number] for number in doomed])
+        doomed = [number for number in doomed if self.packs.names[number] not in held]
         self._session.forget_packs([self.packs.names[number] for number in doomed])
         removed = freed = locked = 0
         done = 0
@@ -133,7 +150,7 @@ class Collection:
             removed += gone
             locked += not gone
             freed += self.packs.sizes[number] * gone
-        self._remove_done(marks)
+        self._remove_done()
         return Removed(removed, freed, kept, locked, len(doomed) - done, len(held))
 
     def _doomed(self, marks: Marks) -> tuple[list[int], int]:
@@ -148,6 +165,10 @@ class Collection:
             else:
                 doomed.append(number)
         return doomed, kept
+
+    def _is_there(self, name: PackName) -> bool:
+        number = self.packs.number(name)
+        return number is not None and self.packs.sizes[number] != MISSING
 
     def _is_live(self, marks: Marks, name: PackName) -> bool:
         number = self.packs.number(name)
@@ -164,12 +185,12 @@ class Collection:
             return number, False
         return number, True
 
-    def _remove_done(self, marks: Marks) -> None:
-        """Remove ripe condemnations whose packs were gone before this run, or are live. Never the newest."""
+    def _remove_done(self) -> None:
+        """Remove ripe condemnations whose packs were gone before this run. Never the newest; and none of a pack that is
+        live after all: somebody who is slow may still be about to remove it, so nobody may rely on it again.
+        """
         for each in self.ripe():
-            numbers = (self.packs.number(name) for name in each.packs)
-            left = [n for n in numbers if n is not None and self.packs.sizes[n] != MISSING and not marks.live[n]]
-            if not left and each is not self.condemnations[-1]:
+            if not any(self._is_there(name) for name in each.packs) and each is not self.condemnations[-1]:
                 try:
                     self._store.backend.delete(each.name)
                 except ObjectMissing:
@@ -184,36 +205,48 @@ class Collection:
 
     def condemn(self, verdict: Verdict, marks: Marks, roots: Sequence[str]) -> int | None:
         """Copy what is live out of the packs that are to be repacked, and publish all as a new generation: its number.
-        None when there was nothing to publish, or when another collector published meanwhile.
+        None when there was nothing to publish, or when another collector of the same packs published meanwhile.
         """
         assert self._session is not None
         # Where nobody is at work, the footers of dead packs are not read: the index says that nothing in them is live.
         dead = list(self._readable(verdict.dead)) if self.sessions.alive else list(verdict.dead)
         packs = [number for number in dead if not self.is_busy(number)]
         held = len(packs) < len(dead)
-        packs += self._copy_live(self._session, verdict.repacked, marks)
-        if not packs and not held and not self._is_worth_noting(marks):
+        copied = self._copy_live(self._session, [*verdict.repacked, *self._needed_after_all(marks)], marks)
+        packs += [number for number in copied if self.packs.names[number] not in self.condemned]
+        if not packs and not held and not self._is_worth_noting():
             return None
+        raise_if_given_up(self._store.backend, self._session.name)
+        return self._publish([self.packs.names[number] for number in packs], roots)
+
+    def _needed_after_all(self, marks: Marks) -> list[int]:
+        """Condemned packs of the shard that are live: what is live moves into new packs, and then they can go."""
+        mine = (name for name in sorted(self.condemned) if self._shard.holds(name) and self._is_there(name))
+        return [number for name in mine if (number := self.packs.number(name)) is not None and marks.live[number]]
+
+    def _publish(self, packs: Sequence[PackName], roots: Sequence[str]) -> int | None:
         generation = self.condemnations[-1].generation + 1 if self.condemnations else 1
         alive = {session: lease.digest for session, lease in self.sessions.alive.items()}
-        names = [self.packs.names[number] for number in packs]
-        try:
-            publish(self._store.opened, generation, names, alive, roots)
-        except ObjectExists:
-            return None
-        return generation
+        while True:
+            try:
+                publish(self._store.opened, generation, packs, alive, roots)
+            except ObjectExists:
+                if self._shard.of == 1:
+                    return None
+                generation += 1  # that of another shard, and of other packs: nothing that was judged here is in it
+            else:
+                return generation
 
-    def _is_worth_noting(self, marks: Marks) -> bool:
+    def _is_worth_noting(self) -> bool:
         """Whether a generation that condemns nothing is of use: it tells the next run how leases looked that stand in
-        the way, or lets go of a newest one whose packs are live after all.
+        the way.
         """
         if not self.condemnations:
             return False
         newest = self.condemnations[-1]
         pending = self.pending
         watched = self.sessions.in_the_way_of(pending[-1].generation) if pending else []
-        unseen = any(newest.sessions.get(lease.session) != lease.digest for lease in watched)
-        return unseen or any(self._is_live(marks, name) for name in newest.packs)
+        return any(newest.sessions.get(lease.session) != lease.digest for lease in watched)
 
     def _copy_live(self, session: Writer, numbers: Iterable[int], marks: Marks) -> list[int]:
         copied = []

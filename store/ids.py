@@ -5,6 +5,7 @@ bytes in hex, so that `b3sum` alone checks a pack. Both are NewTypes: distinct t
 (a wrapper object for each chunk costs more than hashing 4 KiB).
 """
 
+import re
 from typing import NamedTuple, NewType
 
 from blake3 import blake3
@@ -14,6 +15,8 @@ PackName = NewType("PackName", str)
 
 CHUNK_ID_SIZE = 32
 PACK_NAME_SIZE = 64
+
+_CONTENT_NAMED = re.compile(r"(?:.*/)?[0-9a-f]{64}")
 
 
 class Place(NamedTuple):
@@ -32,3 +35,8 @@ def chunk_id(plaintext: bytes | bytearray | memoryview, id_key: bytes) -> ChunkI
 def pack_object(pack: PackName) -> str:
     """The object name of a pack: packs/ and the first two hex digits, so that no folder grows too long."""
     return f"packs/{pack[:2]}/{pack}"
+
+
+def is_content_named(name: str) -> bool:
+    """Whether an object's name is the BLAKE3 of its bytes."""
+    return _CONTENT_NAMED.fullmatch(name) is not None

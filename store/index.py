@@ -20,8 +20,8 @@ from .block_cache import BlockCache
 from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
 from .index_recent import Entry, RecentEntries
-from .index_rows import renumbered, sorted_entries, to_merge
-from .segment import KEY_SIZE, Segment, encode_segment, join_segment
+from .index_rows import blocks_without, renumbered, sorted_entries, to_merge
+from .segment import KEY_SIZE, Segment, encode_blocks, encode_segment, join_segment
 
 INDEX = "index/"
 
@@ -45,6 +45,7 @@ class Index:
         self._blocks = BlockCache()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
+        self._filtered = True
         self._left_behind: set[str] = set()  # segments that others stand for, of sessions that could not delete them
         self.damaged: dict[str, Corrupt] = {}
         self.all_named = False  # whether a look through all packs found each named by a sound segment, or readable
@@ -63,8 +64,7 @@ class Index:
             with self._lock:
                 self._segments = [segment for name, segment in opened.items() if name not in replaced]
                 self._left_behind = replaced & opened.keys()
-        for name in replaced & self.damaged.keys():
-            del self.damaged[name]
+        self.damaged = {name: error for name, error in self.damaged.items() if name not in replaced}
 
     def _open_listed(self, opened: dict[str, Segment]) -> bool:
         """Open what is listed. False when something of it was merged away meanwhile: what replaces it may not be in
@@ -76,7 +76,7 @@ class Index:
                 continue
             try:
                 one = known.get(info.name)
-                opened[info.name] = one or Segment(info.name, self._backend.view(info.name), self._key)
+                opened[info.name] = one or Segment(info.name, self._backend.view(info.name), self._key, self._filtered)
             except Corrupt as error:
                 self.damaged[info.name] = error
             except ObjectMissing:
@@ -104,6 +104,12 @@ class Index:
                 self._segments = [segment for segment in self._segments if segment.name not in replaced] + new
         there = {session: packs - self.lost for session, packs in arrived.items()}
         return {session: packs for session, packs in there.items() if packs}
+
+    def drop_filters(self) -> None:
+        """Give the memory of filters back, and keep none from now on: hardly anything is looked up any more."""
+        self._filtered = False
+        for segment in self._segments:
+            segment.drop_filter()
 
     def find(self, chunk: ChunkId) -> Place | None:
         """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
@@ -274,10 +280,14 @@ class Index:
         named = dict.fromkeys(chain(packs, kept))
         # Of a chunk's places the one in the pack of the lowest number comes first: packs found damaged come last.
         numbers = {pack: number for number, pack in enumerate(sorted(named, key=self.suspect.__contains__))}
-        rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
         count = len(recent) + sum(segment.entries for segment in merged)
         replaces = [name for segment in merged for name in (segment.name, *segment.head.replaces)]
-        pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
+        if len(merged) == 1 and not packs and self.suspect.isdisjoint(numbers):
+            blocks = blocks_without(merged[0], numbers, without)
+            pieces = join_segment(encode_blocks(blocks, count, numbers, replaces, session, self._key))
+        else:
+            rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
+            pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
         hasher = blake3()
         for piece in pieces:
             hasher.update(piece)
@@ -287,4 +297,4 @@ class Index:
             data = self._backend.view(name)
         except ObjectMissing:  # another session merged it already
             data = memoryview(b"".join(pieces))
-        return Segment(name, data, self._key)
+        return Segment(name, data, self._key, self._filtered)

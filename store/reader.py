@@ -125,7 +125,8 @@ class PackReader:
         A pack whose footer cannot be read is left alone (`verify` names it), and so are damaged segments then: they may
         be all that is known of it. Packs that are named and not there any more become `index.lost`.
         """
-        named, gone, unreadable = index.packs(), index.packs(by_damaged=True), False
+        named, unreadable = index.packs(), False
+        gone = index.packs(by_damaged=True) if index.damaged else set(named)
         for pack in list_packs(self._store):
             gone.discard(pack)
             if pack in named or pack in index.condemned:

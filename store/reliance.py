@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from .backend import Backend
 from .condemned import Condemnation, newest_generation, read_condemnations, read_newer
 from .errors import NoKey, ObjectMissing, SessionOvertaken, StoreError
 from .fence import accepted_roots, is_fenced
@@ -145,6 +146,12 @@ class Reliance:
     def _nowhere_else(self, footer: Footer) -> list[int]:
         """The frames of a condemned pack that hold a chunk which no other pack has."""
         return [n for n, frame in enumerate(footer.frames) if any(chunk not in self._index for chunk in frame.ids)]
+
+
+def raise_if_given_up(backend: Backend, session: str) -> None:
+    """For a session that goes on to remove things: raises SessionOvertaken where it was fenced."""
+    if is_fenced(backend, session):
+        raise _given_up()
 
 
 def _removed(what: str) -> SessionOvertaken:

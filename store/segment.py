@@ -47,6 +47,7 @@ _HASHES = struct.Struct("<8x4I8x")  # the same bytes of a chunk id and of an ent
 _HEAD = struct.Struct("<8s32sQIIIII")
 _PLACE = struct.Struct(">IHH")
 _PARTS = 1 << 63
+_FILTER = 3  # number of the part
 
 
 def entry(chunk: ChunkId, pack_number: int, frame: int, slot: int) -> bytes:
@@ -107,7 +108,20 @@ def encode_segment(
     index_key: bytes,
 ) -> Iterator[bytes]:
     """The pieces of a segment; `entries` come sorted and at most `count` of them. Equal ones are written once; a chunk
-    that lies in several packs has an entry for each.
+    that lies in several packs has an entry for each. See encode_blocks.
+    """
+    yield from encode_blocks(_blocks(entries), count, packs, replaces, session, index_key)
+
+
+def encode_blocks(
+    blocks: Iterable[bytes],
+    count: int,
+    packs: Collection[PackName],
+    replaces: Sequence[str],
+    session: str,
+    index_key: bytes,
+) -> Iterator[bytes]:
+    """The pieces of a segment of these plain blocks, of which the last one alone may be shorter.
 
     The fixed head, which comes first, is known last: it is yielded last, and `join_segment` puts it in front.
     """
@@ -115,7 +129,7 @@ def encode_segment(
     sealer = _PartSealer(index_key, salt)
     bloom = _Filter(count) if count >= FILTER_FROM else None
     fences, written = [], 0
-    for number, block in enumerate(_blocks(entries)):
+    for number, block in enumerate(blocks):
         fences.append(block[:8])
         written += len(block) // ENTRY_SIZE
         if bloom:
@@ -163,8 +177,8 @@ class Segment:
     entries: int
     pack_count: int
 
-    def __init__(self, name: str, data: memoryview, index_key: bytes) -> None:
-        """Raises Corrupt when the parts around the blocks are damaged."""
+    def __init__(self, name: str, data: memoryview, index_key: bytes, filtered: bool = True) -> None:
+        """Raises Corrupt when the parts around the blocks are damaged. The filter is not read unless `filtered`."""
         self.name = name
         self._data = data
         try:
@@ -178,7 +192,8 @@ class Segment:
                 raise Corrupt(name, "it is truncated or overlong")
             parts = []
             for i, length in enumerate(lengths):
-                parts.append(self._sealer.open(_PARTS + i, data[at : at + length]) if length else b"")
+                wanted = length and (filtered or i < _FILTER)
+                parts.append(self._sealer.open(_PARTS + i, data[at : at + length]) if wanted else b"")
                 at += length
         except (struct.error, InvalidTag):
             raise Corrupt(name, "its head is damaged, or not of this store") from None
@@ -224,6 +239,11 @@ class Segment:
         """The place that a 32-byte entry of this segment names."""
         number, frame, slot = _PLACE.unpack_from(row, KEY_SIZE)
         return Place(self.pack(number), frame, slot)
+
+    @property
+    def pack_table(self) -> bytes:
+        """The names of its packs by number, 32 bytes each."""
+        return self._packs
 
     def pack(self, number: int) -> PackName:
         """The name of a pack by its number here."""

@@ -16,6 +16,7 @@ from .ids import PackName
 from .mark import Marks
 from .pack_list import MISSING
 from .packer import PACK_SIZE
+from .shard import EVERYTHING, Shard
 
 # A pack is copied when this share of its frames is dead: copying a live byte then frees at least as much.
 WASTE = 0.5
@@ -40,14 +41,23 @@ class Verdict:
         return self.wasteful + self.small
 
 
-def judge(marks: Marks, spared: Collection[PackName], *, waste: float = WASTE, budget: int | None = None) -> Verdict:
-    """`spared` are condemned or damaged; `budget` is how many bytes may be copied (None: any number)."""
+def judge(
+    marks: Marks,
+    spared: Collection[PackName],
+    *,
+    waste: float = WASTE,
+    budget: int | None = None,
+    shard: Shard = EVERYTHING,
+) -> Verdict:
+    """Of the packs of a shard. `spared` are condemned or damaged; `budget` is how many bytes may be copied (None: any
+    number).
+    """
     dead: list[int] = []
     wasteful: list[tuple[float, int]] = []
     small: list[int] = []
     shares = _dead_shares(marks)
     for number, (name, size) in enumerate(zip(marks.packs.names, marks.packs.sizes, strict=True)):
-        if size == MISSING or name in spared or not marks.chunks[number]:
+        if size == MISSING or not marks.chunks[number] or name in spared or not shard.holds(name):
             continue
         if not marks.live[number]:
             dead.append(number)

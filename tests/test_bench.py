@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare, files_bench, gc_scale, index_scale, limits, protect, tree_scale
+from bench import compare, files_bench, gc_scale, index_scale, limits, protect, shards, tree_scale
 from bench.__main__ import DOCUMENT, main
 from bench.comparison_table import ComparisonTables
 from bench.corpora import Corpus, corpus_names, make_corpus
@@ -201,6 +201,11 @@ class TestOtherCases:
         assert len(rows) == 6
         assert all(size > 0 and wall > 0 for _, size, wall, _ in rows)
         assert len(protect.table(rows)) == 8
+
+    def test_shards(self, tmp_path: Path) -> None:
+        taken = shards.measure(tmp_path, 10, [2])
+        assert [(each.step, len(each.cpu)) for each in taken[2]] == [("verify", 2), ("gc", 2)]
+        assert len(shards.table(taken)) == 4
 
     def test_tree(self, tmp_path: Path) -> None:
         case = tree_scale.measure_tree(tmp_path, 70, 20, find_tools(["silt"], None)[0])

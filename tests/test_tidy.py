@@ -191,6 +191,11 @@ class TestRepository:
         assert len(uses) > 50
         assert not circles(uses)
 
+    def test_no_module_hides_a_name_of_its_front_door(self) -> None:
+        for door in (path for layer in LAYERS for path in (ROOT / layer).rglob("__init__.py")):
+            beside = {path.stem for path in door.parent.iterdir() if path.suffix == ".py" or path.is_dir()}
+            assert not offered(door.read_text()) & beside, door
+
     def test_tests_and_bench_use_what_is_installed(self) -> None:
         refuse({path: folder_faults(path.read_text()) for path in modules("tests", "bench")})
 

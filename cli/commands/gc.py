@@ -32,6 +32,7 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)")
     silt gc                                  # condemn what is dead, remove what was condemned before
     silt gc --max-time 2h --max-copy 50GiB   # within a budget; the next run goes on
     silt gc --max-share 90%                  # after most of a store was forgotten
+    silt gc --shard 2/8                      # of the packs, the second of eight parts: one for each of eight hosts
     """,
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
@@ -45,19 +46,33 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)")
     show_default=True,
     help="How long to watch a session that was silent before, until it is given up.",
 )
+@click.option(
+    "--shard", metavar="N/OF", help="Condemn and copy only packs of this part, such as 2/8; 1/8 removes for all."
+)
 def command(
-    options: Options, dry_run: bool, max_time: str | None, max_copy: str | None, max_share: str, patience: str
+    options: Options,
+    dry_run: bool,
+    max_time: str | None,
+    max_copy: str | None,
+    max_share: str,
+    patience: str,
+    shard: str | None,
 ) -> None:
     """Collect garbage, while others back up.
 
     It takes two runs for something to go: the first condemns it, and a later one removes it, when no session is at work
     any more that had not read of that. What a level came to need meanwhile stays.
 
-    With --json the result has "packs", "bytes" (of the store), "dead", "repacked", "freed_bytes", "copied_bytes",
-    "left" (packs that found no budget), "removed": {"packs", "bytes", "kept", "locked", "left", "held"}, "generation"
-    (or null), "pending" (packs condemned before), "waiting_for" and "given_up" (sessions), "void" (roots), "expired".
+    With --shard several hosts share the work, at once or one after the other: each judges, copies and condemns its part
+    of the packs, and 1/N removes what any of them condemned.
+
+    With --json the result has "packs", "bytes" (of the store, or of the shard), "dead", "repacked", "freed_bytes",
+    "copied_bytes", "left" (packs that found no budget), "removed": {"packs", "bytes", "kept", "locked", "left",
+    "held"}, "generation" (or null), "pending" (packs condemned before), "waiting_for" and "given_up" (sessions),
+    "void" (roots), "expired".
     """
-    from siltstone.engine import Limits, collect
+    from siltstone.engine import Limits, collect, parse_shard
+    from siltstone.store import EVERYTHING
 
     from ..reporter import make_reporter
 
@@ -66,11 +81,12 @@ def command(
         copy_bytes=_bytes(max_copy) if max_copy else None,
         share=_share(max_share),
         patience=_seconds(patience),
+        shard=EVERYTHING if shard is None else parse_shard(shard),
     )
     store = open_store(options, needing="garbage")
     with make_reporter(options) as reporter:
         result = collect(store, limits=limits, dry_run=dry_run, report=reporter.report)
-    answer(options, _record(result), _lines(result))
+    answer(options, _record(result), _lines(result, "store" if shard is None else f"shard {shard}"))
 
 
 def _seconds(text: str) -> float:
@@ -104,7 +120,7 @@ def _record(result: "Collected") -> dict[str, Any]:
     return asdict(result)
 
 
-def _lines(result: "Collected") -> Iterator[str]:
+def _lines(result: "Collected", whole: str) -> Iterator[str]:
     yield from _said_first(result)
     removed = result.removed
     dead = f"{counted(result.dead, 'pack')} of no level" if result.dead else ""
@@ -113,7 +129,7 @@ def _lines(result: "Collected") -> Iterator[str]:
     kept = f"{counted(removed.kept, 'pack')} that levels came to need" if removed.kept else ""
     yield from facts(
         [
-            ("store", f"{counted(result.packs, 'pack')}, {size(result.bytes)}"),
+            (whole, f"{counted(result.packs, 'pack')}, {size(result.bytes)}"),
             ("dead", dead),
             ("copied out of", copied if result.repacked else ""),
             ("frees", f"{size(result.freed_bytes)}, {share(result.freed_bytes, result.bytes)} of it"),

@@ -6,6 +6,7 @@ be put back was, and something could not, the exit code is 4 if that is for dama
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -125,12 +126,12 @@ def command(
 
         moves = dict(map(_move, tablespaces))
         restore = partial(restore_cluster, target=target, tablespaces=moves, keep_archiving=keep_archiving, **same)
-        return _restore(options, opening, level, restore, to, recovery)
+        return _restore(options, opening, level, restore, to, recovery, dry_run=dry_run)
     from siltstone.engine import restore_level
 
     chosen, below = selection_of(paths, set_name, host), absolute_path(base) if base else None
     restore = partial(restore_level, target=target, selection=chosen, base=below, **same)
-    return _restore(options, opening, level, restore, to)
+    return _restore(options, opening, level, restore, to, dry_run=dry_run)
 
 
 def _refuse_with_onto(given: Mapping[str, object], set_name: str | None, of_databases: Mapping[str, object]) -> None:
@@ -157,6 +158,8 @@ def _restore(
     restore: "Callable[..., RestoreResult]",
     to: str | None,
     recovery: "Recovery | None" = None,
+    *,
+    dry_run: bool,
 ) -> int:
     from siltstone.engine import remember_pace, resolve
 
@@ -164,7 +167,7 @@ def _restore(
     from ..reporter import make_reporter
 
     store = opening.store()
-    with store.reading():
+    with nullcontext() if dry_run else store.reading():  # a dry run writes nothing, and no lease either
         if recovery is not None:
             from siltstone.engine import level_before, reachable
 

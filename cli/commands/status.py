@@ -24,7 +24,7 @@ from ..settings import load_settings
 from ..state import state_folder
 
 if TYPE_CHECKING:
-    from siltstone.engine import ArchiveStatus, DeploymentStatus, Status
+    from siltstone.engine import ArchiveStatus, DeploymentStatus, Status, StoreFigures
 
 
 @make_command(
@@ -46,9 +46,9 @@ def command(options: Options, file: str | None, metrics: str | None) -> int:
     With --json: {"deployments": [{"deployment", "levels", "groups", "newest" (a level, or null), "damaged": [...],
     "missed": [{"task", "due"}]}], "wal": [{"system_identifier", "timelines": [{"timeline", "end", "newest"}], "gaps"}],
     "store": {"packs", "stored_bytes", "held_bytes", "grown_bytes" (in 30 days), "verified" (0 to 1, in 30 days),
-    "free_bytes"}, "restores" (onto other deployments, in 30 days; as in 'show --json', with "deployment", "group",
-    "level", "tar"), "waiting" (levels of which parts are missing, as in 'list --json'), "attention": [{"what",
-    "command"}]}.
+    "free_bytes", "parity" (as 2/16, or null), "uncovered", "uncovered_bytes" (packs that no parity covers)},
+    "restores" (onto other deployments, in 30 days; as in 'show --json', with "deployment", "group", "level", "tar"),
+    "waiting" (levels of which parts are missing, as in 'list --json'), "attention": [{"what", "command"}]}.
     """
     from datetime import datetime
 
@@ -79,6 +79,9 @@ def _record(status: "Status") -> dict[str, Any]:
             "grown_bytes": figures.grown,
             "verified": figures.verified,
             "free_bytes": figures.free,
+            "parity": figures.parity or None,
+            "uncovered": figures.uncovered,
+            "uncovered_bytes": figures.uncovered_bytes,
         },
         "restores": [{**name_record(each.ref), **restore_record(each)} for each in status.restores],
         "waiting": [incomplete_record(each) for each in status.waiting],
@@ -114,6 +117,13 @@ def _archive_record(archive: "ArchiveStatus") -> dict[str, Any]:
     }
 
 
+def _parity(figures: "StoreFigures") -> str:
+    if not figures.uncovered:
+        return figures.parity
+    left = f"{counted(figures.uncovered, 'pack')}, {size(figures.uncovered_bytes)}, without it until 'silt protect'"
+    return f"{figures.parity}; {left} or 'silt gc'" if figures.parity else ""
+
+
 def _lines(status: "Status", location: str) -> Iterator[str]:
     from ..restores import restore_lines
 
@@ -145,6 +155,7 @@ def _lines(status: "Status", location: str) -> Iterator[str]:
             ("stored", f"{size(figures.stored)} in {counted(figures.packs, 'pack')}"),
             ("held", saved if figures.held else ""),
             ("grown", f"{size(figures.grown)} in 30 days"),
+            ("parity", _parity(figures)),
             ("room", "" if figures.free is None else f"{size(figures.free)} left"),
             ("verified", f"{share(figures.verified, 1)} read and intact in 30 days"),
         ]

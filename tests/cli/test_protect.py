@@ -42,6 +42,27 @@ def test_from_parity_to_whole(silt: Silt, store: Path) -> None:
     assert silt("protect", "--parity", "none").out == "2 parity objects deleted\n"
 
 
+def test_what_a_backup_stored_since_is_told_until_somebody_covers_it(silt: Silt, store: Path, tmp_path: Path) -> None:
+    def figures() -> tuple[str | None, int, int]:
+        told = silt("status", "--json").result["store"]
+        return told["parity"], told["uncovered"], told["uncovered_bytes"]
+
+    assert figures() == (None, 0, 0)
+    silt("protect", "--parity", "2/16")
+    assert figures() == ("2/16", 0, 0)
+    before = packs(store)
+    (tmp_path / "tree" / "new").write_bytes(os.urandom(50_000))
+    silt("backup", tmp_path / "tree", "--name", "app")
+    new = [path for path in packs(store) if path not in before]
+    assert figures() == ("2/16", len(new), sum(path.stat().st_size for path in new))
+    shown = silt("status", "--metrics", tmp_path / "silt.prom").out
+    assert f"2/16; {len(new)} pack" in shown
+    assert "without it until 'silt protect' or 'silt gc'" in shown
+    assert f"silt_uncovered_bytes {figures()[2]}\n" in (tmp_path / "silt.prom").read_text()
+    silt("gc")
+    assert figures() == ("2/16", 0, 0)
+
+
 def test_from_another_store(silt: Silt, store: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     silt("sync", copy, "--new")

@@ -62,6 +62,18 @@ def test_what_it_took_foretells_a_restore_onto_another_deployment(silt: Silt, tr
     assert expected["basis"] == "restore"
 
 
+@pytest.mark.parametrize("where", ["--to", "--onto"])
+def test_a_dry_run_leaves_the_store_untouched(silt: Silt, tree: Path, tmp_path: Path, where: str) -> None:
+    """Not even a lease that is gone again afterwards: a folder's time would tell."""
+    store = Path(silt.environment["SILT_STORE"])
+    onto = tmp_path / "onto.toml"
+    onto.write_text(f'name = "other"\n[file-sets.files]\npaths = ["{tmp_path}/out"]\n')
+    before = {path: path.stat().st_mtime_ns for path in [store, *store.rglob("*")]}
+    silt("restore", "latest", where, onto if where == "--onto" else tmp_path / "out", "--dry-run")
+    assert {path: path.stat().st_mtime_ns for path in [store, *store.rglob("*")]} == before
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_file_set(silt: Silt, tree: Path, tmp_path: Path) -> None:
     silt("restore", "0/0", "--set", "files", "--to", tmp_path / "out")
     assert below(tmp_path / "out" / tree.relative_to("/")) == below(tree)

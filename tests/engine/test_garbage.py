@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from random import Random
 
 import pytest
 
 from siltstone.engine import (
     Budget,
-    Collected,
     EngineError,
     Event,
     LevelNotFound,
-    LevelRef,
     Limits,
     Warned,
     collect,
@@ -23,52 +20,24 @@ from siltstone.engine.forgotten import forget_level, undelete_level
 from siltstone.store import BackendError, NoKey, Store
 from siltstone.store.fence import accept, raise_fence
 from siltstone.store.opening import OpenStore
-from tests.backed_up import back_up, copied, ignore, new_store, objects, reopened
-from tests.backing_up import Picture, picture, recorded
+from tests.backed_up import copied, ignore, objects, reopened
+from tests.backing_up import recorded
+from tests.garbage import ANY, Made, make_levels, ref, restores, run
 from tests.store.backends import FaultyBackend, Interrupted, Killed, MemoryBackend
-from tests.store.stores import small_packs
 
 pytestmark = pytest.mark.timeout(120)
 
-ANY = Limits(share=1.0, patience=0.0)
-Made = tuple[MemoryBackend, dict[str, Picture]]
 MONTH = 31 * 86400 * 10**9
-
-
-def ref(level: int) -> LevelRef:
-    return LevelRef("t", 0, level)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Four levels, each with a large file of its own beside one that stays; and what each holds."""
-    tree, backend, then = tmp_path_factory.mktemp("garbage"), MemoryBackend(), {}
-    store = new_store(backend)
-    (tree / "stays").write_bytes(Random(99).randbytes(150_000))
-    with small_packs(pack=600 << 10, frame=32 << 10):
-        for number in range(4):
-            (tree / "changes").write_bytes(Random(number).randbytes(200_000))
-            then[str(back_up(store, tree, kind="auto").ref)] = picture(tree)
-    return backend, then
+    return make_levels(tmp_path_factory.mktemp("garbage"))
 
 
 @pytest.fixture
 def backend(made: Made) -> MemoryBackend:
     return copied(made[0])
-
-
-def run(backend: MemoryBackend, limits: Limits = ANY, *, dry_run: bool = False) -> Collected:
-    return collect(reopened(backend), limits=limits, dry_run=dry_run, report=ignore)
-
-
-def restores(backend: MemoryBackend, made: Made) -> list[str]:
-    """The levels that are there, each of which reads back exactly, in a store in which nothing is damaged."""
-    store = reopened(backend)
-    levels = list_levels(store)
-    for level in levels:
-        assert recorded(store, level) == made[1][str(level.ref)]
-    assert verify_store(store, report=ignore).damaged == []
-    return [str(level.ref) for level in levels]
 
 
 def stored(backend: MemoryBackend) -> int:

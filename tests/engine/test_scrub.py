@@ -8,9 +8,9 @@ import os
 import pytest
 
 from siltstone.engine import Budget, ConfigError, Event, Reading, ScrubResult, Warned, scrub_store
-from siltstone.engine.read_plan import Shard, parse_age
+from siltstone.engine.read_plan import parse_age, parse_shard
 from siltstone.engine.verify_result import ALL_DATA, NO_DATA
-from siltstone.store import Backend, PackName, verified_notes
+from siltstone.store import Backend, PackName, Shard, verified_notes
 from siltstone.store.verified import noted_damage
 from tests.backed_up import back_up, copied, delete, flip, ignore, objects, reopened, truncate
 from tests.damage import Sample, sample
@@ -126,7 +126,7 @@ def test_a_pack_that_goes_meanwhile_is_named(store: MemoryBackend) -> None:
 @pytest.mark.parametrize("text", ["", "0/8", "9/8", "2", "a/b", "1/0"])
 def test_what_is_no_shard(text: str) -> None:
     with pytest.raises(ConfigError, match="no shard"):
-        Shard.parse(text)
+        parse_shard(text)
 
 
 def test_ages() -> None:

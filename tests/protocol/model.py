@@ -28,6 +28,7 @@ BREAKS = {
     "lease-ends-early": "a session removes its lease before it creates its root",
     "lease-dropped-unanswered": "a session removes its lease though nobody knows whether its root will be created",
     "condemnation-goes-first": "a condemnation is removed before its packs are",
+    "live-is-let-go": "a condemnation is removed while its packs are there, since they are live after all",
     "inherits-unseen": "references are taken over from an earlier root without a look at where they lead",
     "keeps-condemned-copy": "of two copies one is kept that is condemned, as if it were not",
     "again-unseen": "a session relies on packs that others published meanwhile without a look whether they are there",
@@ -45,7 +46,9 @@ def first(setting: Setting) -> State:
     numbers = range(1, setting.writers + 1)
     writers = tuple(Writer("publish", named=packs) if number in setting.publish else Writer() for number in numbers)
     leases = tuple((number, 0) for number in sorted(setting.publish))
-    return State(packs, packs, 1, writers, (Collector(),) * setting.collectors, leases=leases)
+    condemned = ((1, setting.condemned),) if setting.condemned else ()
+    collectors = (Collector(),) * setting.collectors
+    return State(packs, packs, int(not condemned), writers, collectors, condemned=condemned, leases=leases)
 
 
 def explore(setting: Setting) -> int:

@@ -81,6 +81,8 @@ def _roots(state: State, setting: Setting, number: int, collector: Collector) ->
     if setting.broken == "deletes-unread":
         live &= ~condemned
     doomed = ripe_packs & collector.packs & ~live
+    if setting.sharded and number != 0:
+        doomed = ripe = 0
     following = collector._replace(at="remove", ripe=ripe, live=live, doomed=doomed)
     if setting.broken == "condemnation-goes-first":
         following = following._replace(at="done-with")
@@ -99,14 +101,17 @@ def _remove(state: State, setting: Setting, number: int, collector: Collector) -
 
 
 def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
-    """Remove the ripe condemnations whose packs were gone before this run, or are live. Never the newest."""
+    """Remove the ripe condemnations whose packs were gone before this run. Never the newest."""
     first = setting.broken == "condemnation-goes-first"
     last = collector.condemned[-1][0] if collector.condemned else 0
 
     def stays(generation: int, packs: int) -> bool:
         if not collector.ripe >> generation & 1 or (generation == last and not first):
             return True
-        return not first and bool(packs & collector.packs & ~collector.live)
+        there = packs & collector.packs
+        if setting.broken == "live-is-let-go":
+            there &= ~collector.live
+        return not first and bool(there)
 
     those = {generation for generation, _ in collector.condemned}
     left = tuple(each for each in state.condemned if each[0] not in those or stays(*each))
@@ -120,12 +125,21 @@ def _condemn(state: State, setting: Setting, number: int, collector: Collector) 
     for _, packs in collector.condemned:
         condemned |= packs
     busy = sum(1 << (setting.copies + session - 1) for session, _ in collector.leases)
-    dead = collector.packs & ~collector.live & ~condemned & ~busy
+    dead = collector.packs & ~collector.live & ~condemned & ~busy & _shard(setting, number)
     generation = (collector.condemned[-1][0] if collector.condemned else 0) + 1
+    if setting.sharded:
+        generation = max(generation, newest(state) + 1)  # tried one after the other, until one is free
     if not dead or newest(state) >= generation:
         yield with_collector(state, number, ended)  # nothing to condemn, or another collector was quicker
     else:
         yield with_collector(state, number, ended, condemned=(*state.condemned, (generation, dead)))
+
+
+def _shard(setting: Setting, number: int) -> int:
+    """The packs that a collector judges: all, or every second one."""
+    if not setting.sharded:
+        return ~0
+    return sum(1 << pack for pack in range(setting.copies + setting.writers) if pack % 2 == number % 2)
 
 
 _STEPS = {

@@ -13,7 +13,9 @@ class Setting:
     """What is explored. `inherit`: writers that take over the chunk of an earlier root; `publish`: writers that are at
     work at the beginning, and do nothing more than publish what they know of the index; `again`: writers that look for
     what others published before they upload; `runs` of each collector; `copies`: packs that hold the chunk at the
-    beginning; `forgets`: at most so many roots; `broken`: see model.BREAKS.
+    beginning; `forgets`: at most so many roots; `sharded`: each collector condemns its half of the packs, and the first
+    removes; `condemned`: packs that were condemned at the beginning, when no root was there; `broken`: see
+    model.BREAKS.
     """
 
     writers: int = 2
@@ -24,6 +26,8 @@ class Setting:
     runs: int = 2
     forgets: int = 1
     copies: int = 1
+    sharded: bool = False
+    condemned: int = 0
     broken: str = ""
 
 

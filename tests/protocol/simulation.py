@@ -24,10 +24,12 @@ from siltstone.engine.errors import EngineError
 from siltstone.engine.forgotten import copies, forget_level, undelete_level
 from siltstone.engine.levels import level_refs
 from siltstone.store import (
+    EVERYTHING,
     ChunkId,
     Corrupt,
     Inherited,
     ObjectMissing,
+    Shard,
     Store,
     StoreError,
     VoidRoot,
@@ -71,8 +73,11 @@ def simulate(seed: int) -> History:
         make(schedule.storage, encrypted=False)
         for number in range(schedule.chance.randint(2, 4)):
             schedule.add(f"writer{number}", lambda actor: _write(actor, history))
-        for number in range(schedule.chance.randint(1, 2)):
-            schedule.add(f"collector{number}", lambda actor: _collect(actor, history))
+        collectors = schedule.chance.randint(1, 2)
+        shards = collectors if schedule.chance.random() < 0.5 else 1
+        for number in range(collectors):
+            shard = Shard(number + 1, shards) if shards > 1 else EVERYTHING
+            schedule.add(f"collector{number}", partial(_collect, history=history, shard=shard))
         schedule.add("forgetter", lambda actor: _forget(actor, history))
         schedule.run()
         check(schedule.storage, history)
@@ -162,13 +167,13 @@ def _renew_now_and_then(actor: Actor, held: lease.HeldLease) -> None:
     actor.on_step = renew
 
 
-def _collect(actor: Actor, history: History) -> None:
+def _collect(actor: Actor, history: History, shard: Shard) -> None:
     for _ in range(RUNS):
         try:
             store = Store.open(actor.backend, None)
-            limits = garbage.Limits(share=1.0, waste=0.3, patience=0.0)
+            limits = garbage.Limits(share=1.0, waste=0.3, patience=0.0, shard=shard)
             result = garbage.collect(store, limits=limits, report=lambda event: None)
-            history.count("runs")
+            history.count("runs" if shard.of == 1 else "runs of shards")
             history.count("packs condemned", (result.dead + result.repacked) * (result.generation is not None))
             history.count("packs removed", result.removed.packs)
             history.count("packs brought back", result.removed.kept)

@@ -39,7 +39,16 @@ def test_no_promise_is_broken(request: pytest.FixtureRequest) -> None:
         run_well(int(seed), 1)
         return
     figures = run_well(0, SCHEDULES)
-    for what in ("commits", "packs removed", "packs brought back", "given up", "fences", "undeleted"):
+    for what in (
+        "commits",
+        "runs",
+        "runs of shards",
+        "packs removed",
+        "packs brought back",
+        "given up",
+        "fences",
+        "undeleted",
+    ):
         assert figures[what] > 0, what
 
 

@@ -89,11 +89,12 @@ def test_against_a_model(
 
 
 def test_numbers_of_packs() -> None:
-    names = [PackName(f"{number:02}") for number in range(0, 20, 2)]
-    listed = PackList([(name, 100) for name in names], [names[3], PackName("07"), PackName("99")])
+    names = [PackName(f"{number:064}") for number in range(0, 20, 2)]
+    gone = [PackName(f"{number:064}") for number in (99, 7)]
+    listed = PackList([(name, 100) for name in names], [names[3], *gone])
     assert len(listed) == 12
-    assert [listed.names[number] for number in listed.missing()] == ["07", "99"]
+    assert [listed.names[number] for number in listed.missing()] == sorted(gone)
     assert all(listed.number(name) == number for number, name in enumerate(listed.names))
-    assert listed.number(PackName("05")) is None
+    assert listed.number(PackName(f"{5:064}")) is None
     assert listed.sizes[listed.missing()[0]] == MISSING
     assert listed.bytes == 1000

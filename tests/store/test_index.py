@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from siltstone.store import ChunkId, StoreFull, block_cache
 from siltstone.store import index as index_module
 from siltstone.store.index import INDEX, MERGE_WHEN
-from siltstone.store.segment import BLOCK_ENTRIES, Segment
+from siltstone.store.index_rows import blocks_without, renumbered
+from siltstone.store.segment import BLOCK_ENTRIES, BLOCK_SIZE, Segment
 
 from .backends import FaultyBackend, MemoryBackend
 from .indexes import KEY, Model, add, damage, fill, found, frame_ids, opened, pack
@@ -62,6 +63,26 @@ def test_what_two_packs_hold_stays_when_one_of_them_goes(gone: int, at_once: boo
     (stays,) = {7, 8} - {gone}
     after = opened(backend)
     assert [after.find(chunk) for chunk in ids] == [(pack(stays), 0, slot) for slot in range(len(ids))]
+
+
+@pytest.mark.parametrize("gone", [[2], [1, 3], [1, 2, 3]])
+def test_a_segment_without_some_packs_is_what_its_entries_would_be(
+    gone: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written in blocks, and not entry by entry; over several readings, with blocks that run across them."""
+    monkeypatch.setattr("siltstone.store.index_rows.BLOCKS_AT_ONCE", 2)
+    index = opened(MemoryBackend())
+    for number in range(1, 4):
+        add(index, number, 3 * BLOCK_ENTRIES + number)
+    index.add_pack(pack(4), [frame_ids(3, 100)])
+    index.flush("session")
+    (segment,) = index._segments
+    without = frozenset(map(pack, gone))
+    numbers = {name: number for number, name in enumerate(name for name in segment.packs() if name not in without)}
+    blocks = list(blocks_without(segment, numbers, without))
+    assert b"".join(blocks) == b"".join(renumbered(segment, numbers, without))
+    assert {len(block) for block in blocks[:-1]} <= {BLOCK_SIZE}
+    assert 0 < len(blocks[-1]) <= BLOCK_SIZE
 
 
 def test_a_place_in_a_damaged_pack_hides_no_other() -> None:

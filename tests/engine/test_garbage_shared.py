@@ -1,0 +1,76 @@
+"""Garbage collection by several hosts that share it, and by one that was given up while it was at work."""
+
+import pytest
+
+from siltstone.engine import Event, Limits, collect
+from siltstone.engine.forgotten import forget_level
+from siltstone.store import SessionOvertaken, Shard
+from siltstone.store.fence import raise_fence
+from tests.backed_up import copied, objects, reopened
+from tests.garbage import ANY, Made, make_levels, ref, restores, run
+from tests.store.backends import MemoryBackend
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_levels(tmp_path_factory.mktemp("garbage"))
+
+
+@pytest.fixture
+def backend(made: Made) -> MemoryBackend:
+    return copied(made[0])
+
+
+def shard(number: int, of: int) -> Limits:
+    return Limits(share=1.0, patience=0.0, shard=Shard(number, of))
+
+
+@pytest.mark.parametrize("order", [[1, 2, 1, 2, 1], [2, 1, 2, 1], [2, 2, 1, 1]], ids=str)
+def test_shards_together_do_what_one_run_does(backend: MemoryBackend, made: Made, order: list[int]) -> None:
+    for level in (0, 1):
+        forget_level(reopened(backend), ref(level), "test", window_ns=0)
+    whole = run(copied(backend), dry_run=True)
+    parts = [run(backend, shard(number, 2), dry_run=True) for number in (1, 2)]
+    assert [sum(part.bytes for part in parts), sum(part.packs for part in parts)] == [whole.bytes, whole.packs]
+    assert sum(part.dead + part.repacked for part in parts) <= whole.dead + whole.repacked
+    assert sum(part.dead for part in parts) == whole.dead
+    results = [run(backend, shard(number, 2)) for number in order]
+    assert all(not result.removed.packs for number, result in zip(order, results, strict=True) if number == 2)
+    assert sum(result.removed.packs for result in results) >= sum(part.dead for part in parts)
+    assert restores(backend, made) == ["0/2", "0/3"]
+
+
+def test_a_shard_that_never_ran_leaves_nothing_wrong(backend: MemoryBackend, made: Made) -> None:
+    """Whoever collects everything afterwards finishes what shards began."""
+    for level in (0, 1):
+        forget_level(reopened(backend), ref(level), "test", window_ns=0)
+    run(backend, shard(2, 3))
+    run(backend, shard(3, 3))
+    assert restores(backend, made) == ["0/2", "0/3"]
+    for _ in range(3):
+        run(backend)
+    last = run(backend)
+    assert (last.dead, last.repacked, last.pending) == (0, 0, 0)
+    assert restores(backend, made) == ["0/2", "0/3"]
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["condemning", "removing"])
+def test_a_run_that_is_given_up_while_it_marks_changes_nothing_more(
+    backend: MemoryBackend, made: Made, before: int
+) -> None:
+    """As that of a host that was suspended: what it knows may be outdated when it wakes."""
+
+    def give_up(_: Event) -> None:
+        for name in objects(backend, "sessions/"):
+            raise_fence(backend, name.removeprefix("sessions/"))
+
+    forget_level(reopened(backend), ref(0), "test", window_ns=0)
+    for _ in range(before):
+        run(backend)
+    left = [set(objects(backend, folder)) for folder in ("packs/", "condemned/")]
+    with pytest.raises(SessionOvertaken):
+        collect(reopened(backend), limits=ANY, report=give_up)
+    assert [set(objects(backend, folder)) for folder in ("packs/", "condemned/")] == left
+    assert restores(backend, made) == ["0/1", "0/2", "0/3"]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.argument("path", metavar="%p")
 @click.option("--system", type=int, metavar="NUMBER", help="The cluster's system identifier, outside a data directory.")
 @click.option("--only-ahead", is_flag=True, help="Fetch what follows the file into the spool, and not the file.")
-@click.option(WAITED, is_flag=True, hidden=True)
+@click.option(WAITED, is_flag=True, hidden=True, help="For silt-wal: somebody was waited for already.")
 def fetch(options: Options, name: str, path: str, system: int | None, only_ahead: bool, waited: bool) -> int:
     """Fetch a WAL file; PostgreSQL's restore_command.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.argument("path", metavar="%p")
 @click.option("--system", type=int, metavar="NUMBER", help="The cluster's system identifier, outside a data directory.")
-@click.option(WAITED, is_flag=True, hidden=True)
+@click.option(WAITED, is_flag=True, hidden=True, help="For silt-wal: somebody was waited for already.")
 def push(options: Options, path: str, system: int | None, waited: bool) -> int:
     """Archive a WAL file; PostgreSQL's archive_command.
 

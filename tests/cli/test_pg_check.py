@@ -35,7 +35,7 @@ def test_the_cluster_of_a_deployment(silt: Silt, server: Server, tmp_path: Path)
     assert f"ok: version: PostgreSQL {EVERY_RUN[-1]}" in ran.out
     assert "warning: fsync: off" in ran.out
     assert next(line for line in lines if line.startswith("warning: slot:")).endswith(
-        " -> SELECT pg_create_physical_replication_slot('siltstone', true);"
+        "SELECT pg_create_physical_replication_slot('siltstone', true);"
     )
     assert ran.err == ""
     silt("pg", "check", "-c", file, "-D", "WHO=nobody_there", code=1)

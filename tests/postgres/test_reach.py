@@ -48,7 +48,7 @@ class Archived:
         goal = self.archive.folder / "goal.toml"
         goal.write_text('name = "x"\n[file-sets.a]\npaths = ["/nowhere"]\n')
         refused = self.archive.run("restore", "latest", "--onto", goal, *words, code=1)
-        assert "the destination has no database to recover" in refused.stderr
+        assert "the destination has no database" in refused.stderr
         goal.write_text(f'name = "x"\n[postgres]\ndsn = ""\ndata-directory = "{target}"\n')
         told = self.archive.run("restore", "latest", "--onto", goal, *words, "--dry-run").stdout
         assert f"started there, it replays WAL until {words[0].removeprefix('--until-')} {words[1]}" in told

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from siltstone.store import Corrupt, ObjectMissing, PackList, PackName, chunk_id, listed_packs, verified_notes
+from siltstone.store import following as following_module
 from siltstone.store import index as index_module
 from siltstone.store import writer as writer_module
 from siltstone.store.index import INDEX
@@ -60,6 +61,9 @@ class Histories(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(index_module, "MERGE_WHEN", 3)
         self.patch.setattr(writer_module, "SEGMENT_ENTRIES", 25)
+        self.patch.setattr(
+            following_module, "PATIENCE", -1
+        )  # all sessions are one thread's: nobody can wait for another
         self.backend = MemoryBackend()
         make(self.backend)
         self.sessions: dict[int, Session] = {}

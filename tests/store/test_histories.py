@@ -63,7 +63,7 @@ class Histories(RuleBasedStateMachine):
         self.patch.setattr(writer_module, "SEGMENT_ENTRIES", 25)
         self.patch.setattr(
             following_module, "PATIENCE", -1
-        )  # all sessions are one thread's: nobody can wait for another
+        )  # one thread: nobody can wait for another
         self.backend = MemoryBackend()
         make(self.backend)
         self.sessions: dict[int, Session] = {}

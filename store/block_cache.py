@@ -6,7 +6,6 @@ opened is Corrupt, each time it is asked for.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from .ids import ChunkId
 from .segment import Segment, rows_in_block
@@ -22,23 +21,23 @@ class BlockCache:
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
+    def rows(self, segment: Segment, chunk: ChunkId) -> list[bytes]:
         """The entries of a chunk in a segment. Raises Corrupt."""
         number = segment.block_of(chunk)
-        while number >= 0:
-            block = self._block(segment, number)
-            yield from rows_in_block(block, chunk)
-            if block[:8] != chunk[:8]:
-                return
-            number -= 1  # what shares 8 bytes may straddle a border
+        if number < 0:
+            return []
+        block = self._blocks.get((segment.name, number)) or self._opened(segment, number)
+        found = rows_in_block(block, chunk)
+        while block[:8] == chunk[:8] and number:  # what shares 8 bytes may straddle a border
+            number -= 1
+            block = self._blocks.get((segment.name, number)) or self._opened(segment, number)
+            found += rows_in_block(block, chunk)
+        return found
 
-    def _block(self, segment: Segment, number: int) -> bytes:
-        key = (segment.name, number)
-        block = self._blocks.get(key)
-        if block is None:
-            block = segment.block(number)
-            with self._lock:
-                self._blocks[key] = block
-                if len(self._blocks) > CACHE_BLOCKS:
-                    self._blocks.popitem(last=False)
+    def _opened(self, segment: Segment, number: int) -> bytes:
+        block = segment.block(number)
+        with self._lock:
+            self._blocks[segment.name, number] = block
+            if len(self._blocks) > CACHE_BLOCKS:
+                self._blocks.popitem(last=False)
         return block

@@ -62,7 +62,8 @@ class Index:
                     break
             replaced = {name for segment in opened.values() for name in segment.head.replaces}
             with self._lock:
-                self._segments = [segment for name, segment in opened.items() if name not in replaced]
+                kept = (segment for name, segment in opened.items() if name not in replaced)
+                self._segments = sorted(kept, key=lambda each: -each.entries)  # most chunks are found in the first
                 self._left_behind = replaced & opened.keys()
         self.damaged = {name: error for name, error in self.damaged.items() if name not in replaced}
 
@@ -146,11 +147,12 @@ class Index:
     def _is_sound(self, pack: PackName) -> bool:
         return pack not in self.suspect and pack not in self.lost and pack not in self.condemned
 
-    def _rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
+    def _rows(self, segment: Segment, chunk: ChunkId) -> list[bytes]:
         try:
-            yield from self._blocks.rows(segment, chunk)
+            return self._blocks.rows(segment, chunk)
         except Corrupt as error:
             self.damaged[segment.name] = error
+            return []
 
     def add_pack(self, pack: PackName, frames: Iterable[Sequence[ChunkId]]) -> None:
         """Make the chunks of a durable pack findable, given frame by frame: all of it at once."""
@@ -191,9 +193,7 @@ class Index:
                     yield ChunkId(row[:KEY_SIZE] + bytes(CHUNK_ID_SIZE - KEY_SIZE))
 
     def forget_damaged(self, names: Collection[str]) -> None:
-        """Delete these damaged segments. Only for when sound ones name every pack that they named: they say nothing
-        more.
-        """
+        """Delete these damaged segments, once sound ones name every pack that they named: they say nothing more."""
         with self._lock:
             self._segments = [segment for segment in self._segments if segment.name not in names]
             self.damaged = {name: error for name, error in self.damaged.items() if name not in names}

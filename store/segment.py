@@ -271,7 +271,8 @@ class Segment:
 
 def rows_in_block(block: bytes, chunk: ChunkId) -> list[bytes]:
     """The entries of a chunk in a block's plain entries."""
-    key, at = chunk[:KEY_SIZE], block.find(chunk[:KEY_SIZE])
+    key = chunk[:KEY_SIZE]
+    at = block.find(key)
     while at >= 0 and at % ENTRY_SIZE:
         at = block.find(key, at + 1)
     rows = []

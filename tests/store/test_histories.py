@@ -61,9 +61,7 @@ class Histories(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(index_module, "MERGE_WHEN", 3)
         self.patch.setattr(writer_module, "SEGMENT_ENTRIES", 25)
-        self.patch.setattr(
-            following_module, "PATIENCE", -1
-        )  # one thread: nobody can wait for another
+        self.patch.setattr(following_module, "PATIENCE", -1)  # one thread: nobody can wait for another
         self.backend = MemoryBackend()
         make(self.backend)
         self.sessions: dict[int, Session] = {}

@@ -6,6 +6,7 @@ opened is Corrupt, each time it is asked for.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from .ids import ChunkId
 from .segment import Segment, rows_in_block
@@ -21,18 +22,15 @@ class BlockCache:
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def rows(self, segment: Segment, chunk: ChunkId) -> list[bytes]:
-        """The entries of a chunk in a segment. Raises Corrupt."""
+    def rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
+        """The entries of a chunk in a segment. Raises Corrupt, also after some."""
         number = segment.block_of(chunk)
-        if number < 0:
-            return []
-        block = self._blocks.get((segment.name, number)) or self._opened(segment, number)
-        found = rows_in_block(block, chunk)
-        while block[:8] == chunk[:8] and number:  # what shares 8 bytes may straddle a border
-            number -= 1
+        while number >= 0:
             block = self._blocks.get((segment.name, number)) or self._opened(segment, number)
-            found += rows_in_block(block, chunk)
-        return found
+            yield from rows_in_block(block, chunk)
+            if block[:8] != chunk[:8]:
+                return
+            number -= 1  # what shares 8 bytes may straddle a border
 
     def _opened(self, segment: Segment, number: int) -> bytes:
         block = segment.block(number)

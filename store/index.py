@@ -147,12 +147,11 @@ class Index:
     def _is_sound(self, pack: PackName) -> bool:
         return pack not in self.suspect and pack not in self.lost and pack not in self.condemned
 
-    def _rows(self, segment: Segment, chunk: ChunkId) -> list[bytes]:
+    def _rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
         try:
-            return self._blocks.rows(segment, chunk)
+            yield from self._blocks.rows(segment, chunk)
         except Corrupt as error:
             self.damaged[segment.name] = error
-            return []
 
     def add_pack(self, pack: PackName, frames: Iterable[Sequence[ChunkId]]) -> None:
         """Make the chunks of a durable pack findable, given frame by frame: all of it at once."""

@@ -106,7 +106,7 @@ def _reason(error: Exception, code: str) -> str:
         return f"{words} ({code})" if code else words
     cause = _CAUSE.search(said)
     if cause:
-        return cause[1]
+        return "the connection broke off" if cause[1] == "Broken pipe" else cause[1]
     certificate = _CERTIFICATE.search(said)
     if certificate:
         return f"the storage's certificate is not trusted ({certificate[1]})"

@@ -35,6 +35,7 @@ with small_packs(), Store.open(open_backend(sys.argv[1]), KEY).writer("none") as
         input()
         ids += put(writer, contents[first : first + 6])
         writer.flush()
+    print(writer.new_chunks, flush=True)
     writer.commit(sys.argv[2], {"chunks": ids})
 """
 
@@ -69,19 +70,23 @@ def begin(backend: Backend, name: str) -> "subprocess.Popen[str]":
 
 
 def go_on(session: "subprocess.Popen[str]") -> int:
-    """Let it store the next few; how many chunks it had stored before."""
+    """Let it store the next few, and wait until they are; how many chunks it has stored by then."""
     assert session.stdin is not None
-    assert session.stdout is not None
-    stored = int(session.stdout.readline())
     session.stdin.write("\n")
     session.stdin.flush()
-    return stored
+    return told(session)
+
+
+def told(session: "subprocess.Popen[str]") -> int:
+    assert session.stdout is not None
+    return int(session.stdout.readline())
 
 
 def test_four_processes_with_the_same_data_store_it_once(backend: Backend) -> None:
     """One goes ahead by a step; the others, at work since before it stored anything, store their first pack anew."""
     make(backend)
     sessions = [begin(backend, f"backups/writer{number}/0/0") for number in range(4)]
+    assert [told(session) for session in sessions] == [0, 0, 0, 0]
     stored = [[go_on(session)] for session in sessions[:1]] + [[], [], []]
     for _ in range(9):
         for session, counts in zip(sessions, stored, strict=True):
@@ -92,7 +97,7 @@ def test_four_processes_with_the_same_data_store_it_once(backend: Backend) -> No
         session.communicate(timeout=30)
         assert session.returncode == 0
     ahead, *others = (counts[-1] for counts in stored)
-    assert ahead >= 54
+    assert ahead == len(SHARED)
     assert max(others) <= 2 * EVERY, stored
     store = reopen(backend)
     assert all(read_back(store, f"backups/writer{number}/0/0") == SHARED for number in range(4))

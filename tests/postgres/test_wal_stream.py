@@ -118,8 +118,9 @@ def test_a_promotion_is_followed(servers: Templates, version: int, archive: Arch
             promoted(server)
             load(server, 0, 12)
             whole = content(server)
+            ((segment,),) = server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
             server.sql("SELECT pg_switch_wal()")
-            until(lambda: "00000002.history" in archive.objects(), "the history does not come")
+            until(lambda: {"00000002.history", segment} <= archive.objects().keys(), "the new timeline does not come")
         timelines = [each["timeline"] for each in archive.status()["timelines"]]
         assert timelines == [1, 2]
         assert archive.status()["lost_histories"] == []

@@ -24,7 +24,7 @@ from siltstone.store.index import MERGE_LIMIT
 from siltstone.store.pack import FrameInfo, KeySlot, encode_end
 from siltstone.store.packer import PACK_SIZE
 from siltstone.store.seal import sealer_for
-from siltstone.store.segment import BLOCK_SIZE, KEY_SIZE, encode_blocks, join_segment
+from siltstone.store.segment import BLOCK_SIZE, KEY_SIZE, encode_segment, join_segment
 
 DEAD, WASTEFUL, KEPT_FRAMES = 20, 400, 4
 KEY = KeyFile(b"grains laid down in layers......")
@@ -56,7 +56,7 @@ class _Maker:
         places |= table["frame"].astype(numpy.uint64) << numpy.uint64(16) | table["slot"]
         packs = self._packs(number, table[numpy.argsort(places)])
         blocks = (rows[at : at + BLOCK_SIZE].tobytes() for at in range(0, len(rows), BLOCK_SIZE))
-        pieces = encode_blocks(blocks, count, packs, [], "bench", self._store.ring.index_key)
+        pieces = encode_segment(blocks, count, packs, [], "bench", self._store.ring.index_key)
         put_segment(self._store.backend, join_segment(pieces))
         kind, frame = table["pack"], table["frame"]
         live = (kind % DEAD != 1) & ((kind % WASTEFUL != 2) | (frame < KEPT_FRAMES))

@@ -29,7 +29,7 @@ from bench.table import markdown, origin, write_place
 from siltstone.store import Backend, ChunkId, PackName
 from siltstone.store.directory import DirectoryBackend
 from siltstone.store.index import INDEX, MERGE_LIMIT, Index
-from siltstone.store.segment import ENTRY_SIZE, KEY_SIZE, encode_segment, join_segment
+from siltstone.store.segment import ENTRY_SIZE, KEY_SIZE, blocks_of, encode_segment, join_segment
 
 MIB = 1 << 20
 LIMIT = 256 * MIB
@@ -48,7 +48,7 @@ def make_index(folder: Path, chunks: int) -> None:
             count = min(MERGE_LIMIT, chunks - first)
             rows = random_rows(number, count)
             packs = [made_up_pack(number, each) for each in range(-(-count // PACK_CHUNKS))]
-            pieces = join_segment(encode_segment(each_entry(rows), count, packs, [], "bench", INDEX_KEY))
+            pieces = join_segment(encode_segment(blocks_of(each_entry(rows)), count, packs, [], "bench", INDEX_KEY))
             put_segment(backend, pieces)
             places = random.Random(number).choices(range(count), k=max(1, SAMPLES * count // chunks))
             known.writelines(rows[at * ENTRY_SIZE : at * ENTRY_SIZE + KEY_SIZE] for at in places)

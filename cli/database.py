@@ -15,10 +15,14 @@ from .settings import load_settings
 # One name everywhere: what `pg check` asks for is what `wal stream` makes.
 DEFAULT_SLOT = "siltstone"
 
-dsn_options = (
-    click.option("--dsn", metavar="DSN", help="The server, in libpq's words; instead of the deployment file's."),
-    click.option("-c", "--config", "file", metavar="FILE", help="The deployment file, whose [postgres] has the dsn."),
-    click.option("--slot", default=DEFAULT_SLOT, show_default=True, metavar="NAME", help="The replication slot."),
+dsn_option = click.option(
+    "--dsn", metavar="DSN", help="The server, in libpq's words; instead of the deployment file's."
+)
+file_option = click.option(
+    "-c", "--config", "file", metavar="FILE", help="The deployment file, whose [postgres] has the dsn."
+)
+slot_option = click.option(
+    "--slot", default=DEFAULT_SLOT, show_default=True, metavar="NAME", help="The slot that keeps WAL for us."
 )
 
 

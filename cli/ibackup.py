@@ -8,7 +8,6 @@ unless the settings file of the user names others.
 import os
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -137,6 +136,8 @@ def with_limit(text: str, limit: int) -> str:
 
 def _set_up(folder: Path, store: str | None, dsn: str | None, home: str | None) -> int:
     """Whatever is there already is left as it is. Runs to the end; the exit code is that of the first that failed."""
+    from .commands.schedule import runs_systemd
+
     settings = load_settings(os.environ)
     store = store or os.environ.get("SILT_STORE") or settings.get("store")
     if not store:
@@ -159,7 +160,7 @@ def _set_up(folder: Path, store: str | None, dsn: str | None, home: str | None) 
         codes.append(_silt("pg", "check", "-c", str(file), "--mend"))
         if codes[-1] not in (0, 3):
             print("the database is not ready: see to what is said above, and run the same line again")
-    if shutil.which("systemctl") and os.path.isdir("/run/systemd/system"):
+    if runs_systemd():
         codes.append(_silt("schedule", "install", "-c", str(file), "--store", store, "--key-file", str(key)))
     else:
         print("there is no systemd on this host; for cron:")

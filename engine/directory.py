@@ -129,9 +129,10 @@ class Directory:
             raise refused(self.path_of(name), "it lies outside of what is restored")
 
     def finish(self, head: bytes) -> bool:
-        """Give it the owner, mode and time of a head (see entry.py), if it is fresh. Whether it has them now; what is
-        refused is told by `metadata.apply_open`, which does all of it, attributes and flags as well.
+        """Give a fresh one, which has nothing else to lose, the owner, mode and time of a head (see entry.py). Whether
+        it has them now; what is refused is told by `metadata.apply_open`, which does all of it.
         """
+        assert self.fresh, "it may have attributes and flags of its own"
         mode, uid, gid, _, _, mtime, *_ = HEAD.unpack(head)
         mode = stat.S_IMODE(mode)
         try:
@@ -143,9 +144,7 @@ class Directory:
             found = os.fstat(self.fd)
         except (OSError, OverflowError):  # no system call takes such an owner or time
             return False
-        return self.fresh and (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (
-            uid, gid, mode, mtime,
-        )  # fmt: skip
+        return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (uid, gid, mode, mtime)
 
     def rename(self, temporary: bytes, name: bytes) -> None:
         """Give what is whole its name, over whatever may be replaced. When this fails, the temporary is gone."""

@@ -71,12 +71,10 @@ class KeptLists:
     def _find_sound(self, base: KeptRows) -> set[ChunkId]:
         """The list chunks of which the store has all that they lead to."""
         sound = set()
-        try:
+        with suppress(Corrupt):  # files of which the lists are lost are read
             for chunk, packed in map(_unpacked, base.lists()):
                 if all(extent.id is None or self._sink.has(extent.id) for extent in unpack_extents(packed)):
                     sound.add(chunk)
-        except Corrupt:
-            pass  # files of which the lists are lost are read
         return sound
 
 

@@ -16,10 +16,10 @@ from siltstone.store import ChunkId, Corrupt, DryWriter, ObjectMissing, Store, W
 
 from .entry import EXTENT, PATH_AT, Entry, Extent, extra, parse_row, rows, unpack_extents
 from .levels import LEVELS, PARTS
-from .manifest import IndexItem, extents_of, store_index
+from .manifest import IndexItem, packed_extents, store_index
 from .postgres.archive_names import WAL
 from .postgres.cells import make_record, parse_records
-from .postgres.grid import by_cell
+from .postgres.grid import packed_by_cell
 from .postgres.pages import Digester
 from .rekey_pairs import PairedManifest
 
@@ -138,13 +138,13 @@ class Rekeyer:
 
     def _cells(self, entry: Entry) -> bytes:
         """The records of a database's file, made anew: ids of cells and digests of pages are under the id key."""
-        cells = by_cell(extents_of(self._source, entry))
+        cells = packed_by_cell(packed_extents(self._source, entry))
         packed = []
         for part in unpack_extents(entry.cells):
             assert part.id is not None  # records have no holes
             data = bytearray()
             for _ in parse_records(self._read(part.id)):
-                content = b"".join(map(self._content, next(cells)))
+                content = b"".join(map(self._content, unpack_extents(next(cells))))
                 data += make_record(chunk_id(content, self._target.ring.id_key), self._digester.digests(content))
             (new,) = self._sink.store_run(memoryview(data), [len(data)])
             packed.append(EXTENT.pack(new, part.offset, part.length))

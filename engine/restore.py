@@ -38,7 +38,7 @@ from .target import Target
 
 EVERYTHING = Selection()
 
-# Links, devices and the like that one worker makes at a time, so that every core has some.
+# Links, devices, directories and the like that one worker sees to at a time, so that every core has some.
 GROUP = 256
 
 Item = TypeVar("Item")
@@ -200,7 +200,8 @@ class _Run:
             for again in walk.again(left):
                 self._pace.wait(self._start(again, pool), "restore")
                 links = again.links
-        self._pace.wait([pool.submit(self._writer.finish_directories, window.directories)], "restore")
+        for some in _groups(window.directories):
+            self._pace.wait([pool.submit(self._writer.finish_directories, some)], "restore")
 
 
 def _groups(items: list[Item]) -> Iterator[list[Item]]:

@@ -21,10 +21,6 @@ from .restore_window import Copy, FrameWork, Piece, Window, append_small
 WINDOW_FILES = 50_000
 WINDOW_PIECES = 100_000
 
-# Content of assembled files after which the first window ends, for the workers to begin while the rest is planned: what
-# they do with large pieces needs no interpreter. Later windows are larger: a frame that two of them need is read twice.
-FIRST_BYTES = 64 << 20
-
 # Some 200 bytes each, so at most 10 MiB a window; what is not among them is found by the index.
 KNOWN_CHUNKS = 50_000
 
@@ -48,24 +44,19 @@ class Planner:
         self._work: FrameWork | None = None
         self._slot = 0
         self._known: dict[ChunkId, tuple[FrameWork, int]] = {}  # chunks of the window's frames
-        self._first = True
         self.window = Window()
 
     @property
     def full(self) -> bool:
         """Whether the window should be carried out before anything is added."""
+        window = self.window
         return (
-            self.window.files >= WINDOW_FILES or self.window.assemblies >= self._most_assemblies or self._enough_pieces
+            window.files >= WINDOW_FILES or window.pieces >= WINDOW_PIECES or window.assemblies >= self._most_assemblies
         )
-
-    @property
-    def _enough_pieces(self) -> bool:
-        return self.window.pieces >= WINDOW_PIECES or (self._first and self.window.bytes >= FIRST_BYTES)
 
     def take(self) -> Window:
         """The window at hand; the next one begins."""
         window, self.window, self._work, self._known = self.window, Window(), None, {}
-        self._first = False
         return window
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
@@ -133,7 +124,7 @@ class Planner:
                     self._add_piece(file, at, extent.id, extent)
                 at += extent.length
                 number += 1
-                if self._enough_pieces:
+                if self.window.pieces >= WINDOW_PIECES:
                     yield self.take()
                     self.window.assemblies += 1
             if at != file.entry.size:
@@ -155,7 +146,6 @@ class Planner:
     def _add_piece(self, file: Assembly, at: int, chunk: ChunkId, extent: Extent) -> None:
         work, slot = self._locate(chunk)
         start, length = work.starts[slot] + extent.offset, extent.length
-        self.window.bytes += length
         if extent.offset + length > work.lengths[slot]:
             raise Lost("the level asks for more than a chunk holds")
         last = work.pieces[-1] if work.pieces else None

@@ -58,6 +58,8 @@ class SmallWriter:
         files = batch.files
         if not directory.covered or not _all_names([file[1] for file in files]):
             files = [file for file in files if self._is_allowed(file, directory)]
+        if not files:
+            return
         if batch.plain and not directory.inherits:
             self._write_plain(files, {directory.path: directory}, plain)
         else:
@@ -94,7 +96,7 @@ class SmallWriter:
         temporaries: Sequence[bytes],
         plain: Buffer,
     ) -> list[_Result]:
-        directories, _, starts, lengths, rows = zip(*files, strict=True) if files else ((),) * 5
+        directories, _, starts, lengths, rows = zip(*files, strict=True)
         where = [descriptors[path] for path in directories]
         return write_files(where, names, temporaries, starts, lengths, self._site.heads(rows), plain, owner=True)
 

@@ -4,7 +4,6 @@ Rule: the planner fills it, the writer carries it out, and each piece of a frame
 A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,16 +19,15 @@ SmallFile = tuple[bytes, bytes, int, int, bytes]
 
 
 class Batch:
-    """Files that are each a stretch of one frame's plaintext, or empty.
-
-    `plain`: the heads of their rows say all that is to be put back. (Plain tuples: they are a third of what planning a
-    file costs.)
+    """Files that are each a stretch of one frame's plaintext, or empty. `plain`: the heads of their rows say all that
+    is to be put back.
     """
 
     __slots__ = ("files", "plain")
 
-    def __init__(self, files: Iterable[SmallFile] = (), *, plain: bool) -> None:
-        self.files, self.plain = list(files), plain
+    def __init__(self, *, plain: bool) -> None:
+        self.files: list[SmallFile] = []
+        self.plain = plain
 
     def by_directory(self) -> dict[bytes, "Batch"]:
         """Its files, directory by directory."""
@@ -93,5 +91,4 @@ class Window:
     directories: list[Placed] = field(default_factory=list)
     files: int = 0
     pieces: int = 0
-    bytes: int = 0  # of the pieces
     assemblies: int = 0

@@ -33,10 +33,7 @@ LEAST_STRETCH = 1 << 20
 
 COPY_PIECE = 1 << 20
 
-# Directories of which one call asks whether they are open.
-GROUP = 256
-
-# Two fifths for directories: 13,000 of them cover most trees. One that is opened again costs ten times as much.
+# Two fifths for directories: 13,000 of them cover most trees, whose others would be opened again and again.
 MOST_DESCRIPTORS = 32768
 
 
@@ -197,16 +194,14 @@ class FrameWriter:
     def finish_directories(self, placed: Sequence[Placed]) -> None:
         """Give directories their metadata, in the order given: those that lie deeper come first."""
         site = self._site
-        for at in range(0, len(placed), GROUP):
-            some = placed[at : at + GROUP]
-            made = site.target.made(one.path for one in some if not row_has_extra(one.row))
-            try:
-                for one, head in zip(some, site.heads([one.row for one in some]), strict=True):
-                    directory = made.get(one.path)
-                    if directory is None or not directory.finish(head):
-                        self._finish_directory(one)
-            finally:
-                site.target.release(made.values())
+        made = site.target.made(one.path for one in placed if not row_has_extra(one.row))
+        try:
+            for one, head in zip(placed, site.heads([one.row for one in placed]), strict=True):
+                directory = made.get(one.path)
+                if directory is None or not directory.finish(head):
+                    self._finish_directory(one)
+        finally:
+            site.target.release(made.values())
 
     def _finish_directory(self, one: Placed) -> None:
         site, entry = self._site, parse_row(one.row)

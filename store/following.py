@@ -43,8 +43,8 @@ LOOKS = 3
 SHORTEST, GROWTH, LONGEST = 0.1, 1.5, 5.0
 PATIENCE = 120.0
 
-# Chunks of one's own last eight packs, by which it shows that another session is level. With those of two packs alone,
-# four in lock-step stored 768 MiB 1.7 times, and 1.2 times with these.
+# Chunks of one's own last eight packs, by which it shows that another session is level. (With those of two packs alone,
+# four in lock-step stored 768 MiB 1.7 times, with these 1.2 times, one run each; `bench objects` says what it is.)
 _MARKS = 24
 
 Look = Callable[[], Mapping[str, set[PackName]]]

@@ -21,7 +21,7 @@ from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
 from .index_recent import Entry, RecentEntries
 from .index_rows import blocks_without, renumbered, sorted_entries, to_merge
-from .segment import KEY_SIZE, Segment, encode_blocks, encode_segment, join_segment
+from .segment import KEY_SIZE, Segment, blocks_of, encode_segment, join_segment
 
 INDEX = "index/"
 
@@ -96,7 +96,8 @@ class Index:
             new = [segment for name, segment in opened.items() if name not in known]
             replaced = {name for segment in new for name in segment.head.replaces}
             new = [segment for segment in new if segment.name not in replaced]
-            before = self.packs(by_damaged=True)
+            # Who waits for another looks often, and mostly there is nothing: then the packs of the store are not named.
+            before = self.packs(by_damaged=True) if new else set()
             arrived: dict[str, set[PackName]] = {}
             for segment in new:
                 arrived.setdefault(segment.head.session, set()).update(set(segment.packs()) - before)
@@ -283,10 +284,10 @@ class Index:
         replaces = [name for segment in merged for name in (segment.name, *segment.head.replaces)]
         if len(merged) == 1 and not packs and self.suspect.isdisjoint(numbers):
             blocks = blocks_without(merged[0], numbers, without)
-            pieces = join_segment(encode_blocks(blocks, count, numbers, replaces, session, self._key))
         else:
             rows = [sorted_entries(recent, numbers), *(renumbered(s, numbers, without) for s in merged)]
-            pieces = join_segment(encode_segment(heapq.merge(*rows), count, numbers, replaces, session, self._key))
+            blocks = blocks_of(heapq.merge(*rows))
+        pieces = join_segment(encode_segment(blocks, count, numbers, replaces, session, self._key))
         hasher = blake3()
         for piece in pieces:
             hasher.update(piece)

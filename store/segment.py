@@ -100,20 +100,6 @@ class _Filter:
 
 
 def encode_segment(
-    entries: Iterable[bytes],
-    count: int,
-    packs: Collection[PackName],
-    replaces: Sequence[str],
-    session: str,
-    index_key: bytes,
-) -> Iterator[bytes]:
-    """The pieces of a segment; `entries` come sorted and at most `count` of them. Equal ones are written once; a chunk
-    that lies in several packs has an entry for each. See encode_blocks.
-    """
-    yield from encode_blocks(_blocks(entries), count, packs, replaces, session, index_key)
-
-
-def encode_blocks(
     blocks: Iterable[bytes],
     count: int,
     packs: Collection[PackName],
@@ -121,7 +107,8 @@ def encode_blocks(
     session: str,
     index_key: bytes,
 ) -> Iterator[bytes]:
-    """The pieces of a segment of these plain blocks, of which the last one alone may be shorter.
+    """The pieces of a segment of these plain blocks (see blocks_of), with at most `count` entries; the last block alone
+    may be shorter than BLOCK_SIZE.
 
     The fixed head, which comes first, is known last: it is yielded last, and `join_segment` puts it in front.
     """
@@ -148,7 +135,8 @@ def join_segment(pieces: Iterable[bytes]) -> list[bytes]:
     return [ordered[-1], *ordered[:-1]]
 
 
-def _blocks(entries: Iterable[bytes]) -> Iterator[bytes]:
+def blocks_of(entries: Iterable[bytes]) -> Iterator[bytes]:
+    """Sorted entries as plain blocks. Equal ones come once; a chunk that lies in several packs has one for each."""
     block: list[bytes] = []
     last = b""
     for row in entries:

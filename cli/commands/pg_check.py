@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..database import dsn_options
+from ..database import slot_option
 from ..deploying import deployment_to_look_at
 from ..exits import Exit
 from ..figures import counted
@@ -43,7 +43,7 @@ NARROW = 60  # columns: a sentence in fewer than that is hard to read, and the t
 @click.option("-c", "--config", "file", metavar="FILE", help="The deployment file whose [postgres] is meant.")
 @click.option("-D", "definitions", multiple=True, metavar="NAME=VALUE", help="Replace a variable of the file; repeat.")
 @click.option("--dsn", metavar="DSN", help="The cluster, in libpq's words. No password: others see the command line.")
-@dsn_options[2]
+@slot_option
 @click.option("--mend", is_flag=True, help="Run what mends warnings and faults, as the role of the dsn; then check.")
 def command(
     options: Options, file: str | None, definitions: tuple[str, ...], dsn: str | None, slot: str, mend: bool

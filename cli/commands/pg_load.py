@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..answer import answer
-from ..database import dsn_options, needed_dsn
+from ..database import dsn_option, file_option, needed_dsn
 from ..exits import Exit
 from ..figures import counted
 from ..mistake import Mistake
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("level")
-@dsn_options[0]
-@dsn_options[1]
+@dsn_option
+@file_option
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this [DATABASE.]SCHEMA.TABLE; repeat.")
 @click.option("--settings/--no-settings", default=True, show_default=True, help="Settings of the server, too.")
 @click.option("--yes", is_flag=True, help="Do it; without this it is only told.")

@@ -6,6 +6,7 @@ again replaces it, and what the file no longer names goes. A scheduled run is an
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -245,9 +246,14 @@ def _remove(place: Path, names: list[str], *, started: bool) -> None:
         (place / name).unlink(missing_ok=True)
 
 
+def runs_systemd() -> bool:
+    """Whether timers can be installed on this host."""
+    return shutil.which("systemctl") is not None and os.path.isdir("/run/systemd/system")  # as sd_booted(3) finds out
+
+
 def _need_systemd() -> None:
     """Before anything is written: units that nothing reads would look as if they were at work."""
-    if not os.path.isdir("/run/systemd/system"):  # as sd_booted(3) finds out
+    if not runs_systemd():
         raise Mistake("systemd does not run this host", hint="'silt schedule show --cron' prints lines for cron")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..answer import answer
 from ..columns import columns
-from ..database import dsn_options, given_dsn
+from ..database import dsn_option, file_option, given_dsn, slot_option
 from ..exits import Exit
 from ..figures import local_time, lsn_text, size, utc_time
 from ..opening import open_store
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     silt wal status -c deployment.toml --json
     """,
 )
-@dsn_options[0]
-@dsn_options[1]
-@dsn_options[2]
+@dsn_option
+@file_option
+@slot_option
 def status(options: Options, dsn: str | None, file: str | None, slot: str) -> int:
     """Show archived WAL by timeline, gaps, and the lag.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..answer import answer
-from ..database import dsn_options, needed_dsn
+from ..database import dsn_option, file_option, needed_dsn, slot_option
 from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import shown
@@ -30,9 +30,9 @@ OPEN_EVERY = 30.0
     silt wal stream --dsn 'host=db.example user=backup' --slot silt_standby --open-every 5
     """,
 )
-@dsn_options[0]
-@dsn_options[1]
-@dsn_options[2]
+@dsn_option
+@file_option
+@slot_option
 @click.option("--create-slot", is_flag=True, help="Make the slot where there is none; before the first full backup.")
 @click.option("--no-slot", is_flag=True, help="Without a slot: the server may throw WAL away that was not received.")
 @click.option(

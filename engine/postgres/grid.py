@@ -8,7 +8,7 @@ from typing import Final
 
 from siltstone.store import ChunkId
 
-from ..entry import EXTENT, Extent
+from ..entry import EXTENT
 
 PAGE: Final = 8192
 CELL: Final = 128 << 10
@@ -31,24 +31,10 @@ def split_records(data: bytes) -> Iterator[tuple[ChunkId, bytes]]:
         yield ChunkId(record[:ID_SIZE]), record
 
 
-def by_cell(extents: Iterable[Extent]) -> Iterator[tuple[Extent, ...]]:
-    """The extents of a file, cell by cell. Raises ValueError where one reaches over the border of a cell."""
-    cell: list[Extent] = []
-    size = 0
-    for extent in extents:
-        cell.append(extent)
-        size += extent.length
-        if size > CELL:
-            raise ValueError("an extent reaches over the border of a cell")
-        if size == CELL:
-            yield tuple(cell)
-            cell, size = [], 0
-    if cell:
-        yield tuple(cell)
-
-
 def packed_by_cell(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same of packed extents, whichever way they are parted."""
+    """The extents of a file, cell by cell, all as they are packed in rows, whichever way they come parted. Raises
+    ValueError where one reaches over the border of a cell.
+    """
     cell, size = b"", 0
     for part in parts:
         begin = 0

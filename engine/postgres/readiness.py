@@ -15,6 +15,7 @@ from .inquiry import condition_of
 from .quoting import quoted
 from .readiness_wal import judge_wal
 from .slots import check_slot_name
+from .summaries import BELIEVED_SINCE
 
 OLDEST = 13  # an older server lacks views that are asked, and its base backups have no manifest
 NEWEST = 18  # what was tried with real servers
@@ -136,7 +137,7 @@ def _fsync(condition: Condition) -> Finding:
 
 
 def _summaries(condition: Condition) -> Iterator[Finding]:
-    if condition.version_num < 180000:  # 17 has it, too, and is not asked (summaries.py)
+    if condition.version_num < BELIEVED_SINCE:  # 17 has it, too
         return
     if condition.on("summarize_wal"):
         yield Finding("summarize_wal", "ok", "on")

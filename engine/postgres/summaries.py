@@ -16,7 +16,7 @@ from .facts import ServerFacts
 _DAY_NS = 24 * 3600 * 10**9
 # 17 can be asked, and does not tell of every page of a visibility map that changed: with 17.10 a level had another map
 # than the disk, where 18.6 told all. A map that is wrong makes index-only scans wrong, and no cross-check sees it.
-_BELIEVED_SINCE = 180000
+BELIEVED_SINCE = 180000
 
 
 def why_everything(
@@ -24,7 +24,7 @@ def why_everything(
 ) -> str | None:
     """Why the server has to send everything: empty where there is nothing to tell; None if it may send what changed."""
     info = base.database if base is not None else None
-    if facts.version_num < _BELIEVED_SINCE or not database.full_read_days or info is None:
+    if facts.version_num < BELIEVED_SINCE or not database.full_read_days or info is None:
         return ""
     if not facts.summarize_wal:
         return "summarize_wal is off"

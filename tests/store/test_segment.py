@@ -15,6 +15,7 @@ from siltstone.store.segment import (
     FILTER_FROM,
     KEY_SIZE,
     Segment,
+    blocks_of,
     encode_segment,
     entry,
     join_segment,
@@ -30,7 +31,7 @@ def encode(
     rows: Iterable[bytes], key: bytes = KEY, packs: list[PackName] = PACKS, replaces: Iterable[str] = ()
 ) -> bytes:
     listed = sorted(rows)
-    return b"".join(join_segment(encode_segment(listed, len(listed), packs, list(replaces), "session", key)))
+    return b"".join(join_segment(encode_segment(blocks_of(listed), len(listed), packs, list(replaces), "session", key)))
 
 
 def open_segment(data: bytes, key: bytes = KEY) -> Segment:

@@ -107,8 +107,6 @@ class TestDirectories:
             found = os.fstat(new.fd)
             assert (stat.S_IMODE(found.st_mode), found.st_mtime_ns) == (0o2751, when)
             assert not new.finish(HEAD.pack(stat.S_IFDIR | 0o700, 2**32 - 1, 2**32 - 1, 2, 0, when, 0, 1, 0))
-        with Target(bytes(ground / "target")) as target, target.directory(b"/new") as old:
-            assert not old.finish(HEAD.pack(stat.S_IFDIR | 0o700, *mine, 2, 0, when, 0, 1, 0))
 
     def test_many_threads_share_directories(self, ground: Path) -> None:
         before = descriptors()

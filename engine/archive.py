@@ -15,16 +15,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from siltstone.store import Corrupt, Store
+from siltstone.store import BackendError, Corrupt, ObjectMissing, Store
 
 from .archive_changes import Compared, FolderListings, compare, members
 from .archive_content import Sink, write_stream
 from .archive_header import END, RECORD, comment, kind_of, member_header, padding
-from .archive_windows import Part, Run
+from .archive_windows import Part, Run, naming
 from .browse_diff import changes
-from .entry import Entry, pack_extents, parse_row
+from .entry import Entry, Extent, pack_extents, parse_row
 from .errors import NothingSelected
 from .events import Progress, Report, Warned, show_path
+from .extent_content import read_content
 from .levels import Level
 from .manifest import ManifestReader, extents_of
 from .restore_rows import LevelRows, rows_of
@@ -114,9 +115,20 @@ def _file_at(store: Store, level: Level, path: bytes) -> Entry:
     return first
 
 
-def _content(store: Store, entry: Entry) -> Iterator[Run]:
-    for extent in extents_of(store, entry):
-        yield Run(entry.path, extent.id, extent.offset, extent.length)
+def _content(store: Store, entry: Entry) -> Iterator[Part]:
+    extents = extents_of(store, entry)
+    for extent in extents:
+        if extent.is_difference:
+            yield _cell(store, entry, (extent, next(extents)))
+        else:
+            yield Run(entry.path, extent.id, extent.offset, extent.length)
+
+
+def _cell(store: Store, entry: Entry, extents: Sequence[Extent]) -> bytes:
+    try:
+        return b"".join(read_content(store.read_chunk, extents))
+    except (Corrupt, ObjectMissing, BackendError) as error:
+        raise naming(error, entry.path) from error
 
 
 def _rows_of(store: Store, level: Level, selection: Selection) -> LevelRows:
@@ -174,7 +186,7 @@ class _Archive:
         size = 0
         if link is None and stat.S_ISREG(entry.mode):
             # Not entry.size: the file may have changed while it was read.
-            size = sum([extent.length for extent in extents_of(self._store, entry)])
+            size = sum([extent.size for extent in extents_of(self._store, entry)])
         self._size += size
         owner, group = self._owners.get(entry.uid, b""), self._groups.get(entry.gid, b"")
         return member_header(entry, size, link=link, owner=owner, group=group, listing=listing), size

@@ -3,6 +3,8 @@
     row := length of what follows (u32) | head (56) | path length (u16) | extents (u32) | path | extent ... | extra
     head := mode, uid, gid, nlink (u32 each) | size (u64) | mtime_ns, ctime_ns (i64) | inode, rdev (u64)
     extent := chunk id (32, zeros for a hole) | offset in the chunk (u32) | length (u32)
+              one with the highest bit of the offset set makes no bytes of the content, but says how those of the next
+              one differ from it: a cell of a database's file (postgres/differences.py)
     extra := msgpack map, absent when empty: 1 link target, 2 xattrs, 3 flags, 4 [dev, inode] of a hard link,
              5 changed while it was read, 6 extents are of the extent list, 7 extents of the records of a database
              file's cells (postgres/cells.py)
@@ -28,17 +30,35 @@ _FIXED = struct.Struct(f"<I{HEAD.size}sHI")
 HEAD_AT, HEAD_END = 4, 4 + HEAD.size
 PATH_AT = _FIXED.size
 MAX_PIECE = 0xFFFFFFFF  # of one extent; longer holes take several
+DIFFERENCE = 1 << 31  # in the offset of an extent; no chunk is that long
 _HOLE = bytes(32)
 
 _TARGET, _XATTRS, _FLAGS, _LINK, _CHANGED, _INDIRECT, _CELLS = 1, 2, 3, 4, 5, 6, 7
 
 
 class Extent(NamedTuple):
-    """A run of a file's content: `length` bytes from `offset` of a chunk, or of zeros where `id` is None."""
+    """A run of a file's content: `length` bytes from `offset` of a chunk, or of zeros where `id` is None. Or, with
+    DIFFERENCE in the offset, where it is written how the content differs from the extent that follows.
+    """
 
     id: ChunkId | None
     offset: int
     length: int
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether it is one."""
+        return self.offset >= DIFFERENCE
+
+    @property
+    def start(self) -> int:
+        """Where in the chunk it begins."""
+        return self.offset & ~DIFFERENCE
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the content it makes."""
+        return 0 if self.offset >= DIFFERENCE else self.length
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ import msgpack
 
 from siltstone.store import ChunkId, Corrupt, DryWriter, ObjectMissing, Store, Writer, chunk_id
 
-from .entry import EXTENT, PATH_AT, Entry, Extent, extra, parse_row, rows, unpack_extents
+from .entry import EXTENT, PATH_AT, Entry, extra, parse_row, rows, unpack_extents
+from .extent_content import read_content
 from .levels import LEVELS, PARTS
 from .manifest import IndexItem, packed_extents, store_index
 from .postgres.archive_names import WAL
@@ -144,16 +145,11 @@ class Rekeyer:
             assert part.id is not None  # records have no holes
             data = bytearray()
             for _ in parse_records(self._read(part.id)):
-                content = b"".join(map(self._content, unpack_extents(next(cells))))
+                content = b"".join(read_content(self._read, unpack_extents(next(cells))))
                 data += make_record(chunk_id(content, self._target.ring.id_key), self._digester.digests(content))
             (new,) = self._sink.store_run(memoryview(data), [len(data)])
             packed.append(EXTENT.pack(new, part.offset, part.length))
         return b"".join(packed)
-
-    def _content(self, extent: Extent) -> bytes:
-        if extent.id is None:
-            return bytes(extent.length)
-        return self._read(extent.id)[extent.offset : extent.offset + extent.length]
 
     def _learn(self, chunks: Iterable[bytes]) -> None:
         """Store chunks of the source that were not met before; in runs, so that small ones share frames."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from siltstone.store import REMOTE_THREADS, Store
+from siltstone.store import REMOTE_THREADS, PackName, Store
 
 from .database_info import NOT_IN_PLACE
 from .errors import NothingSelected
@@ -31,7 +31,7 @@ from .restore_plan import Planner
 from .restore_rows import LevelRows
 from .restore_tally import RestoreResult, Tally
 from .restore_walk import Walk
-from .restore_window import Window
+from .restore_window import FrameWork, Window
 from .restore_write import FrameWriter, descriptors, stretches
 from .selection import Selection, is_within
 from .target import Target
@@ -181,14 +181,16 @@ class _Run:
 
     def _start(self, window: Window, pool: ThreadPoolExecutor) -> list[Future[None]]:
         writer = self._writer
+        self._pace.wait(self._read(window.differences, pool), "restore")
         futures = [pool.submit(writer.copy, [copy]) for copy in window.copies]
-        futures += [
-            pool.submit(writer.write_stretch, stretch, window.packs[stretch.pack])
-            for stretch in stretches(window, self._workers)
-        ]
+        futures += self._read(window.packs, pool)
         futures += [pool.submit(writer.write_empty, batch) for batch in window.empty]
         futures += [pool.submit(writer.write_specials, some) for some in _groups(window.specials)]
         return futures
+
+    def _read(self, packs: dict[PackName, dict[int, FrameWork]], pool: ThreadPoolExecutor) -> list[Future[None]]:
+        parts = stretches(packs, self._workers)
+        return [pool.submit(self._writer.write_stretch, part, packs[part.pack]) for part in parts]
 
     def _finish(self, window: Window, futures: list[Future[None]], walk: Walk, pool: ThreadPoolExecutor) -> None:
         self._pace.wait(futures, "restore")

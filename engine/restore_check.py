@@ -108,7 +108,7 @@ def preview(rows: LevelRows, comparer: Comparer, way: Way, base: bytes, tally: T
         if entry.link is not None:
             counted.add(entry.link)
         there = found.there
-        lengths = (0 if extent.id is None else extent.length for extent in rows.extents(entry))
+        lengths = (0 if extent.id is None else extent.size for extent in rows.extents(entry))
         return sum(length for at, length in enumerate(lengths) if there is None or not there[at])
 
     files = (row for row in rows if row.chosen and stat.S_ISREG(row_mode(row.row)))

@@ -87,8 +87,8 @@ class Comparer:
     def look(self, batch: Sequence[Placed]) -> list[Found]:
         """What stands under each name. Raises nothing: what cannot be looked at is not right."""
         entries = [parse_row(one.row) for one in batch]
-        sizes = [sum(extent.length for extent in entry.extents) for entry in entries]
-        small = [at for at, entry in enumerate(entries) if not entry.indirect and sizes[at] <= SMALL]
+        sizes = [sum(extent.size for extent in entry.extents) for entry in entries]
+        small = [at for at, entry in enumerate(entries) if sizes[at] <= SMALL and not (entry.indirect or entry.cells)]
         found = [NOTHING] * len(batch)
         with self._paths(batch) as paths:
             room = self._buffer(sum(sizes[at] for at in small))
@@ -184,7 +184,7 @@ class Comparer:
             with directory:
                 if not metadata_stands(directory.fd, name, entry, site):
                     apply_metadata(directory.fd, name, entry, site.owners, site.tally.problems)
-        site.tally.kept(sum(extent.length for extent in entry.extents) if not entry.indirect else entry.size)
+        site.tally.kept(sum(extent.size for extent in entry.extents) if not entry.indirect else entry.size)
 
 
 def special_stands(fd: int, name: bytes, entry: Entry) -> bool:

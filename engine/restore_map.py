@@ -117,8 +117,10 @@ def _compare_pages(fd: int, size: int, id_key: bytes, cells: Sequence[_Unit]) ->
 
 
 def _pages_there(cell: _Unit, digests: bytes) -> bytes:
-    """Of a cell that is not as it should be: which extents are."""
+    """Of a cell that is not as it should be: which extents are; none where a difference is to be applied."""
     there, at = bytearray(), 0
+    if next(unpack_extents(cell.packed)).is_difference:
+        return bytes(len(cell.packed) // EXTENT.size)
     for extent in unpack_extents(cell.packed):
         end = at + extent.length // PAGE * DIGEST
         there.append(digests[at:end] == cell.digests[at:end])

@@ -14,7 +14,8 @@ from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackN
 
 from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent
 from .restore_assembly import Assembly
-from .restore_window import Copy, FrameWork, Piece, Window, append_small
+from .restore_cell import DifferingCell
+from .restore_window import Copy, FrameWork, Goal, Piece, Window, append_small
 
 # A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once. A
 # smaller first window, for the workers to begin sooner, made it slower: planning and writing share the interpreter.
@@ -23,6 +24,9 @@ WINDOW_PIECES = 100_000
 
 # Some 200 bytes each, so at most 10 MiB a window; what is not among them is found by the index.
 KNOWN_CHUNKS = 50_000
+
+# Bytes of differences that wait in memory for their cells; of two windows.
+WINDOW_DIFFERENCES = 32 << 20
 
 # Copies within a file are joined up to this many bytes, so that a large one is copied by every core.
 COPY = 64 << 20
@@ -44,6 +48,7 @@ class Planner:
         self._work: FrameWork | None = None
         self._slot = 0
         self._known: dict[ChunkId, tuple[FrameWork, int]] = {}  # chunks of the window's frames
+        self._differences: tuple[ChunkId, FrameWork, int] | None = None  # where the last difference lies
         self.window = Window()
 
     @property
@@ -57,6 +62,7 @@ class Planner:
     def take(self) -> Window:
         """The window at hand; the next one begins."""
         window, self.window, self._work, self._known = self.window, Window(), None, {}
+        self._differences = None
         return window
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
@@ -89,7 +95,7 @@ class Planner:
         first: FrameWork | None = None
         start = end = 0
         for extent in entry.extents:
-            if extent.id is None:
+            if extent.id is None or extent.is_difference:
                 return False
             work, slot = self._locate(extent.id)
             at = work.starts[slot] + extent.offset
@@ -111,6 +117,7 @@ class Planner:
         `there` has a byte for each extent: whether the file that stands there has it already, at the same place.
         """
         at = number = 0
+        difference: Extent | None = None
         self.window.files += 1
         self.window.assemblies += 1
         try:
@@ -119,12 +126,15 @@ class Planner:
                     pass  # a hole is what nobody writes
                 elif there is not None and there[number]:
                     if not file.patched:
-                        self._keep(file, at, extent.length)
-                else:
+                        self._keep(file, at, extent.size)
+                elif difference is not None:
+                    self._add_cell(file, at, difference, extent)
+                elif not extent.is_difference:
                     self._add_piece(file, at, extent.id, extent)
-                at += extent.length
+                difference = extent if extent.is_difference else None
+                at += extent.size
                 number += 1
-                if self.window.pieces >= WINDOW_PIECES:
+                if self.window.pieces >= WINDOW_PIECES or self.window.differing >= WINDOW_DIFFERENCES:
                     yield self.take()
                     self.window.assemblies += 1
             if at != file.entry.size:
@@ -132,6 +142,20 @@ class Planner:
         except (Lost, Corrupt, ObjectMissing) as error:
             file.fail(str(error), damaged=True)
         file.settle()
+
+    def _add_cell(self, file: Assembly, at: int, difference: Extent, old: Extent) -> None:
+        assert difference.id is not None, "a difference is no hole"
+        if self._differences is None or self._differences[0] != difference.id:
+            self._differences = difference.id, *self._found(difference.id, self.window.differences)
+        _, work, slot = self._differences
+        if difference.start + difference.length > work.lengths[slot]:
+            raise Lost("the level asks for more than a chunk holds")
+        cell = DifferingCell(file, at, difference.id)
+        start = work.starts[slot] + difference.start
+        work.pieces.append(Piece(cell.difference, 0, start, difference.length))
+        self.window.differing += difference.length
+        assert old.id is not None, "what differs is no hole"
+        self._add_piece(cell, 0, old.id, old)
 
     def _keep(self, file: Assembly, at: int, length: int) -> None:
         copies = self.window.copies
@@ -143,7 +167,7 @@ class Planner:
         copies.append(Copy(file, at, length))
         self.window.pieces += 1
 
-    def _add_piece(self, file: Assembly, at: int, chunk: ChunkId, extent: Extent) -> None:
+    def _add_piece(self, file: Goal, at: int, chunk: ChunkId, extent: Extent) -> None:
         work, slot = self._locate(chunk)
         start, length = work.starts[slot] + extent.offset, extent.length
         if extent.offset + length > work.lengths[slot]:
@@ -164,22 +188,22 @@ class Planner:
         """
         work, slot = self._work, self._slot + 1
         if work is None or slot >= len(work.ids) or work.ids[slot] != chunk:
-            work, slot = self._known.get(chunk) or self._found(chunk)
+            work, slot = self._known.get(chunk) or self._found(chunk, self.window.packs)
             self._work = work
         self._slot = slot
         return work, slot
 
-    def _found(self, chunk: ChunkId) -> tuple[FrameWork, int]:
+    def _found(self, chunk: ChunkId, packs: dict[PackName, dict[int, FrameWork]]) -> tuple[FrameWork, int]:
         place = self._store.find(chunk)
         if place is None:
             raise Lost(f"chunk {chunk.hex()} is not in the store")
-        work, slot = self._frame(place.pack, place.frame), place.slot
+        work, slot = self._frame(place.pack, place.frame, packs), place.slot
         if slot >= len(work.ids) or work.ids[slot] != chunk:
             raise Lost(f"pack {place.pack} does not hold chunk {chunk.hex()} where the index says")
         return work, slot
 
-    def _frame(self, pack: PackName, number: int) -> FrameWork:
-        frames = self.window.packs.setdefault(pack, {})
+    def _frame(self, pack: PackName, number: int, packs: dict[PackName, dict[int, FrameWork]]) -> FrameWork:
+        frames = packs.setdefault(pack, {})
         if number not in frames:
             if pack in self._unusable:
                 raise Lost(self._unusable[pack])
@@ -192,7 +216,7 @@ class Planner:
             if number >= len(footer.frames):
                 raise Lost(f"pack {pack} does not have the frame that the index names")
             frames[number] = work = FrameWork(footer.frames[number])
-            if len(self._known) < KNOWN_CHUNKS:
+            if packs is self.window.packs and len(self._known) < KNOWN_CHUNKS:
                 self._known.update((chunk, (work, slot)) for slot, chunk in enumerate(work.ids))
         return frames[number]
 

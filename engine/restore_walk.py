@@ -221,7 +221,7 @@ class Walk:
             if quick and self._planner.add_small(directory or b"/", name, one.row, entry):
                 return None
             if not entry.indirect or entry.changed:
-                entry.size = sum(extent.length for extent in self._rows.extents(entry))
+                entry.size = sum(extent.size for extent in self._rows.extents(entry))
         except (Lost, Corrupt, ObjectMissing) as error:
             entry = parse_row(one.row)
             self._site.tally.fail(entry.path, str(error), damaged=True)

@@ -5,7 +5,7 @@ A file in one stretch of one frame needs no assembling and goes by the `Batch`; 
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from siltstone.store import FrameInfo, PackName
 
@@ -44,10 +44,22 @@ def append_small(batches: list[Batch], file: SmallFile, *, plain: bool = True) -
     batches[-1].files.append(file)
 
 
+class Goal(Protocol):
+    """What pieces are for: an Assembly, or a part of one (restore_cell.py). See there."""
+
+    def expect(self) -> None: ...
+
+    def write(self, at: int, data: memoryview, /) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def fail(self, reason: str, *, damaged: bool = False) -> None: ...
+
+
 class Piece(NamedTuple):
     """`length` bytes from `start` of a frame's plaintext, that go to offset `at` of a file."""
 
-    file: Assembly
+    file: Goal
     at: int
     start: int
     length: int
@@ -81,8 +93,11 @@ class FrameWork:
 
 @dataclass(slots=True)
 class Window:
-    """What is restored together: contents; then `links`, each with its first name; then metadata of `directories`."""
+    """What is restored together: `differences` of cells; then contents; then `links`, each with its first name; then
+    metadata of `directories`.
+    """
 
+    differences: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
     packs: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
     empty: list[Batch] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
@@ -92,3 +107,4 @@ class Window:
     files: int = 0
     pieces: int = 0
     assemblies: int = 0
+    differing: int = 0  # bytes of differences

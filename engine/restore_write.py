@@ -25,7 +25,7 @@ from .restore_inplace import metadata_stands, special_stands
 from .restore_plan import check_store
 from .restore_rows import row_has_extra, row_mode, row_size
 from .restore_small import SmallWriter
-from .restore_window import Batch, Copy, FrameWork, Placed, Window
+from .restore_window import Batch, Copy, FrameWork, Placed
 
 # What one worker takes at a time: at most a pack's worth of stored bytes, for buffers live as long as one stretch.
 STRETCH = 32 << 20
@@ -44,11 +44,11 @@ class Stretch(NamedTuple):
     numbers: list[int]
 
 
-def stretches(window: Window, workers: int) -> Iterator[Stretch]:
+def stretches(packs: dict[PackName, dict[int, FrameWork]], workers: int) -> Iterator[Stretch]:
     """A window's frames divided among workers: several stretches for each, so that all end at about one time."""
-    stored = sum(work.stored for frames in window.packs.values() for work in frames.values())
+    stored = sum(work.stored for frames in packs.values() for work in frames.values())
     most = max(LEAST_STRETCH, min(STRETCH, stored // (4 * workers)))
-    for pack, frames in window.packs.items():
+    for pack, frames in packs.items():
         numbers: list[int] = []
         size = 0
         for number in sorted(frames):

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from siltstone.store import ChunkId, Store
 
-from .entry import EXTENT, Entry, parse_row, rows, unpack_extents
+from .entry import Entry, parse_row, rows, unpack_extents
 from .levels import Level, LevelRef, SetInfo
 from .verify_damage import Key
 from .verify_manifests import Item, Manifests, extent_columns, key_of, list_chunks, row_extents
@@ -122,10 +122,11 @@ class Blame:
         for extent in (*entry.extents, *unpack_extents(entry.cells)):
             if extent.id is None:
                 continue
-            yield from self._owners_of_extent(extent.id, extent.offset + extent.length)
+            yield from self._owners_of_extent(extent.id, extent.start + extent.length)
             if entry.indirect and not self._owners(extent.id):
-                for chunk, offset, length in EXTENT.iter_unpack(self._manifests.read(extent.id) or b""):
-                    yield from self._owners_of_extent(chunk, offset + length)
+                for part in unpack_extents(self._manifests.read(extent.id) or b""):
+                    if part.id is not None:
+                        yield from self._owners_of_extent(part.id, part.start + part.length)
 
     def _owners_of_extent(self, chunk: bytes, end: int) -> Iterator[str]:
         key = key_of(chunk)

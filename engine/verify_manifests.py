@@ -15,7 +15,7 @@ import msgpack
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, Place, Store, raise_if_away
 
-from .entry import EXTENT, HEAD, PATH_AT, parse_row
+from .entry import DIFFERENCE, EXTENT, HEAD, PATH_AT, parse_row
 from .levels import Level
 from .verify_damage import DamageLog, Key, frame_opens
 
@@ -52,7 +52,7 @@ def extent_columns(packed: bytes) -> tuple["NDArray[numpy.uint64]", "NDArray[num
 
     table = numpy.frombuffer(packed, dtype=_EXTENTS)
     keys = table["key"].astype(numpy.uint64)
-    ends = table["offset"].astype(numpy.uint64) + table["length"]
+    ends = (table["offset"] & ~numpy.uint32(DIFFERENCE)).astype(numpy.uint64) + table["length"]
     solid = keys != 0
     return keys[solid], ends[solid]
 

@@ -28,6 +28,7 @@ from siltstone.engine import (
     list_levels,
 )
 from siltstone.engine.exclude import SkipRules
+from siltstone.engine.extent_content import read_content
 from siltstone.store import Backend, KeyFile, Store
 from siltstone.store.directory import DirectoryBackend
 
@@ -83,14 +84,9 @@ def _seen(path: bytes, st: os.stat_result, names: Collection[bytes]) -> Seen:
 
 def content_of(store: Store, entry: Entry) -> bytes:
     """The content of a file in a level; its extents have to be as long as its size."""
-    pieces = []
-    for extent in extents_of(store, entry):
-        if extent.id is None:
-            pieces.append(bytes(extent.length))
-        else:
-            piece = store.read_chunk(extent.id)[extent.offset : extent.offset + extent.length]
-            assert len(piece) == extent.length
-            pieces.append(piece)
+    extents = list(extents_of(store, entry))
+    pieces = list(read_content(store.read_chunk, extents))
+    assert [len(piece) for piece in pieces] == [extent.size for extent in extents if not extent.is_difference]
     content = b"".join(pieces)
     assert len(content) == entry.size
     return content

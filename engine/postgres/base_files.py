@@ -5,11 +5,12 @@ believed. What cannot be read any more, or does not parse, is simply not there, 
 Memory: the rows of one file set (long contents stand in lists of their own), and one list and one chunk of records.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from siltstone.store import Store, StoreError
 
 from ..entry import Entry, Extent, parse_row, unpack_extents
+from ..extent_content import read_content
 from ..levels import Level
 from ..manifest import ManifestReader, extents_of, packed_extents
 from .cells import OldCell, parse_records
@@ -64,14 +65,12 @@ class BaseFiles:
     def content(self, path: bytes) -> Iterator[bytes]:
         """A file's bytes, piece by piece. Raises StoreError."""
         entry = self.entry(path)
-        for extent in extents_of(self.store, entry) if entry is not None else ():
-            yield self.read(extent)
+        if entry is not None:
+            yield from self.read(extents_of(self.store, entry))
 
-    def read(self, extent: Extent) -> bytes:
-        """The bytes of one extent. Raises StoreError."""
-        if extent.id is None:
-            return bytes(extent.length)
-        return self.store.read_chunk(extent.id)[extent.offset : extent.offset + extent.length]
+    def read(self, extents: Iterable[Extent]) -> Iterator[bytes]:
+        """Their bytes. Raises StoreError."""
+        return read_content(self.store.read_chunk, extents)
 
     def _cells(self, entry: Entry) -> Iterator[OldCell]:
         extents = packed_by_cell(packed_extents(self.store, entry))
@@ -79,4 +78,7 @@ class BaseFiles:
             if part.id is None:
                 return
             for cell, digests in parse_records(self.store.read_chunk(part.id)):
-                yield OldCell(cell, digests, next(extents, b""))
+                packed = next(extents, b"")
+                if not packed:
+                    return
+                yield OldCell(cell, digests, packed)

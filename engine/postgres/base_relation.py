@@ -33,7 +33,7 @@ class BaseRelation:
         elif self.size:
             try:
                 extents = tuple(extents_of(self._files.store, self._entry))
-                content = b"".join(map(self._files.read, extents))
+                content = b"".join(self._files.read(extents))
             except StoreError:
                 return
             cell = chunk_id(memoryview(content), self._id_key)
@@ -41,6 +41,6 @@ class BaseRelation:
 
     def content(self, cell: OldCell) -> bytes:
         try:
-            return b"".join(map(self._files.read, cell.extents))
+            return b"".join(self._files.read(cell.extents))
         except StoreError as error:
             raise OverlayLost(self._path) from error

@@ -1,30 +1,38 @@
 """Storing stretches of a database's files, cell by cell: whole, as it was, or patched. The work of the threads.
 
 Rule: a cell whose pages all have the digests of the base level keeps its extents and costs nothing more: its id, a hash
-three times as dear, is made of changed and new cells alone. Of a changed one the pages that
-changed are stored, where cells.pages_to_patch says that this pays. What a stretch stores goes into one run of chunks,
+three times as dear, is made of changed and new cells alone. Where a good part of a stretch changed, its old chunks are
+read, and of each cell the difference is stored. Elsewhere, and where old chunks are not to be had, the pages that
+changed are, where cells.pages_to_patch says that this pays. What a stretch stores goes into one run of chunks,
 so that it shares frames. Pages are judged before (pages.judge): one that is wrong is read again where that is possible,
 since a server may have been writing it; the judgement stops nothing.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from siltstone.store import ChunkId, chunk_id
+from siltstone.store import ChunkId, Store, chunk_id
 
-from ..entry import Extent, pack_extents
+from ..chunk_batch import read_chunks
+from ..entry import DIFFERENCE, EXTENT, Extent, pack_extents, unpack_extents
 from ..workers import ChunkSink
 from .cells import OldCell, make_record, pages_to_patch, patch
 from .cross_check import missed_pages
+from .differences import make_difference
 from .grid import CELL, DIGEST, PAGE, PAGES
+from .page_digest import changed_pages
 from .pages import Digester, judge
 
 # Seconds before each time that wrong pages are read again: a server writes one in microseconds, on a busy disk in more.
 PATIENCE = (0.0, 0.05)
 
 CELL_DIGESTS = PAGES * DIGEST
+
+# Old chunks are read where so many of the pages of a stretch changed: a frame holds 16 cells, and opening it takes as
+# long as compressing some 20 pages.
+LEAST_CHANGED = 1 / 16
 
 Again: TypeAlias = Callable[[int], bytes | None]
 
@@ -60,10 +68,12 @@ class StoredPiece:
 
 
 class CellStore:
-    """Stores pieces. Any thread. `start_lsn` of the backup is to be set first: newer pages come again from the WAL."""
+    """Stores pieces. Any thread. `start_lsn` of the backup is to be set first: newer pages come again from the WAL.
+    `old`: the store from which old chunks are read; None where they cannot be, or cost more than they spare.
+    """
 
-    def __init__(self, sink: ChunkSink, id_key: bytes, *, checksummed: bool) -> None:
-        self._sink, self._id_key = sink, id_key
+    def __init__(self, sink: ChunkSink, id_key: bytes, *, checksummed: bool, old: Store | None = None) -> None:
+        self._sink, self._id_key, self._old = sink, id_key, old
         self.digester = Digester(id_key)
         self.start_lsn, self._checksummed = 0, checksummed
 
@@ -99,16 +109,11 @@ class CellStore:
         return stored
 
     def _store_changes(self, buffer: memoryview, pieces: Sequence[Piece]) -> list[StoredPiece]:
+        read = [list(self._read(piece, buffer)) for piece in pieces]
+        chunks = self._old_chunks([cell for cells in read for cell in cells])
         fresh = _Fresh()
-        planned: list[list[_Cell]] = []
-        for piece in pieces:
-            digests = self._digests(piece, buffer)
-            cells = []
-            for number, (start, end) in enumerate(_cells(piece)):
-                old = piece.old[number] if number < len(piece.old) else None
-                of_cell = digests[number * CELL_DIGESTS : (number + 1) * CELL_DIGESTS]
-                cells.append(self._plan(buffer[start:end], of_cell, old, fresh))
-            planned.append(cells)
+        planned = [[self._plan(cell, chunks, fresh) for cell in cells] for cells in read]
+        fresh.end_differences()
         ids = self._sink.store_run(memoryview(fresh.bytes), fresh.ends, pages=True)
         stored = []
         for cells in planned:
@@ -117,17 +122,38 @@ class CellStore:
             stored.append(StoredPiece(extents, records))
         return stored
 
-    def _plan(self, data: memoryview, digests: bytes, old: OldCell | None, fresh: "_Fresh") -> "_Cell":
+    def _read(self, piece: Piece, buffer: memoryview) -> Iterator["_Read"]:
+        digests = self._digests(piece, buffer)
+        for number, (start, end) in enumerate(_cells(piece)):
+            old = piece.old[number] if number < len(piece.old) else None
+            yield _Read(buffer[start:end], digests[number * CELL_DIGESTS : (number + 1) * CELL_DIGESTS], old)
+
+    def _old_chunks(self, cells: Sequence["_Read"]) -> dict[ChunkId, bytes]:
+        """The chunks from which differences are to be made."""
+        if self._old is None:
+            return {}
+        changed = [(old, len(changed_pages(old.digests, new))) for _, new, old in cells if old and old.digests != new]
+        much = sum(pages for _, pages in changed) >= LEAST_CHANGED * len(cells) * PAGES
+        wanted = {old.whole for old, _ in changed if much or old.differs}
+        return read_chunks(self._old, (chunk for chunk in wanted if chunk is not None))
+
+    def _plan(self, cell: "_Read", chunks: Mapping[ChunkId, bytes], fresh: "_Fresh") -> "_Cell":
+        data, digests, old = cell
         if not digests:
-            return _Cell(b"", len(data), None, fresh.add(data))
+            return _Cell(b"", len(data), fresh=fresh.add(data))
         if old is not None and old.digests == digests:
-            return _Cell(make_record(old.id, digests), len(data), old)
+            return _Cell(make_record(old.id, digests), len(data), kept=old.packed)
         record = make_record(chunk_id(data, self._id_key), digests)
+        whole = old.whole if old is not None else None
+        difference = _difference(chunks.get(whole), data) if whole is not None else None
+        if whole is not None and difference is not None:
+            base = pack_extents([Extent(whole, 0, len(data))])
+            return _Cell(record, len(data), kept=base, difference=fresh.add_difference(difference))
         pages = pages_to_patch(old, digests) if old is not None else None
-        if pages is None:
-            return _Cell(record, len(data), None, fresh.add(data))
+        if old is None or pages is None:
+            return _Cell(record, len(data), fresh=fresh.add(data))
         place = fresh.add(*(data[page * PAGE : (page + 1) * PAGE] for page in pages))
-        return _Cell(record, len(data), old, place, pages)
+        return _Cell(record, len(data), kept=old.packed, fresh=place, pages=pages)
 
     def _digests(self, piece: Piece, buffer: memoryview) -> bytes:
         """Of all pages of a piece; empty where it has none."""
@@ -160,12 +186,21 @@ class CellStore:
         return bool(self._bad(pages[at : at + PAGE], block))
 
 
+class _Read(NamedTuple):
+    """A cell as it is now, the digests of its pages (none: it is of no relation), and as the base level has it."""
+
+    data: memoryview
+    digests: bytes
+    old: OldCell | None
+
+
 class _Fresh:
-    """What a stretch stores anew, chunk behind chunk."""
+    """What a stretch stores anew, chunk behind chunk. The differences of its cells are one chunk, the last."""
 
     def __init__(self) -> None:
         self.bytes = bytearray()
         self.ends: list[int] = []
+        self._differences = bytearray()
 
     def add(self, *parts: memoryview) -> int:
         """One chunk of these parts; its number."""
@@ -174,23 +209,49 @@ class _Fresh:
         self.ends.append(len(self.bytes))
         return len(self.ends) - 1
 
+    def add_difference(self, difference: bytes) -> tuple[int, int]:
+        """A difference; where it will lie in the last chunk, and its length."""
+        self._differences += difference
+        return len(self._differences) - len(difference), len(difference)
+
+    def end_differences(self) -> None:
+        """All are there."""
+        if self._differences:
+            self.add(memoryview(self._differences))
+
 
 @dataclass(slots=True)
 class _Cell:
-    """A cell on its way: from the base level (`old`), from a fresh chunk, or from both."""
+    """A cell on its way: from a fresh chunk, from what is `kept` of the base level (packed extents), or from both: with
+    `pages` from the fresh one, or with a `difference`.
+    """
 
     record: bytes
     length: int
-    old: OldCell | None
+    kept: bytes = b""
     fresh: int | None = None
     pages: list[int] = field(default_factory=list)
+    difference: tuple[int, int] | None = None
 
     def extents(self, ids: Sequence[ChunkId]) -> bytes:
+        """Packed. `ids` of the fresh chunks."""
+        if self.difference is not None:
+            at, length = self.difference
+            return EXTENT.pack(ids[-1], at | DIFFERENCE, length) + self.kept
         if self.fresh is None:
-            return self.old.packed if self.old else b""
-        if self.old is None:
+            return self.kept
+        if not self.kept:
             return pack_extents([Extent(ids[self.fresh], 0, self.length)])
-        return pack_extents(patch(self.old.extents, self.pages, ids[self.fresh]))
+        return pack_extents(patch(tuple(unpack_extents(self.kept)), self.pages, ids[self.fresh]))
+
+
+def _difference(old: bytes | None, now: memoryview) -> bytes | None:
+    """What makes the cell of its old chunk; None where that does not pay."""
+    if old is None or len(old) != len(now):
+        return None
+    new = bytes(now)
+    pages = [at // PAGE for at in range(0, len(new), PAGE) if old[at : at + PAGE] != new[at : at + PAGE]]
+    return make_difference(old, new, pages)
 
 
 def _cells(piece: Piece) -> list[tuple[int, int]]:

@@ -6,9 +6,12 @@ A page never shifts inside its file, so cutting by content buys nothing; a fixed
 pages that changed and no more. The digests (pages.Digester) say which pages of a cell changed, and whether any
 did. The id is that of the cell's bytes, whole chunk or not, and proves at a restore that one was put together rightly.
 
-Rule: no chain. The extents of a cell lead to chunks directly, some of them partly used. A cell is stored whole again
-where less than LEAST_KEPT of it stayed, and where it would take more than MOST_EXTENTS extents, or chunks of more than
-MOST_HELD cells together: what is kept for it is bounded, and what a restore reads. Nothing here reads or writes.
+Rule: no chain. The extents of a cell lead to chunks directly: to one that it is, to several, some of them partly used
+(a patched cell), or to one that it was, with the difference (differences.py). Patching stores whole pages, and reads
+nothing of the store; a difference is a fraction of that, and its old chunk has to be read. A cell is stored whole again
+where a difference gets long, or less than LEAST_KEPT of it stayed, and where it would take more than MOST_EXTENTS
+extents, or chunks of more than MOST_HELD cells together: what is kept for it is bounded, and what a restore reads.
+Nothing here reads or writes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +45,17 @@ class OldCell(NamedTuple):
         return tuple(unpack_extents(self.packed))
 
     @property
+    def whole(self) -> ChunkId | None:
+        """The one chunk from which all of it comes, as it is or with a difference; None of a patched cell."""
+        last = self.extents[-1]
+        return last.id if (last.offset, last.length) == (0, self.pages * PAGE) else None
+
+    @property
+    def differs(self) -> bool:
+        """Whether it comes from its chunk with a difference."""
+        return self.extents[0].is_difference
+
+    @property
     def pages(self) -> int:
         """How many pages it has."""
         return len(self.digests) // DIGEST
@@ -62,7 +76,7 @@ def pages_to_patch(old: OldCell, new: bytes) -> list[int] | None:
     """The numbers of the pages to store beside what stays of the old cell, by the digests of all; None where it is to
     be stored whole.
     """
-    if len(new) != len(old.digests):
+    if len(new) != len(old.digests) or old.differs:
         return None
     changed = changed_pages(old.digests, new)
     if old.pages - len(changed) < LEAST_KEPT * old.pages:

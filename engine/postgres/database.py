@@ -112,7 +112,9 @@ class _Backup:
             _refuse_strange(facts)
             if facts.in_recovery and (supply := supply_of(connection)).dry:
                 self._report(Warned("standby", "postgres", supply.sentence()))
-            cells = CellStore(self._sink, self._store.ring.id_key, checksummed=facts.data_checksums)
+            ring, remote = self._store.ring, self._store.backend.remote
+            old = None if remote or not ring.may_read else self._store
+            cells = CellStore(self._sink, ring.id_key, checksummed=facts.data_checksums, old=old)
             with Gatherer(self._sink, cells, self._files, self._report, self._teller) as gatherer:
                 if _reads_locally(connection, facts, self._database, self._report):
                     everything = True

@@ -8,7 +8,7 @@ from typing import Final
 
 from siltstone.store import ChunkId
 
-from ..entry import EXTENT
+from ..entry import DIFFERENCE, EXTENT
 
 PAGE: Final = 8192
 CELL: Final = 128 << 10
@@ -38,8 +38,8 @@ def packed_by_cell(parts: Iterable[bytes]) -> Iterator[bytes]:
     cell, size = b"", 0
     for part in parts:
         begin = 0
-        for number, (_, _, length) in enumerate(EXTENT.iter_unpack(part), 1):
-            size += length
+        for number, (_, offset, length) in enumerate(EXTENT.iter_unpack(part), 1):
+            size += length if offset < DIFFERENCE else 0
             if size > CELL:
                 raise ValueError("an extent reaches over the border of a cell")
             if size == CELL:

@@ -26,6 +26,7 @@ class Backups:
         self.server, self.mode = server, mode
         self.store = Store.init(MemoryBackend(), [])
         self.events: list[Event] = []
+        self.read_back = False  # whether restores are
         self.deployment = parse_deployment(f'name = "x"\n[postgres]\ndsn = "{server.dsn()}"\nmode = "{mode}"\n')
 
     def level(self, kind: str = "auto") -> Level:
@@ -41,8 +42,9 @@ class Backups:
 def restore(backups: Backups, level: Level, to: Server, **moves: Path) -> RestoreResult:
     """Restore into the place of another server."""
     tablespaces = {os.fsencode(old): os.fsencode(new) for old, new in moves.items()}
+    place, report = os.fsencode(to.data), backups.events.append
     result = restore_cluster(
-        backups.store, level, os.fsencode(to.data), tablespaces=tablespaces, report=backups.events.append
+        backups.store, level, place, tablespaces=tablespaces, verify=backups.read_back, report=report
     )
     for folder in (to.data, *moves.values()):
         if os.geteuid() == 0:

@@ -23,6 +23,7 @@ from siltstone.engine.postgres.errors import Malformed, PostgresError
 from siltstone.engine.postgres.gather import Gatherer
 from siltstone.engine.postgres.local import LocalBackup
 from siltstone.engine.verify_result import Budget
+from tests.backing_up import content_of
 
 from .clusters import Backups, restore
 from .installations import run_as_user
@@ -77,13 +78,8 @@ def test_cells_are_patched_and_hold_what_the_server_has(backups: Backups) -> Non
     for entry in entries(backups.store, level, set_name="postgres"):
         if not entry.cells:
             continue
-        content = b"".join(
-            backups.store.read_chunk(extent.id)[extent.offset : extent.offset + extent.length]
-            for extent in entry.extents
-            if extent.id is not None
-        )
         patched += len(entry.extents) > -(-entry.size // (128 << 10))
-        assert content == Path(os.fsdecode(entry.path)).read_bytes()
+        assert content_of(backups.store, entry) == Path(os.fsdecode(entry.path)).read_bytes()
     assert patched
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import Level, Noted, entries, extents_of, parse_deployment
+from siltstone.engine import Level, Noted, entries, parse_deployment
 from siltstone.engine.postgres.base_relation import BaseRelation
 from siltstone.engine.postgres.overlay import Overlay, OverlayLost
 from siltstone.engine.postgres.summaries import is_overlaid
+from tests.backing_up import content_of
 
 from .clusters import Backups, restore
 from .servers import Server, Templates
@@ -38,15 +39,9 @@ def differing(backups: Backups, level: Level) -> list[str]:
     found = []
     for entry in entries(backups.store, level):
         path = Path(os.fsdecode(entry.path))
-        if stat.S_ISREG(entry.mode) and RELATION.search(str(path)):
-            extents = extents_of(backups.store, entry)
-            content = b"".join(
-                backups.store.read_chunk(each.id)[each.offset : each.offset + each.length]
-                for each in extents
-                if each.id is not None
-            )
-            if not path.exists() or content != path.read_bytes():
-                found.append(str(path))
+        is_relation = stat.S_ISREG(entry.mode) and RELATION.search(str(path))
+        if is_relation and not (path.exists() and content_of(backups.store, entry) == path.read_bytes()):
+            found.append(str(path))
     return found
 
 

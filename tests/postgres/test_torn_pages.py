@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import entries, extents_of, parse_deployment
+from siltstone.engine import entries, parse_deployment
 from siltstone.engine.entry import unpack_extents
 from siltstone.engine.postgres.cell_store import CellStore, Piece
 from siltstone.engine.postgres.gather import Gatherer, StillBad
 from siltstone.engine.postgres.grid import CELL, PAGE
 from siltstone.engine.postgres.pages_plain import checksums
 from tests.backed_up import new_store
+from tests.backing_up import content_of
 
 from .clusters import Backups
 from .servers import Templates
@@ -99,12 +100,7 @@ def test_a_page_torn_while_a_real_cluster_is_read(
     assert tearing.is_set()
     assert backups.warned == []
     (entry,) = (each for each in entries(backups.store, level) if os.fsdecode(each.path) == str(path))
-    content = b"".join(
-        backups.store.read_chunk(each.id)[each.offset : each.offset + each.length]
-        for each in extents_of(backups.store, entry)
-        if each.id is not None
-    )
-    assert content == path.read_bytes()
+    assert content_of(backups.store, entry) == path.read_bytes()
 
 
 @pytest.mark.parametrize("version", [18])

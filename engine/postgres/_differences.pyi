@@ -1,0 +1,6 @@
+# Types of `_differences.c`; differences.py says what the functions do.
+
+from .page_digest import Bytes
+
+def make(old: Bytes, new: Bytes, pages: bytes, room: memoryview, /) -> int: ...
+def apply(cell: bytearray, instructions: Bytes, /) -> None: ...

@@ -2,6 +2,7 @@
 
     full -> 500 rows change -> small incr -> restore -> 500 others change -> delta restore over that copy
     -> a burst of pgbench, its WAL held back -> drain -> recovery of the restored copy through that WAL -> burst incr
+    -> burst restore
 
 Rule: the tools take turns within each step, on the same server in the same state, in another order each repetition; the
 server archives by the tool that is at work. Each repetition begins with empty stores. Every copy is recovered to the
@@ -29,7 +30,7 @@ from bench.pg_pages import Pages, changed_since, pages_of
 from bench.pg_tools import PgTool
 from bench.tools import OURS
 
-STEPS = ("full", "small incr", "restore", "delta restore", "drain", "recovery", "burst incr")
+STEPS = ("full", "small incr", "restore", "delta restore", "drain", "recovery", "burst incr", "burst restore")
 GROWING = ("full", "small incr", "drain", "burst incr")  # steps that add to a store
 CORPUS = "pg"
 CHANGED_ROWS = 500
@@ -77,6 +78,7 @@ class PgTurn:
 
     def restore(self) -> Taken:
         """Restore the newest backup into an empty folder."""
+        shutil.rmtree(self.target, ignore_errors=True)
         self.target.mkdir(mode=0o700)
         hand_over(self.target)
         warm(self.store)
@@ -203,6 +205,7 @@ class PgCycles:
         self._cluster.drop_wal()
         self._step("burst incr", able, number, lambda turn: turn.backup(turn.tool.incr))
         self._tell_of_pages("burst incr", before_burst)
+        self._step("burst restore", able, number, PgTurn.restore)
 
     def _tell_of_pages(self, step: str, before: Pages) -> None:
         """Hold what `silt` added in the step that was last against the pages that changed."""

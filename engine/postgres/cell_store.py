@@ -134,7 +134,7 @@ class CellStore:
             return {}
         changed = [(old, len(changed_pages(old.digests, new))) for _, new, old in cells if old and old.digests != new]
         much = sum(pages for _, pages in changed) >= LEAST_CHANGED * len(cells) * PAGES
-        wanted = {old.whole for old, _ in changed if much or old.differs}
+        wanted = {old.origin for old, _ in changed if much or old.differs}
         return read_chunks(self._old, (chunk for chunk in wanted if chunk is not None))
 
     def _plan(self, cell: "_Read", chunks: Mapping[ChunkId, bytes], fresh: "_Fresh") -> "_Cell":
@@ -144,11 +144,11 @@ class CellStore:
         if old is not None and old.digests == digests:
             return _Cell(make_record(old.id, digests), len(data), kept=old.packed)
         record = make_record(chunk_id(data, self._id_key), digests)
-        whole = old.whole if old is not None else None
-        difference = _difference(chunks.get(whole), data) if whole is not None else None
-        if whole is not None and difference is not None:
-            base = pack_extents([Extent(whole, 0, len(data))])
-            return _Cell(record, len(data), kept=base, difference=fresh.add_difference(difference))
+        origin = old.origin if old is not None else None
+        difference = _difference(chunks.get(origin), data) if origin is not None else None
+        if origin is not None and difference is not None:
+            was = pack_extents([Extent(origin, 0, len(data))])
+            return _Cell(record, len(data), kept=was, difference=fresh.add_difference(difference))
         pages = pages_to_patch(old, digests) if old is not None else None
         if old is None or pages is None:
             return _Cell(record, len(data), fresh=fresh.add(data))

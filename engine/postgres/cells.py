@@ -14,6 +14,7 @@ extents, or chunks of more than MOST_HELD cells together: what is kept for it is
 Nothing here reads or writes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -45,10 +46,14 @@ class OldCell(NamedTuple):
         return tuple(unpack_extents(self.packed))
 
     @property
-    def whole(self) -> ChunkId | None:
-        """The one chunk from which all of it comes, as it is or with a difference; None of a patched cell."""
-        last = self.extents[-1]
-        return last.id if (last.offset, last.length) == (0, self.pages * PAGE) else None
+    def origin(self) -> ChunkId | None:
+        """The chunk that it was when it was last stored whole: what lies there where it lay. None: all is patched."""
+        at, kept = 0, Counter[ChunkId]()
+        for extent in self.extents:
+            if extent.id is not None and extent.offset == at:
+                kept[extent.id] += extent.length
+            at += extent.size
+        return max(kept, key=kept.__getitem__, default=None)
 
     @property
     def differs(self) -> bool:

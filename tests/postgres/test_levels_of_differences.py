@@ -1,7 +1,8 @@
 """Levels after a burst of updates: cells are differences from chunks of the level before, and nobody can tell.
 
-Rule: one server makes four levels, once: all, a burst, a row more in a few cells, and another burst. What a level holds
-was read from the server's files, which stand still while it is made.
+Rule: one server makes five levels, once: all, some rows, which are patches, a burst, some rows of cells that are
+differences now, and another burst. What a level holds was read from the server's files, which stand still while it is
+made.
 """
 
 import io
@@ -57,7 +58,7 @@ def made(servers: Templates) -> Made:
             "CHECKPOINT",
         )
         backups, levels, files, rows = Backups(server, "local"), [], [], []
-        for change in ("SELECT 1", BURST.format(1), FEW, BURST.format(2)):
+        for change in ("SELECT 1", FEW, BURST.format(1), FEW, BURST.format(2)):
             server.sql(change, "CHECKPOINT")
             backups.store = reopened(backend)
             rows.append(server.sql(ROWS))
@@ -96,14 +97,14 @@ def test_a_burst_is_stored_as_differences(made: Made) -> None:
     store = reopened(made.backend)
     for level, files in zip(made.levels, made.files, strict=True):
         holds(store, level, files)
-    first, burst, few, again = (cells_of(level, store) for level in made.levels)
-    assert not any(first)
+    first, patched, burst, few, again = (cells_of(level, store) for level in made.levels)
+    assert not any(first + patched)
     assert sum(burst) > 0.9 * len(first)
     assert sum(few) >= sum(burst)
     assert sum(again) > 0.9 * len(first)
     new = [level.stats["new_bytes"] for level in made.levels]
     assert max(new[1:]) < new[0] / 4
-    assert new[2] < new[1] / 4
+    assert new[3] < new[2] / 4
 
 
 def test_they_restore_by_themselves_and_over_each_other(made: Made, servers: Templates) -> None:
@@ -111,7 +112,7 @@ def test_they_restore_by_themselves_and_over_each_other(made: Made, servers: Tem
     with servers.empty(VERSION) as other:
         backups = Backups(other, "local")
         backups.store, backups.read_back = reopened(made.backend), True
-        for number in (3, 0, 1, 2, 3):
+        for number in (4, 0, 1, 2, 3, 4):
             level = made.levels[number]
             assert level.database is not None
             assert not restore(backups, level, other).failures
@@ -119,14 +120,14 @@ def test_they_restore_by_themselves_and_over_each_other(made: Made, servers: Tem
                 inside = os.path.relpath(path, os.fsdecode(level.database.data_directory))
                 assert (other.data / inside).read_bytes() == content
         other.start()
-        assert other.sql(ROWS) == made.rows[3]
+        assert other.sql(ROWS) == made.rows[4]
 
 
 def test_an_archive_has_the_cells(made: Made) -> None:
     store = reopened(made.backend)
-    for path, content in made.files[3].items():
+    for path, content in made.files[4].items():
         out = io.BytesIO()
-        cat(store, made.levels[3], os.fsencode(path), out)
+        cat(store, made.levels[4], os.fsencode(path), out)
         assert out.getvalue() == content
 
 
@@ -141,12 +142,12 @@ def test_they_are_the_same_under_other_keys(made: Made) -> None:
 
 
 def test_old_chunks_stay_as_long_as_a_level_differs_from_them(made: Made, backend: MemoryBackend) -> None:
-    for level in made.levels[:3]:
+    for level in made.levels[:4]:
         forget_level(reopened(backend), level.ref, "test", window_ns=0)
     for _ in range(3):
         run(backend)
     store = reopened(backend)
-    holds(store, made.levels[3], made.files[3])
+    holds(store, made.levels[4], made.files[4])
     found = verify_store(store, budget=Budget.parse("all"), report=ignore)
     assert (found.damaged, found.unreferenced) == ([], 0)
 
@@ -156,7 +157,7 @@ def test_what_is_damaged_is_named_and_the_rest_restores(
     made: Made, backend: MemoryBackend, servers: Templates, which: str
 ) -> None:
     store = reopened(backend)
-    (entry,) = [entry for entry in entries(store, made.levels[3]) if is_large(entry)]
+    (entry,) = [entry for entry in entries(store, made.levels[4]) if is_large(entry)]
     cell = next(cell for cell in packed_by_cell(packed_extents(store, entry)) if len(cell) == 2 * EXTENT.size)
     difference, old = unpack_extents(cell)
     chunk = difference.id if which == "difference" else old.id
@@ -172,7 +173,7 @@ def test_what_is_damaged_is_named_and_the_rest_restores(
     with servers.empty(VERSION) as other:
         backups = Backups(other, "local")
         backups.store = reopened(backend)
-        result = restore(backups, made.levels[3], other)
+        result = restore(backups, made.levels[4], other)
     assert entry.path in [path for path, _ in result.failures]
     assert len(result.failures) < 60
 

@@ -19,10 +19,10 @@ from siltstone.store import BackendError, Corrupt, ObjectMissing, Store
 
 from .archive_changes import Compared, FolderListings, compare, members
 from .archive_content import Sink, write_stream
-from .archive_header import END, RECORD, comment, kind_of, member_header, padding
+from .archive_header import END, RECORD, comment, kind_of, member_header, padding, usual_header
 from .archive_windows import Part, Run, naming
 from .browse_diff import changes
-from .entry import Entry, Extent, pack_extents, parse_row
+from .entry import DIFFERENCE, Entry, Extent, pack_extents, parse_row, plain_parts, row_path, unpack_extents
 from .errors import NothingSelected
 from .events import Progress, Report, Warned, show_path
 from .extent_content import read_content
@@ -165,29 +165,61 @@ class _Archive:
         pad = comment(self._said.encode()) if self._said else b""
         written = 0
         for row, listing in rows:
+            usual = None if listing else self._usual(row)
+            if usual is not None:
+                head, size, runs = usual
+                yield pad + head
+                yield from runs
+                written += len(pad) + len(head) + size
+                pad = padding(size)
+                continue
             entry = parse_row(row)
             head, size = self._head(entry, listing)
             yield pad + head
             if size:
                 yield from _content(self._store, entry)
             written += len(pad) + len(head) + size
-            pad = bytes(padding(size))
+            pad = padding(size)
         written += len(pad) + len(END)
         yield pad + END + bytes(-written % RECORD)
+
+    def _usual(self, row: bytes) -> tuple[bytes, int, list[Run]] | None:
+        """Header, size and content of a member of the usual kind; None of others."""
+        parts = plain_parts(row)
+        if parts is None:
+            return None
+        mode, uid, gid, mtime_ns, packed = parts
+        path = row_path(row)
+        runs = [Run(path, *extent) for extent in unpack_extents(packed)]
+        if any([run.offset >= DIFFERENCE for run in runs]):
+            return None
+        size = sum([run.length for run in runs])
+        owner, group = self._owners.get(uid, b""), self._groups.get(gid, b"")
+        head = usual_header(path, mode, uid, gid, size, mtime_ns, owner, group)
+        if head is None:
+            return None
+        self._count(path, size)
+        return head, size, runs
+
+    def _count(self, path: bytes, size: int) -> None:
+        self.members += 1
+        self._size += size
+        now = time.monotonic()
+        if now - self._told >= INTERVAL:
+            self._told = now
+            self._report(Progress("tar", self.members, self._size, current=show_path(path)))
 
     def _head(self, entry: Entry, listing: bytes) -> tuple[bytes, int]:
         """A member's header, and the size of the content that follows it."""
         if kind_of(entry) is None:
             self._report(Warned("socket", show_path(entry.path), "a tar archive cannot hold a socket"))
             return b"", 0
-        self.members += 1
-        self._tell(entry.path)
         link = self._first_name(entry)
         size = 0
         if link is None and stat.S_ISREG(entry.mode):
             # Not entry.size: the file may have changed while it was read.
             size = sum([extent.size for extent in extents_of(self._store, entry)])
-        self._size += size
+        self._count(entry.path, size)
         owner, group = self._owners.get(entry.uid, b""), self._groups.get(entry.gid, b"")
         return member_header(entry, size, link=link, owner=owner, group=group, listing=listing), size
 
@@ -200,12 +232,6 @@ class _Archive:
         if left > 1:
             self._links[entry.link] = (first, known, left - 1)
         return first if first != entry.path and known == content else None
-
-    def _tell(self, path: bytes) -> None:
-        now = time.monotonic()
-        if now - self._told >= INTERVAL:
-            self._told = now
-            self._report(Progress("tar", self.members, self._size, current=show_path(path)))
 
 
 class _Once:

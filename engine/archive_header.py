@@ -19,16 +19,17 @@ from functools import lru_cache
 from .entry import Entry
 
 BLOCK = 512
-END = bytes(2 * BLOCK)
+_ZEROS = bytes(BLOCK)
+END = 2 * _ZEROS
 RECORD = 20 * BLOCK  # archives are padded to this: what GNU tar writes to a tape at once
 
-REGULAR, HARD_LINK = b"0", b"1"
+REGULAR, HARD_LINK, FOLDER = b"0", b"1", b"5"
 _TYPES = {
     stat.S_IFREG: REGULAR,
     stat.S_IFLNK: b"2",
     stat.S_IFCHR: b"3",
     stat.S_IFBLK: b"4",
-    stat.S_IFDIR: b"5",
+    stat.S_IFDIR: FOLDER,
     stat.S_IFIFO: b"6",
 }
 _KIND = 0o170000  # what of a mode says the type; stat.S_IFMT is a call for each
@@ -36,6 +37,7 @@ _PAX, _GLOBAL = b"x", b"g"
 _PAX_NAME = b"././@PaxHeader"
 _SECOND = 10**9
 _MOST_SECONDS, _MOST_NUMBER = 8**11 - 1, 8**7 - 1  # of the octal fields of 12 and of 8 bytes
+_TEN_DIGITS = 10**9  # seconds since September 2001 have ten digits
 
 _ACCESS, _DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
 _ACL_ENTRY = struct.Struct("<HHI")
@@ -66,7 +68,7 @@ def member_header(
     target = member_name(link) if link is not None else entry.target
     seconds, rest = divmod(entry.mtime_ns, _SECOND)
     texts = (name, target, owner, group)
-    records = [] if _fits(texts, entry, size) else _too_long(texts, entry, size)
+    records = [] if _fits(texts, entry.uid, entry.gid, size) else _too_long(texts, entry, size)
     if rest or not 0 <= seconds <= _MOST_SECONDS:
         records.append((b"mtime", decimal_seconds(entry.mtime_ns)))
     if link is None and entry.xattrs:
@@ -79,15 +81,44 @@ def member_header(
     return _pax_blocks(records) + block if records else block
 
 
+def usual_header(
+    path: bytes, mode: int, uid: int, gid: int, size: int, mtime_ns: int, owner: bytes, group: bytes
+) -> bytes | None:
+    """What `member_header` makes of a file or folder that is no link and has no attributes, in half the time; None
+    where more than the time does not fit a ustar block.
+    """
+    folder = mode & _KIND == stat.S_IFDIR
+    name = member_name(path, folder=folder)
+    seconds, rest = divmod(mtime_ns, _SECOND)
+    alike = _alike_members(mode & 0o7777, uid, gid, FOLDER if folder else REGULAR, owner, group)
+    if (
+        alike is None
+        or len(name) > 100
+        or not name.isascii()
+        or not _TEN_DIGITS <= seconds <= _MOST_SECONDS
+        or size > _MOST_SECONDS
+    ):
+        return None
+    head, tail, fixed = alike
+    numbers = b"%011o\0%011o\0" % (size, seconds)
+    total = b"%06o\0 " % (fixed + _sum(name + numbers))
+    block = (name.ljust(100, b"\0"), head, numbers, total, tail)
+    if not rest:
+        return b"".join(block)
+    record = (b" mtime=%d.%09d" % (seconds, rest)).rstrip(b"0") + b"\n"
+    length = len(record) + 2
+    return b"".join((_pax_header(length, _PAX), b"%d" % length, record, _ZEROS[length:], *block))
+
+
 def member_name(path: bytes, *, folder: bool = False) -> bytes:
     """A path as it stands in archives: relative, and a folder's with a slash."""
     name = path.lstrip(b"/") or b"."
     return name + b"/" if folder else name
 
 
-def padding(size: int) -> int:
-    """How many zeros follow a content of this size."""
-    return -size % BLOCK
+def padding(size: int) -> bytes:
+    """The zeros that follow a content of this size."""
+    return _ZEROS[: -size % BLOCK]
 
 
 def decimal_seconds(nanoseconds: int) -> bytes:
@@ -98,14 +129,14 @@ def decimal_seconds(nanoseconds: int) -> bytes:
     return sign + b"%d" % seconds + fraction.rstrip(b"0")
 
 
-def _fits(texts: tuple[bytes, bytes, bytes, bytes], entry: Entry, size: int) -> bool:
+def _fits(texts: tuple[bytes, bytes, bytes, bytes], uid: int, gid: int, size: int) -> bool:
     """Whether a ustar block can say it all, as of nearly every member it can."""
     name, target, owner, group = texts
     return (
         len(name) <= 100 >= len(target)
         and len(owner) <= 31 >= len(group)
         and b"".join(texts).isascii()
-        and entry.uid <= _MOST_NUMBER >= entry.gid
+        and uid <= _MOST_NUMBER >= gid
         and size <= _MOST_SECONDS
     )
 
@@ -166,7 +197,7 @@ def acl_from_text(text: str) -> bytes | None:
 
 def _pax_blocks(records: list[tuple[bytes, bytes]], kind: bytes = _PAX) -> bytes:
     body = b"".join([pax_record(key, value) for key, value in records])
-    return _pax_header(len(body), kind) + body + bytes(padding(len(body)))
+    return _pax_header(len(body), kind) + body + padding(len(body))
 
 
 @lru_cache(maxsize=1024)  # nearly all members of an archive have records of one of a few sizes
@@ -208,6 +239,17 @@ def _alike(
     head = b"%07o\0%07o\0%07o\0" % (mode, uid if uid <= _MOST_NUMBER else 0, gid if gid <= _MOST_NUMBER else 0)
     tail = b"ustar\x0000%b%b%07o\0%07o\0%b" % (owner.ljust(32, b"\0"), group.ljust(32, b"\0"), *device, bytes(167))
     return head, tail, _sum(head) + _sum(tail) + _sum(kind) + 8 * ord(" ")
+
+
+@lru_cache(maxsize=1024)
+def _alike_members(
+    mode: int, uid: int, gid: int, kind: bytes, owner: bytes, group: bytes
+) -> tuple[bytes, bytes, int] | None:
+    """The same of members without a target, with the kind before the tail; None where they need records."""
+    if not _fits((b"", b"", owner, group), uid, gid, 0):
+        return None
+    head, tail, fixed = _alike(mode, uid, gid, kind, owner, group, 0)
+    return head, kind + bytes(100) + tail, fixed
 
 
 def _sum(data: bytes) -> int:

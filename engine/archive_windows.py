@@ -6,7 +6,7 @@ reads the index and footers, and no content.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from siltstone.store import (
@@ -14,7 +14,6 @@ from siltstone.store import (
     BackendError,
     ChunkId,
     Corrupt,
-    FrameInfo,
     ObjectMissing,
     PackName,
     Store,
@@ -23,8 +22,9 @@ from siltstone.store import (
 
 from .events import show_path
 
-# Of plaintext. Some frames, so that few requests read what lies side by side; buffers of it are all touched anew.
-WINDOW = 8 << 20
+# Of plaintext: two full frames and the headers between their chunks. More would read more at once; but all buffers
+# of it are touched anew, which is dear on a virtual machine: 2 MiB took it 7 ms.
+WINDOW = 6 << 20
 
 
 class Run(NamedTuple):
@@ -65,69 +65,72 @@ def windows_of(store: Store, parts: Iterable[Part]) -> Iterator[Window]:
     planner = _Planner(store)
     for part in parts:
         if isinstance(part, bytes):
-            yield from planner.add_literal(part)
+            planner.add_literal(part)
         elif part.chunk is None:
-            yield from planner.add_zeros(part.length)
+            planner.add_zeros(part.length)
         else:
-            yield from planner.add_run(part)
+            planner.add_run(part, part.chunk)
+        if planner.full:
+            yield from planner.full
+            planner.full = []
     if planner.window.end > planner.window.phase:
         yield planner.window
 
 
 class _Planner:
-    """`window` is the one that is being filled; the methods yield those that are full."""
+    """`window` is the one that is being filled; in `full` the caller finds those that are."""
 
     def __init__(self, store: Store) -> None:
         self._finder = _Finder(store)
-        self._nearly = WINDOW - WINDOW // 4
+        self._nearly = WINDOW - WINDOW // 3
         self._pieces: list[Piece] | None = None  # of the last frame, in this window
         self._last: tuple[PackName, int] = PackName(""), 0
         self.window = Window(0)
+        self.full: list[Window] = []
 
-    def _next(self) -> Window:
-        full = self.window
-        self.window, self._pieces = Window(full.end % BLOCK), None
-        return full
+    def _next(self) -> None:
+        self.full.append(self.window)
+        self.window, self._pieces = Window(self.window.end % BLOCK), None
 
-    def add_literal(self, data: bytes) -> Iterator[Window]:
+    def add_literal(self, data: bytes) -> None:
         """Bytes as they stand."""
         while self.window.end + len(data) > WINDOW:
             room = WINDOW - self.window.end
             self.window.literals.append((self.window.end, data[:room]))
             self.window.end += room
             data = data[room:]
-            yield self._next()
+            self._next()
         self.window.literals.append((self.window.end, data))
         self.window.end += len(data)
 
-    def add_zeros(self, length: int) -> Iterator[Window]:
+    def add_zeros(self, length: int) -> None:
         """So many zeros."""
         while self.window.end + length > WINDOW:
             room = WINDOW - self.window.end
             self.window.zeros.append((self.window.end, room))
             self.window.end += room
             length -= room
-            yield self._next()
+            self._next()
         self.window.zeros.append((self.window.end, length))
         self.window.end += length
 
-    def add_run(self, run: Run) -> Iterator[Window]:
+    def add_run(self, run: Run, chunk: ChunkId) -> None:
         """Bytes of a chunk."""
+        finder, length = self._finder, run.length
         try:
-            start = self._finder.find(run)
+            start = finder.find(chunk, run.offset, length)
         except (Corrupt, ObjectMissing, BackendError) as error:
             raise naming(error, run.path) from error
-        frame, length = (self._finder.pack, self._finder.frame), run.length
-        if frame != self._last:
-            self._last, self._pieces = frame, None
+        if finder.frame != self._last[1] or finder.pack != self._last[0]:
+            self._last, self._pieces = (finder.pack, finder.frame), None
             if self.window.end >= self._nearly:
-                yield self._next()
+                self._next()
         while self.window.end + length > WINDOW:
             room = WINDOW - self.window.end
             if room:
                 self._place(start, room, run.path)
             start, length = start + room, length - room
-            yield self._next()
+            self._next()
         self._place(start, length, run.path)
 
     def _place(self, start: int, length: int, path: bytes) -> None:
@@ -145,38 +148,40 @@ class _Finder:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.pack, self.frame = PackName(""), 0
-        self._info: FrameInfo | None = None
-        self._starts: list[int] = []
+        self._ids: Sequence[ChunkId] = ()
+        self._lengths: Sequence[int] = ()
+        self._starts: Sequence[int] = ()
         self._slot = 0
 
-    def find(self, run: Run) -> int:
-        """Set `pack` and `frame`; the run's offset in the frame's plaintext. Raises ObjectMissing, Corrupt."""
-        assert run.chunk is not None
-        info, slot = self._info, self._slot
-        if info is None or not self._is_at(info, slot, run.chunk):
+    def find(self, chunk: ChunkId, offset: int, length: int) -> int:
+        """Set `pack` and `frame`; the place of a chunk's bytes in the frame's plaintext. Raises ObjectMissing,
+        Corrupt.
+        """
+        slot = self._slot
+        if not self._is_at(slot, chunk):
             slot += 1
-            if info is None or not self._is_at(info, slot, run.chunk):
-                info, slot = self._look_up(run.chunk)
+            if not self._is_at(slot, chunk):
+                slot = self._look_up(chunk)
         self._slot = slot
-        if run.offset + run.length > info.lengths[slot]:
+        if offset + length > self._lengths[slot]:
             raise Corrupt(pack_object(self.pack), "a level asks for more of a chunk than it holds", frame=self.frame)
-        return self._starts[slot] + run.offset
+        return self._starts[slot] + offset
 
-    @staticmethod
-    def _is_at(info: FrameInfo, slot: int, chunk: ChunkId) -> bool:
-        return slot < len(info.ids) and info.ids[slot] == chunk
+    def _is_at(self, slot: int, chunk: ChunkId) -> bool:
+        return slot < len(self._ids) and self._ids[slot] == chunk
 
-    def _look_up(self, chunk: ChunkId) -> tuple[FrameInfo, int]:
+    def _look_up(self, chunk: ChunkId) -> int:
         place = self._store.find(chunk)
         if place is None:
             raise ObjectMissing(f"chunk {chunk.hex()}", hint="run 'silt verify' to see what is concerned")
-        frames = self._store.footer(place.pack).frames
-        if place.frame >= len(frames) or not self._is_at(frames[place.frame], place.slot, chunk):
+        if (place.pack, place.frame) != (self.pack, self.frame):
+            frames = self._store.footer(place.pack).frames
+            info = frames[place.frame] if place.frame < len(frames) else None
+            self.pack, self.frame = place.pack, place.frame
+            self._ids, self._lengths, self._starts = (info.ids, info.lengths, info.starts) if info else ((), (), ())
+        if not self._is_at(place.slot, chunk):
             raise Corrupt(pack_object(place.pack), "it does not hold a chunk where the index says")
-        if self._info is not frames[place.frame]:
-            self.pack, self.frame, self._info = place.pack, place.frame, frames[place.frame]
-            self._starts = self._info.starts
-        return self._info, place.slot
+        return place.slot
 
 
 def naming(error: Corrupt | ObjectMissing | BackendError, path: bytes) -> Corrupt | ObjectMissing | BackendError:

@@ -18,6 +18,7 @@ Rule: nothing here reads or writes anything.
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from stat import S_IFDIR, S_IFREG
 from typing import Any, NamedTuple
 
 import msgpack
@@ -27,6 +28,8 @@ from siltstone.store import ChunkId
 HEAD = struct.Struct("<IIIIQqqQQ")
 EXTENT = struct.Struct("<32sII")
 _FIXED = struct.Struct(f"<I{HEAD.size}sHI")
+_PLAIN = (S_IFREG, S_IFDIR)
+_PARTS = struct.Struct("<IIIIIQq24xHI")  # the same, with the head's parts but for what follows the mtime
 HEAD_AT, HEAD_END = 4, 4 + HEAD.size
 PATH_AT = _FIXED.size
 MAX_PIECE = 0xFFFFFFFF  # of one extent; longer holes take several
@@ -164,6 +167,17 @@ def row_changed(row: bytes) -> bool:
     _, _, path_size, count = _FIXED.unpack_from(row)
     rest = row[PATH_AT + path_size + count * EXTENT.size :]
     return bool(rest) and _CHANGED in msgpack.unpackb(rest, strict_map_key=False)
+
+
+def plain_parts(row: bytes) -> tuple[int, int, int, int, bytes] | None:
+    """Mode, uid, gid, mtime_ns and packed extents of a file or folder whose row says nothing else but its path; or
+    None.
+    """
+    _, mode, uid, gid, _, _, mtime_ns, path_size, count = _PARTS.unpack_from(row)
+    at = PATH_AT + path_size
+    if mode & 0o170000 not in _PLAIN or len(row) != at + count * EXTENT.size:
+        return None
+    return mode, uid, gid, mtime_ns, row[at:]
 
 
 def rows(data: bytes) -> Iterator[bytes]:

@@ -222,7 +222,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Level, Path]
 
 
 class TestContent:
-    @pytest.mark.parametrize("window", [1 << 23, 1_000_000, 4096])
+    @pytest.mark.parametrize("window", [archive_windows.WINDOW, 1_000_000, 4096])
     def test_every_file(self, large: tuple[Store, Level, Path], window: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(archive_windows, "WINDOW", window)
         store, level, tree = large

@@ -31,9 +31,9 @@ class RowSorter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, row: bytes) -> None:
-        """The next row."""
-        self._rows.append((order_key(row_path(row)), -next(self._numbers), row))
+    def add(self, path: bytes, row: bytes) -> None:
+        """The next row, which is of this path."""
+        self._rows.append((order_key(path), -next(self._numbers), row))
         if len(self._rows) >= RUN:
             self._spill()
 

@@ -21,7 +21,7 @@ from .entry import EXTENT
 from .errors import SourceError
 from .extent_list import ExtentList
 from .stream import Stream, pack_chunks
-from .tar_members import Member
+from .tar_member import Member
 from .tar_window import TarWindow
 from .workers import BUFFER, Workers
 
@@ -39,13 +39,9 @@ STREAMS = 8
 OnExtents = Callable[[bytes, bool], None]
 
 
-class _Small(NamedTuple):
-    """The next content of the batch."""
-
-    on_extents: OnExtents
-
-
 class _Other(NamedTuple):
+    """Bytes of the batch's chunk of other bytes."""
+
     start: int
     size: int
 
@@ -76,8 +72,9 @@ class TarContents:
         self._archive = ExtentList(workers.sink)
         self._at = 0  # what lies before it in the archive is taken
         self._other = bytearray()
-        self._items: list[_Small | _Other] = []
+        self._items: list[OnExtents | _Other] = []  # of contents: who hears of them
         self._ends: list[int] = []  # of the contents in the batch
+        self._filled = 0  # by them
         self._buffer: memoryview | None = None
         self._under_way: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
 
@@ -115,22 +112,18 @@ class TarContents:
             self._other += data
             self._at += len(data)
 
-    @property
-    def _filled(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
     def _take_small(self, at: int, size: int, on_extents: OnExtents) -> None:
         if self._filled + len(self._other) + size > BUFFER or len(self._items) >= 2 * BATCH_FILES:
             self._flush()
         if self._buffer is None:
             self._buffer = self._workers.take_buffer()
-        start = self._filled
-        if self._window.read(self._buffer[start : start + size], at) != size:
+        start, end = self._filled, self._filled + size
+        if self._window.read(self._buffer[start:end], at) != size:
             raise SourceError("the archive became shorter while it was read")
-        self._ends.append(start + size)
-        self._items.append(_Small(on_extents))
+        self._filled = end
+        self._ends.append(end)
+        self._items.append(on_extents)
         self._at = at + size
-        self._on_read(size)
 
     def _flush(self) -> None:
         """Store the batch: contents first, then the other bytes as one chunk."""
@@ -139,6 +132,7 @@ class TarContents:
         buffer = self._workers.take_buffer() if self._buffer is None else self._buffer
         ends, items, end = self._ends, self._items, self._filled + len(self._other)
         buffer[self._filled : end] = self._other
+        self._on_read(self._filled)
         if self._filled >= HASHED_AWAY * max(1, len(ends)):
             storing = self._workers.submit(self._store, buffer, ends, end)
             self._under_way.append((storing.done, lambda: self._settle_batch(items, storing.result())))
@@ -148,7 +142,7 @@ class TarContents:
             self._workers.write(frames, buffer)
             stored = _Stored(ids, chunks, behind)
             self._under_way.append((lambda: True, partial(self._settle_batch, items, stored)))
-        self._buffer, self._other, self._items, self._ends = None, bytearray(), [], []
+        self._buffer, self._other, self._items, self._ends, self._filled = None, bytearray(), [], [], 0
         self._settle(at_most=STREAMS)
 
     def _cut(self, buffer: memoryview, contents: list[int], end: int) -> tuple[list[int], list[int]]:
@@ -174,19 +168,24 @@ class TarContents:
         finally:
             self._workers.give_back(buffer)
 
-    def _settle_batch(self, items: list[_Small | _Other], stored: _Stored) -> None:
+    def _settle_batch(self, items: list[OnExtents | _Other], stored: _Stored) -> None:
         ids, ends, _ = stored
         behind = iter(stored.behind)
+        extents: list[bytes] = []
         first = start = 0
         for item in items:
             if isinstance(item, _Other):
-                self._archive.add(EXTENT.pack(ids[-1], item.start, item.size))
+                extents.append(EXTENT.pack(ids[-1], item.start, item.size))
                 continue
             last = next(behind)
-            packed = pack_chunks(ids[first:last], ends[first:last], start)
+            if last == first + 1:
+                packed = EXTENT.pack(ids[first], 0, ends[first] - start)
+            else:
+                packed = pack_chunks(ids[first:last], ends[first:last], start)
             first, start = last, ends[last - 1]
-            self._archive.add(packed)
-            item.on_extents(packed, False)
+            extents.append(packed)
+            item(packed, False)
+        self._archive.add(b"".join(extents))
 
     def _take_large(self, member: Member, on_extents: OnExtents) -> None:
         self._take_other(member.content[0].at)

@@ -27,7 +27,8 @@ from .manifest import ManifestWriter
 from .restore_rows import rows_of
 from .row_sorter import RowSorter
 from .tar_contents import TarContents
-from .tar_members import Member, Members
+from .tar_member import Member
+from .tar_members import Members
 from .tar_name import TarName, parse_tar_name
 from .tar_tree import Row, linked_rows, listed_names, merged, topmost
 from .tar_window import TarWindow
@@ -94,11 +95,12 @@ class _Import:
         self, store: Store, writer: Writer, fd: int, source: Source, sorter: RowSorter, report: Report
     ) -> None:
         self._store, self._writer, self._fd, self._source, self._report = store, writer, fd, source, report
-        self._before_read = os.fstat(fd)
+        self._path, self._before_read = os.fsencode(source.path), os.fstat(fd)
         self._sorter = sorter
         self._links: dict[bytes, bytes] = {}  # name -> the name that it links to
         self._listings: dict[bytes, frozenset[bytes]] = {}
         self._owners: dict[int, str] = {}
+        self._last_owner: object = None
         self._groups: dict[int, str] = {}
         self._stats: Counter[str] = Counter()
         self._warnings: list[tuple[str, str, str]] = []
@@ -123,7 +125,7 @@ class _Import:
         return self._level(started, before, files, archive), before
 
     def _read(self, size: int) -> None:
-        self._teller.read(os.fsencode(self._source.path), size)
+        self._teller.read(self._path, size)
 
     def _earlier_level(self, comment: str) -> Level | None:
         ref = self._source.name.ref
@@ -139,11 +141,12 @@ class _Import:
         contents.add(member, partial(self._add_row, member) if keep else _forget)
         if not keep:
             return
-        uid, owner, gid, group = member.owner
-        if owner:
-            self._owners.setdefault(uid, owner)
-        if group:
-            self._groups.setdefault(gid, group)
+        if member.owner != self._last_owner:
+            uid, owner, gid, group = self._last_owner = member.owner
+            if owner:
+                self._owners.setdefault(uid, owner)
+            if group:
+                self._groups.setdefault(gid, group)
         if member.hard_link:
             self._links[member.path] = member.hard_link
         if member.listing is not None:
@@ -173,7 +176,7 @@ class _Import:
             more = b""
             if member.target or member.xattrs or indirect:
                 more = extra(target=member.target, xattrs=member.xattrs, indirect=indirect)
-            self._sorter.add(make_row(member.path, member.head, extents, more))
+            self._sorter.add(member.path, make_row(member.path, member.head, extents, more))
 
     # ---- the tree
 
@@ -208,8 +211,8 @@ class _Import:
         firsts = {path: row for path, row in self._rows(before) if path in names}
         for target, others in names.items():
             if target in firsts:
-                for _, row in linked_rows(firsts[target], others):
-                    self._sorter.add(row)
+                for path, row in linked_rows(firsts[target], others):
+                    self._sorter.add(path, row)
             else:
                 for name in others:
                     self._warn("missing", name, f"it is a link to {show_path(target)}, which is not there")

@@ -10,19 +10,16 @@ import os
 import stat
 import tarfile
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from .archive_header import acl_from_text
 from .entry import HEAD
 from .errors import SourceError
-from .tar_plain import GNU_MAGIC, MAGIC, NAME_SIZE, Plain, plain_member
+from .tar_member import Member, Stretch, nanoseconds, rooted
+from .tar_plain import GNU_MAGIC, MAGIC, NAME_SIZE, plain_member
 from .tar_window import TarWindow
 
-_SECOND = 10**9
 _COMPRESSED = {
     b"\x1f\x8b": "gunzip",
     b"BZh": "bunzip2",
@@ -48,37 +45,6 @@ _ACLS = {
     "SCHILY.acl.access": (b"system.posix_acl_access", "access"),
     "SCHILY.acl.default": (b"system.posix_acl_default", "default"),
 }
-
-
-class Stretch(NamedTuple):
-    """Content: `size` bytes that lie at `at` in the archive and begin at `start` of the file that is a member."""
-
-    start: int
-    at: int
-    size: int
-
-
-@dataclass(slots=True)
-class Member:
-    """One member. `begin` to `end` are its bytes in the archive; `content` is None for what has none of its own.
-
-    `path` is empty for what is no entry (a volume's name); `unknown` is then the type, where we know none such.
-    """
-
-    begin: int
-    end: int
-    path: bytes = b""
-    mode: int = 0
-    head: bytes = b""
-    size: int = 0
-    target: bytes = b""
-    hard_link: bytes = b""  # the path of the member of which this is another name
-    content: tuple[Stretch, ...] = ()
-    listing: bytes | None = None  # of a folder in an incremental archive
-    xattrs: dict[bytes, bytes] = field(default_factory=dict)
-    lost: str = ""  # what of its metadata we cannot keep in a row
-    owner: tuple[int, str, int, str] = (0, "", 0, "")
-    unknown: str = ""
 
 
 class Members:
@@ -116,7 +82,7 @@ class Members:
     def _plain(self, window: TarWindow, at: int) -> Generator[Member, None, int]:
         """The plain members from a place on; where the first begins that is none."""
         while (plain := plain_member(window.view, at)) is not None and plain.end <= self._size:
-            yield _member_of(plain, at)
+            yield plain
             at = plain.end
         return at
 
@@ -131,22 +97,6 @@ class _Info(tarfile.TarInfo):
             name = bytes(buf[:NAME_SIZE]).partition(b"\0")[0].decode(encoding, errors)
             info.name = name.rstrip("/") if info.isdir() else name
         return info
-
-
-def _member_of(plain: Plain, begin: int) -> Member:
-    kind = _TYPES[plain.kind]
-    member = Member(begin, plain.end, _rooted(plain.path), kind | plain.mode & 0o7777)
-    member.owner = (plain.uid, _text(plain.owner), plain.gid, _text(plain.group))
-    if plain.kind == tarfile.LNKTYPE:
-        member.hard_link = _rooted(plain.target)
-    elif plain.kind == tarfile.SYMTYPE:
-        member.target = plain.target
-    elif plain.size:
-        member.size = plain.size
-        member.content = (Stretch(0, plain.content, plain.size),)
-    mtime = _nanoseconds(plain.mtime.decode("ascii", "replace"), plain.seconds)
-    member.head = HEAD.pack(member.mode, plain.uid, plain.gid, 1, member.size, mtime, 0, 0, 0)
-    return member
 
 
 def _member(info: tarfile.TarInfo, end: int, path: Path) -> Member:
@@ -213,33 +163,12 @@ def _take_attributes(info: tarfile.TarInfo, member: Member) -> None:
 
 
 def _mtime_ns(info: tarfile.TarInfo) -> int:
-    return _nanoseconds(str(info.pax_headers.get("mtime", "")), info.mtime)
-
-
-def _nanoseconds(text: str, seconds: float) -> int:
-    """Of a record's text, or of whole seconds where it is none."""
-    try:
-        return int(Decimal(text) * _SECOND) if text else int(seconds) * _SECOND
-    except (InvalidOperation, ValueError):
-        return int(seconds) * _SECOND
+    return nanoseconds(_bytes(str(info.pax_headers.get("mtime", ""))), info.mtime)
 
 
 def _absolute(name: str) -> bytes:
-    return _rooted(_bytes(name))
-
-
-def _rooted(name: bytes) -> bytes:
-    """A member's path, whatever stands before it. '..' stays: whoever makes entries of it refuses that."""
-    parts = name.strip(b"/").split(b"/")
-    if b"" in parts or b"." in parts:
-        parts = [part for part in parts if part not in (b"", b".")]
-    return b"/" + b"/".join(parts)
+    return rooted(_bytes(name))
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-@lru_cache(maxsize=1024)  # names of owners
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

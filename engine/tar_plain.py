@@ -7,11 +7,15 @@ read they read alike: the tests hold one against the other.
 """
 
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
+
+from .entry import HEAD
+from .tar_member import Member, Stretch, nanoseconds, rooted
 
 BLOCK = 512
 # The fields of numbers as GNU tar, Python and we write them: octal digits to the end but one, and a zero byte.
@@ -28,37 +32,28 @@ _RECORD = re.compile(rb"(\d{1,5}) ([^=]+)=")
 _TIME_ALONE = re.compile(rb"(\d\d) mtime=([\d.]+)\n")  # what nearly all members have for records
 _KEYWORDS = frozenset((b"mtime", b"atime", b"ctime", b"path", b"linkpath", b"uname", b"gname"))
 _FILES, _LINK, _SYMLINK, _FOLDER = (b"0", b"\0"), b"1", b"2", b"5"
+_KINDS = (*_FILES, _LINK, _SYMLINK, _FOLDER)
+_NO_RECORDS: Mapping[bytes, bytes] = {}
 _PAX, _MOST_RECORDS = b"x", 64 << 10
 _ADLER = 65521
 
 
-class Plain(NamedTuple):
-    """A member: its type ('0', '1', '2' or '5'), where its content lies and where the next member begins.
-
-    `mtime` is the text of a record, or empty.
-    """
+class _Tail(NamedTuple):
+    """What stands behind the checksum: the type flag, a target, names of owner and group, the beginning of the path."""
 
     kind: bytes
-    path: bytes
     target: bytes
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    seconds: int
-    mtime: bytes
     owner: bytes
     group: bytes
-    content: int
-    end: int
+    prefix: bytes
 
 
-def plain_member(view: Callable[[int, int], memoryview], at: int) -> Plain | None:
+def plain_member(view: Callable[[int, int], memoryview], at: int) -> Member | None:
     """The member whose headers begin at `at`, if it is a plain one. `view` gives so many bytes from a place."""
     blocks = bytes(view(at, 3 * BLOCK))  # of nearly all members these are all that there is before the content
     block = blocks[:BLOCK]
     if block[_REST_AT : _REST_AT + 1] != _PAX:
-        return _from_block(block, at + BLOCK, {})
+        return _from_block(block, at, at + BLOCK, _NO_RECORDS)
     size = _records_size(block)
     if size is None or size > _MOST_RECORDS:
         return None
@@ -66,46 +61,53 @@ def plain_member(view: Callable[[int, int], memoryview], at: int) -> Plain | Non
     records = _records(body) if len(body) == size else None
     if records is None:
         return None
-    at += BLOCK + size + -size % BLOCK
-    block = blocks[2 * BLOCK :] if size <= BLOCK else bytes(view(at, BLOCK))
-    return _from_block(block, at + BLOCK, records)
+    behind = at + BLOCK + size + -size % BLOCK
+    block = blocks[2 * BLOCK :] if size <= BLOCK else bytes(view(behind, BLOCK))
+    return _from_block(block, at, behind + BLOCK, records)
 
 
-def _from_block(block: bytes, behind: int, records: Mapping[bytes, bytes]) -> Plain | None:
+def _from_block(block: bytes, begin: int, behind: int, records: Mapping[bytes, bytes]) -> Member | None:
     numbers = _numbers(block)
-    if numbers is None:
+    tail = None if numbers is None else _tail(block[_REST_AT:])
+    if numbers is None or tail is None:
         return None
     mode, uid, gid, size, seconds = numbers
-    kind, target, magic, names, prefix = _REST.unpack_from(block, _REST_AT)
-    owner, group = _owner_names(names)
     path = block[:NAME_SIZE].partition(b"\0")[0]
-    if kind in _FILES:
-        if path[-1:] == b"/":
-            return None  # how archives before ustar wrote a folder
-        kind = b"0"
-    elif kind in (_LINK, _SYMLINK, _FOLDER):
-        size = 0
+    if tail.kind in _FILES and path[-1:] == b"/":
+        return None  # how archives before ustar wrote a folder
+    if tail.prefix:
+        path = tail.prefix + b"/" + path
+    owner = (uid, _text(records.get(b"uname", tail.owner)), gid, _text(records.get(b"gname", tail.group)))
+    mtime = nanoseconds(records.get(b"mtime", b""), seconds)
+    path = records.get(b"path", path)
+    kind, target, hard_link, content = stat.S_IFREG, b"", b"", ()
+    if tail.kind in _FILES:
+        content = (Stretch(0, behind, size),) if size else ()
     else:
+        size = 0
+        target = records.get(b"linkpath", tail.target)
+        if tail.kind == _LINK:
+            target, hard_link = b"", rooted(target)
+        elif tail.kind == _SYMLINK:
+            kind = stat.S_IFLNK
+        else:
+            kind, target = stat.S_IFDIR, b""
+    mode = kind | mode & 0o7777
+    head = HEAD.pack(mode, uid, gid, 1, size, mtime, 0, 0, 0)
+    end = behind + size + -size % BLOCK
+    return Member(begin, end, rooted(path), mode, head, size, target, hard_link, content, owner)
+
+
+@lru_cache(maxsize=1024)  # but for links they repeat as owners do
+def _tail(data: bytes) -> _Tail | None:
+    kind, target, magic, names, prefix = _REST.unpack(data)
+    if kind not in _KINDS:
         return None
-    if prefix[0] and magic != GNU_MAGIC:
-        if magic != b"ustar\x0000":
-            return None
-        path = prefix.partition(b"\0")[0] + b"/" + path
-    return Plain(
-        kind,
-        records.get(b"path", path),
-        records.get(b"linkpath", target.partition(b"\0")[0]),
-        mode,
-        uid,
-        gid,
-        size,
-        seconds,
-        records.get(b"mtime", b""),
-        records.get(b"uname", owner),
-        records.get(b"gname", group),
-        behind,
-        behind + size + -size % BLOCK,
-    )
+    prefix = prefix.partition(b"\0")[0] if magic != GNU_MAGIC else b""
+    if prefix and magic != b"ustar\x0000":
+        return None
+    owner, group = (name.partition(b"\0")[0] for name in (names[:32], names[32:]))
+    return _Tail(kind, target.partition(b"\0")[0], owner, group, prefix)
 
 
 @lru_cache(maxsize=256)  # in archives of ours the block before records says nothing but their size
@@ -121,7 +123,7 @@ def _numbers(block: bytes) -> tuple[int, int, int, int, int] | None:
         return None
     size, seconds, said = match.groups()
     # The low half of Adler-32 is the sum of the bytes, and one; the checksum itself counts as spaces.
-    counted = (zlib.adler32(block) & 0xFFFF) - 1 - sum(block[_SUM_AT:_REST_AT]) + 8 * ord(" ")
+    counted = (zlib.adler32(block[_REST_AT:], zlib.adler32(block[:_SUM_AT])) & 0xFFFF) - 1 + 8 * ord(" ")
     if (int(said, 8) - counted) % _ADLER:
         return None
     return *owner, int(size, 8), int(seconds, 8)
@@ -134,9 +136,9 @@ def _owner(data: bytes) -> tuple[int, int, int] | None:
     return (int(match[1], 8), int(match[2], 8), int(match[3], 8)) if match else None
 
 
-@lru_cache(maxsize=1024)
-def _owner_names(data: bytes) -> tuple[bytes, bytes]:
-    return data[:32].partition(b"\0")[0], data[32:].partition(b"\0")[0]
+@lru_cache(maxsize=1024)  # names of owners
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _records(body: bytes) -> dict[bytes, bytes] | None:

@@ -47,6 +47,10 @@ class TarWindow:
 
     def read(self, space: memoryview, at: int) -> int:
         """Fill a buffer from `at`: how many bytes, fewer only where the file ends before."""
+        number, start = divmod(at, PIECE)
+        if number == self._number and start + len(space) <= len(self._piece):
+            space[:] = self._piece[start : start + len(space)]
+            return len(space)
         done = 0
         while done < len(space):
             number, start = divmod(at + done, PIECE)

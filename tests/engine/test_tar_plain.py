@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from siltstone.engine import SourceError, tar_members
-from siltstone.engine.tar_members import Member, Members
+from siltstone.engine.tar_member import Member
+from siltstone.engine.tar_members import Members
 from siltstone.engine.tar_plain import plain_member
 from siltstone.engine.tar_window import WINDOW, TarWindow
 

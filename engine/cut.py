@@ -6,9 +6,12 @@ around it and no others. What the seed does not promise is in docs/security.md.
 """
 
 import os
+from typing import TYPE_CHECKING
 
 import zstandard
-from pyfastcdc import FastCDC
+
+if TYPE_CHECKING:
+    from pyfastcdc import FastCDC
 
 # The library's true average is about AVERAGE + MIN. Smaller chunks find more duplicates and cost more ids, index
 # entries
@@ -35,17 +38,25 @@ class Cutter:
     """Cuts buffers. One thread at a time."""
 
     def __init__(self, seed: int, *, coarse: bool = False) -> None:
-        sizes = (COARSE_MIN, COARSE_AVERAGE, COARSE_MAX) if coarse else (MIN_CHUNK, AVERAGE, MAX_CHUNK)
-        self._cdc = FastCDC(sizes[1], min_size=sizes[0], max_size=sizes[2], normalized_chunking=1, seed=seed)
+        self._sizes = (COARSE_MIN, COARSE_AVERAGE, COARSE_MAX) if coarse else (MIN_CHUNK, AVERAGE, MAX_CHUNK)
+        self._seed = seed
+        self._cdc: FastCDC | None = None
 
     def ends(self, data: memoryview, *, last: bool) -> list[int]:
         """Where chunks of `data` end. Unless it is the `last` of its content, what follows the last end is no chunk
         yet.
         """
-        ends = [chunk.offset + chunk.length for chunk in self._cdc.cut_buf(data)]
+        cdc = self._cdc = self._cdc or self._made()
+        ends = [chunk.offset + chunk.length for chunk in cdc.cut_buf(data)]
         if not last and ends:
             ends.pop()
         return ends
+
+    def _made(self) -> "FastCDC":
+        from pyfastcdc import FastCDC  # 8 ms, which a backup in which nothing changed need not pay
+
+        least, average, most = self._sizes
+        return FastCDC(average, min_size=least, max_size=most, normalized_chunking=1, seed=self._seed)
 
 
 def suits_coarse(fd: int, size: int, start: int = 0) -> bool:

@@ -80,7 +80,8 @@ def _from_block(block: bytes, begin: int, behind: int, records: Mapping[bytes, b
     owner = (uid, _text(records.get(b"uname", tail.owner)), gid, _text(records.get(b"gname", tail.group)))
     mtime = nanoseconds(records.get(b"mtime", b""), seconds)
     path = records.get(b"path", path)
-    kind, target, hard_link, content = stat.S_IFREG, b"", b"", ()
+    content: tuple[Stretch, ...] = ()
+    kind, target, hard_link = stat.S_IFREG, b"", b""
     if tail.kind in _FILES:
         content = (Stretch(0, behind, size),) if size else ()
     else:

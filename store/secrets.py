@@ -130,20 +130,17 @@ def _argon2(kdf: Mapping[str, Any], text: str) -> bytes:
     """Argon2id, so that each guess at a passphrase costs the memory and time of the parameters."""
     from unicodedata import normalize
 
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+    from .argon2 import argon2id
 
-    memory = kdf["memory_kib"]
-    argon2 = Argon2id(
-        salt=kdf["salt"], length=KEY_SIZE, iterations=kdf["iterations"], lanes=kdf["lanes"], memory_cost=memory
-    )
+    parameters = {name: kdf[name] for name in ARGON2}
     # NFC, because keyboards differ in how they compose accents; surrogateescape, because the bytes of an environment
     # variable need not be UTF-8.
     passphrase = normalize("NFC", text).encode("utf-8", "surrogateescape")
     try:
-        return argon2.derive(passphrase)
+        return argon2id(passphrase, kdf["salt"], size=KEY_SIZE, **parameters)
     except MemoryError:
         raise StoreError(
-            f"not enough memory to try the passphrase: {memory // 1024} MiB are needed",
+            f"not enough memory to try the passphrase: {kdf['memory_kib'] // 1024} MiB are needed",
             hint="free some memory, or use a key file",
         ) from None
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..selecting import absolute_path
 
@@ -25,9 +25,10 @@ from ..selecting import absolute_path
 @click.option("--host", metavar="NAME", help="As this host had it; needed where hosts had different files there.")
 def command(options: Options, level: str, path: str, host: str | None) -> int:
     """Write one file of a level to stdout."""
+    opening = Opening(options)
     from siltstone.engine import cat, of_host, resolve
 
-    store = open_store(options)
+    store = opening.store()
     found = resolve(store, level)
     cat(store, of_host(found, host) if host else found, absolute_path(path), sys.stdout.buffer)
     return 0

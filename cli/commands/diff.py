@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import path_record, shown
 
@@ -39,9 +39,10 @@ def command(options: Options, before: str, after: str, host: str | None) -> int:
     changed), "what": [respects], "before" and "after" (entries as in 'ls --json', or null); then the result, with
     "added", "removed", "changed" (how many).
     """
+    opening = Opening(options)
     from siltstone.engine import diff, hosts_of, of_host, resolve
 
-    store = open_store(options)
+    store = opening.store()
     old, new = (resolve(store, level) for level in (before, after))
     if host is not None:
         old, new = (of_host(level, host) for level in (old, new))

@@ -16,7 +16,7 @@ from ..answer import answer
 from ..exits import Exit
 from ..figures import count, duration, rate, size
 from ..mistake import Mistake
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def command(
     With --json the result is "files": [{"file", "deployment", "group", "level", "tar", "host" (empty where there is
     one), "bytes", "members" (null of what was imported), "incremental", "duration"}] and "warnings".
     """
+    opening = Opening(options)
     from siltstone.engine import by_host, export_level, resolve, tar_name_of
 
     from ..reporter import make_reporter
@@ -55,7 +56,7 @@ def command(
     folder = Path(to)
     if not folder.is_dir():
         raise Mistake(f"{to}: there is no such folder", hint="make it, or name another with --to")
-    store = open_store(options)
+    store = opening.store()
     found = [each for level in levels for each in by_host(resolve(store, level), host)]
     written: list[tuple[str, str, Exported, float]] = []
     with make_reporter(options) as reporter:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..exits import Exit
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import path_record
 from ..selecting import pattern_of
@@ -41,12 +41,13 @@ def command(options: Options, patterns: tuple[str, ...], specs: tuple[str, ...],
     "path", "differs" (whether its content is not always the same), "versions": [the entry as in 'ls --json', and
     "levels": [{"group", "level", "tar"}]]; then the result, with "paths" (how many).
     """
+    opening = Opening(options)
     from siltstone.engine import find, hosts_of, list_levels, of_host, resolve
 
     from ..reporter import make_reporter
 
     wanted = [pattern_of(text) for text in patterns]
-    store = open_store(options)
+    store = opening.store()
     levels = [resolve(store, spec) for spec in specs] if specs else list_levels(store)
     if host is not None:
         levels = [of_host(level, host) for level in levels if specs or host in hosts_of(level)]

@@ -14,7 +14,7 @@ from ..answer import answer
 from ..columns import facts
 from ..exits import Exit
 from ..figures import count, size
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 
 if TYPE_CHECKING:
@@ -41,12 +41,13 @@ def command(options: Options, files: tuple[str, ...], name: str | None, whole: b
 
     With --json the result is "levels", each as 'silt show' has it, and "warnings".
     """
+    opening = Opening(options)
     from siltstone.engine import import_archive, sources_of
 
     from ..records import level_record
     from ..reporter import make_reporter
 
-    store = open_store(options)
+    store = opening.store()
     sources = sources_of(store, [Path(file) for file in files], deployment=name, whole=whole)
     with make_reporter(options) as reporter:
         levels = [import_archive(store, source, report=reporter.report) for source in sources]

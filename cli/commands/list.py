@@ -13,12 +13,13 @@ import click
 from ..columns import columns
 from ..exits import Exit
 from ..figures import count, duration, local_time, size
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import shown
 
 if TYPE_CHECKING:
     from siltstone.engine import Incomplete, Level, Pin
+    from siltstone.store import Store
 
 HEADER = ("LEVEL", "TIME", "TYPE", "FILES", "SIZE", "ADDED", "DURATION", "NAME")
 RIGHT = frozenset({"FILES", "SIZE", "ADDED", "DURATION"})
@@ -43,13 +44,14 @@ def command(options: Options, deployment: str | None, forgotten: bool) -> int:
     "until" and "reason" instead. Levels of which hosts have not sent all parts yet come last, with "parts" and
     "missing".
     """
+    opening = Opening(options)
     from siltstone.engine import incomplete_levels, list_levels, read_pins
 
     from ..records import incomplete_record, level_record, pin_record
 
+    store = opening.store()
     if forgotten:
-        return _list_forgotten(options, deployment)
-    store = open_store(options)
+        return _list_forgotten(options, store, deployment)
     unfinished = incomplete_levels(
         store, deployment
     )  # first: what becomes whole meanwhile is then listed twice, at worst
@@ -70,12 +72,12 @@ def command(options: Options, deployment: str | None, forgotten: bool) -> int:
     return int(Exit.DAMAGE if any(level.damage for level in found) else Exit.DONE)
 
 
-def _list_forgotten(options: Options, deployment: str | None) -> int:
+def _list_forgotten(options: Options, store: "Store", deployment: str | None) -> int:
     from siltstone.engine import forgotten_levels
 
     from ..records import forgotten_record
 
-    every = forgotten_levels(open_store(options))
+    every = forgotten_levels(store)
     found = [each for each in every if deployment in (None, each.level.deployment)]
     if options.json:
         print(json.dumps([forgotten_record(each) for each in found]))

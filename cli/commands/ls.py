@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..selecting import absolute_path
 
@@ -34,13 +34,14 @@ def command(options: Options, level: str, path: str | None, recursive: bool, hos
     "kind", "mode", "uid", "gid", "owner", "group", "size", "mtime", "nlink", for symlinks "target", for devices
     "rdev"; then the result, with the level's names and "entries".
     """
+    opening = Opening(options)
     from siltstone.engine import by_host, list_entries, of_each_host, resolve
 
     from ..entries import entry_line, entry_record
     from ..records import name_record
 
     folder = absolute_path(path) if path is not None else None
-    store = open_store(options)
+    store = opening.store()
     found = resolve(store, level)
     views = dict(by_host(found, host))
     number, told = 0, ""

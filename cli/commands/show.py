@@ -12,7 +12,7 @@ import click
 from ..answer import answer
 from ..columns import columns, facts
 from ..figures import count, local_time, size
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..paths import about, path_record, shown
 from ..summary import summary
@@ -36,12 +36,13 @@ def command(options: Options, level: str) -> int:
     "pin", "warned": [{"kind", "path", "message"}], and "restores", those of it onto other deployments: [{"begun",
     "host", "onto", "configuration", "allowed": [{"rule", "sentence"}], "ended", "files", "bytes", "failures"}].
     """
+    opening = Opening(options)
     from siltstone.engine import read_pins, read_restores, resolve
 
     from ..records import level_record, pin_record
     from ..restores import restore_record
 
-    store = open_store(options)
+    store = opening.store()
     found = resolve(store, level)
     pin = read_pins(store).get(found.ref)
     warned = [{"kind": kind, **path_record(path), "message": shown(message)} for kind, path, message in found.warnings]

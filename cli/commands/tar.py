@@ -9,7 +9,7 @@ import click
 
 from ..exits import Exit
 from ..mistake import Mistake
-from ..opening import open_store
+from ..opening import Opening
 from ..options import Options, make_command
 from ..selecting import selection_of
 
@@ -35,11 +35,12 @@ def command(options: Options, level: str, paths: tuple[str, ...], set_name: str 
         raise Mistake("an archive is nothing for a terminal", hint="write it to a file: silt tar LEVEL > x.tar")
     selection = selection_of(paths, set_name)
 
+    opening = Opening(options)
     from siltstone.engine import of_host, resolve, write_tar
 
     from ..reporter import make_reporter
 
-    store = open_store(options)
+    store = opening.store()
     found = resolve(store, level)
     found = of_host(found, host) if host else found
     with make_reporter(options, out=sys.stderr) as reporter:

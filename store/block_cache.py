@@ -6,7 +6,6 @@ opened is Corrupt, each time it is asked for.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from .ids import ChunkId
 from .segment import Segment, rows_in_block
@@ -22,12 +21,12 @@ class BlockCache:
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
-        """The entries of a chunk in a segment. Raises Corrupt, also after some."""
+    def take_rows(self, segment: Segment, chunk: ChunkId, rows: list[bytes]) -> None:
+        """Add the entries of a chunk in a segment to `rows`. Raises Corrupt, also after some."""
         number = segment.block_of(chunk)
         while number >= 0:
             block = self._blocks.get((segment.name, number)) or self._opened(segment, number)
-            yield from rows_in_block(block, chunk)
+            rows += rows_in_block(block, chunk)
             if block[:8] != chunk[:8]:
                 return
             number -= 1  # what shares 8 bytes may straddle a border

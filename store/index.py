@@ -117,18 +117,17 @@ class Index:
         """Where a chunk lies, or None when no readable segment names it. A place in a damaged, lost or condemned
         pack is given only where there is no other: reading it says what is wrong.
         """
-        doubtful = []
-        for place in self._places(chunk):
+        doubtful = self._recent.places(chunk)
+        for place in doubtful:
             if self._is_sound(place.pack):
                 return place
-            doubtful.append(place)
+        for segment in self._segments:  # one by one: mostly it is in the first, and the others need not be asked
+            for row in self._rows(segment, chunk):
+                place = segment.place(row)
+                if self._is_sound(place.pack):
+                    return place
+                doubtful.append(place)
         return min(doubtful, key=lambda place: place.pack in self.lost, default=None)
-
-    def _places(self, chunk: ChunkId) -> Iterator[Place]:
-        yield from self._recent.places(chunk)
-        for segment in self._segments:
-            if segment.maybe(chunk):
-                yield from map(segment.place, self._rows(segment, chunk))
 
     def sound_pack(self, chunk: ChunkId) -> PackName | None:
         """The pack that surely has the chunk, or None."""
@@ -137,22 +136,24 @@ class Index:
 
     def packs_of(self, chunk: ChunkId) -> set[PackName]:
         """Every pack that is known to have the chunk."""
-        return {place.pack for place in self._places(chunk)}
+        found = {segment.place(row).pack for segment in self._segments for row in self._rows(segment, chunk)}
+        return found | {place.pack for place in self._recent.places(chunk)}
 
     def __contains__(self, chunk: ChunkId) -> bool:
-        """Whether the chunk is surely there: not when all that holds it are packs that are damaged, lost
-        or condemned.
-        """
+        """Whether the chunk is surely there: not when packs that are damaged, lost or condemned alone hold it."""
         return self.sound_pack(chunk) is not None
 
     def _is_sound(self, pack: PackName) -> bool:
         return pack not in self.suspect and pack not in self.lost and pack not in self.condemned
 
-    def _rows(self, segment: Segment, chunk: ChunkId) -> Iterator[bytes]:
+    def _rows(self, segment: Segment, chunk: ChunkId) -> list[bytes]:
+        rows: list[bytes] = []
         try:
-            yield from self._blocks.rows(segment, chunk)
+            if segment.maybe(chunk):
+                self._blocks.take_rows(segment, chunk, rows)
         except Corrupt as error:
             self.damaged[segment.name] = error
+        return rows
 
     def add_pack(self, pack: PackName, frames: Iterable[Sequence[ChunkId]]) -> None:
         """Make the chunks of a durable pack findable, given frame by frame: all of it at once."""
@@ -216,10 +217,9 @@ class Index:
             self.lost &= {pack for segment in self._segments for pack in segment.packs()}
 
     def _delete(self, name: str) -> None:
-        try:
+        # Another writer did; or this host may not, and then a segment that says nothing more stays.
+        with suppress(ObjectMissing, BackendError):
             self._backend.delete(name)
-        except (ObjectMissing, BackendError):
-            pass  # another writer did; or this host may not, and then a segment that says nothing more stays
 
     def chunk_count(self) -> int:
         """Entries in all, a chunk that two segments hold counted twice."""

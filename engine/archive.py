@@ -191,7 +191,7 @@ class _Archive:
         mode, uid, gid, mtime_ns, packed = parts
         path = row_path(row)
         runs = [Run(path, *extent) for extent in unpack_extents(packed)]
-        if any([run.offset >= DIFFERENCE for run in runs]):
+        if any(run.offset >= DIFFERENCE for run in runs):
             return None
         size = sum([run.length for run in runs])
         owner, group = self._owners.get(uid, b""), self._groups.get(gid, b"")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.engine import SourceError, tar_members
+from siltstone.engine import SourceError, tar_members, tar_plain
 from siltstone.engine.tar_member import Member
 from siltstone.engine.tar_members import Members
 from siltstone.engine.tar_plain import plain_member
@@ -54,6 +54,12 @@ def found(path: Path) -> tuple[list[Member], str]:
     return members, ""
 
 
+def found_in_python(path: Path) -> tuple[list[Member], str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tar_plain, "usual", lambda _headers: None)
+        return found(path)
+
+
 def found_by_tarfile(path: Path) -> tuple[list[Member], str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tar_members, "plain_member", lambda _view, _at: None)
@@ -65,7 +71,7 @@ def test_the_same_members(tmp_path: Path, form: str) -> None:
     path = tmp_path / "a.tar"
     archive(path, FORMATS[form], 1, largest=WINDOW // 4)
     members, said = found(path)
-    assert (members, said) == found_by_tarfile(path)
+    assert (members, said) == found_by_tarfile(path) == found_in_python(path)
     assert len(members) == 60
     with path.open("rb") as file, TarWindow(file.fileno()) as window:
         plain = [member for member in members if plain_member(window.view, member.begin)]
@@ -92,4 +98,4 @@ def test_damaged_headers(tmp_path: Path, form: str) -> None:
         at = chance.choice(places[1:]) + chance.randrange(512)
         data[at] = chance.choice((0, 0x20, 0x38, 0xFF, data[at] ^ 1))
         path.write_bytes(data if chance.random() < 0.8 else data[: at + 1])
-        assert found(path) == found_by_tarfile(path)
+        assert found(path) == found_by_tarfile(path) == found_in_python(path)

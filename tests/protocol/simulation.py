@@ -212,7 +212,6 @@ BREAKS: dict[str, tuple[str, object]] = {
     "unconfirmed": ("siltstone.store.reliance.Reliance.confirm", lambda *_: None),
     "inherits-unseen": ("siltstone.store.reliance.Reliance._take_over", lambda *_: None),
     "gives-up-unfenced": ("siltstone.store.sessions.raise_fence", lambda *_: None),
-    "done-with-counts": ("siltstone.store.condemned.in_force", list),
     "lease-dropped-unanswered": ("siltstone.store.writer.set", lambda *_: _Forgetful()),
 }
 

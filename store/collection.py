@@ -9,8 +9,9 @@
 Rule: the order above. A pack that was listed had its session's lease in the store, so that a session is either seen at
 work or had created its root before the roots were listed. A condemnation is ripe when no session is at work that had
 not read it; then nobody can come to rely on its packs any more, and roots that were created since it was published are
-among those that were marked. So nothing is removed on the word of an earlier run. Condemnations are removed a run later
-than their packs. Every step can be interrupted, and repeated by whoever runs next; two collectors may run at once.
+among those that were marked. So nothing is removed on the word of an earlier run. Condemnations are removed after
+their packs, when a newer one says that they are done with: see condemned.py. Every step can be interrupted, and
+repeated by whoever runs next; two collectors may run at once.
 
 Of a shard: it marks everything, judges, copies and condemns its packs, and publishes under whatever number is free,
 since no other shard judges these packs. The first shard removes, for all: two who write the same segments anew, each
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .check import raise_if_away
-from .condemned import Condemnation, publish, read_condemnations
+from .condemned import Condemnation, done_with, generations, object_name, publish, read_condemnations
 from .errors import BackendError, Corrupt, ObjectExists, ObjectMissing, StoreError
 from .ids import PackName, pack_object
 from .mark import RANGE, Marks, References
@@ -186,15 +187,27 @@ class Collection:
         return number, True
 
     def _remove_done(self) -> None:
-        """Remove ripe condemnations whose packs were gone before this run. Never the newest; and none of a pack that is
-        live after all: somebody who is slow may still be about to remove it, so nobody may rely on it again.
+        """Remove condemnations that are done with, also such as landed late, but none that a session has yet to read:
+        it reads one number after the other.
         """
-        for each in self.ripe():
-            if not any(self._is_there(name) for name in each.packs) and each is not self.condemnations[-1]:
+        done = done_with(self.condemnations)
+        for generation in generations(self._store.backend):
+            if generation <= done and not self.sessions.in_the_way_of(generation):
                 try:
-                    self._store.backend.delete(each.name)
+                    self._store.backend.delete(object_name(generation))
                 except ObjectMissing:
                     pass
+
+    def _done(self) -> int:
+        """Up to which generation every condemnation was ripe, and its packs gone before this run. None of a pack that
+        is live after all: somebody who is slow may still be about to remove it, so nobody may rely on it again.
+        """
+        done, ripe = done_with(self.condemnations), {each.generation for each in self.ripe()}
+        for each in self.condemnations:
+            if each.generation not in ripe or any(self._is_there(name) for name in each.packs):
+                break
+            done = each.generation
+        return done
 
     def is_busy(self, number: int) -> bool:
         """Whether a session that wrote into the pack is at work. Where none is, no pack is asked."""
@@ -227,9 +240,10 @@ class Collection:
     def _publish(self, packs: Sequence[PackName], roots: Sequence[str]) -> int | None:
         generation = self.condemnations[-1].generation + 1 if self.condemnations else 1
         alive = {session: lease.digest for session, lease in self.sessions.alive.items()}
+        done = self._done()
         while True:
             try:
-                publish(self._store.opened, generation, packs, alive, roots)
+                publish(self._store.opened, generation, packs, alive, roots, done=done)
             except ObjectExists:
                 if self._shard.of == 1:
                     return None

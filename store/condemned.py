@@ -1,18 +1,23 @@
 """Condemnations: packs that are to go, published before anything goes, under a number that only grows.
 
-    condemned/<generation, 12 digits> := envelope(salt (16) | sealed msgpack {"packs", "sessions", "roots"})
+    condemned/<generation, 12 digits> := envelope(salt (16) | sealed msgpack {"packs", "sessions", "roots", "done"})
     packs := names of packs, 32 bytes each; sessions := {session id: digest of its lease}; roots := [names of levels]
 
 The name is the associated data, and the key is derived from the store's and from name and salt: two collectors that
 mean the same number seal with different keys. `sessions` are those that were at work then, `roots` the levels whose
-chunks were looked at. Rule: a generation is created exclusively and never changed, so that everybody reads the same; a
-session says in its lease up to which one it has read. The newest is never removed: the numbers go on from it.
+chunks were looked at; `done` is a generation. Rule: a generation is created exclusively and never changed, so that
+everybody reads the same; a session says in its lease up to which one it has read.
+
+Up to `done` nothing was left to do: what was condemned is gone. Those generations do not count any more, and can be
+removed; and nothing is removed before a newer generation says so. For a collector may be slow, and its request be on
+its way for days: where it lands under a number that others have used and removed, it does not count, since who sees it
+sees also what says that its number is done with. Sessions that had read past that number would never hear of it.
 
 It removes no pack and decides nothing: see collection.py, and docs/concepts.md for the protocol.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgpack
@@ -34,16 +39,13 @@ _AAD = b"silt condemned 1 "
 
 @dataclass(frozen=True, slots=True)
 class Condemnation:
-    """One generation. `sessions`: id -> digest of the lease, of those at work when it was published."""
+    """One generation. `sessions`: id -> digest of the lease, of those at work when it was published; `done`: above."""
 
     generation: int
     packs: frozenset[PackName]
     sessions: Mapping[str, bytes]
     roots: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        return object_name(self.generation)
+    done: int
 
 
 def object_name(generation: int) -> str:
@@ -53,14 +55,25 @@ def object_name(generation: int) -> str:
 
 def newest_generation(backend: Backend) -> int:
     """The number of the newest condemnation; 0 where there was none yet."""
-    return max(_generations(backend), default=0)
+    return max(generations(backend), default=0)
 
 
 def read_condemnations(store: OpenStore) -> list[Condemnation]:
-    """Those that are there, oldest first. Raises Corrupt, NewerFormat."""
-    numbers = sorted(_generations(store.backend))
+    """Those that count, oldest first. Raises Corrupt, NewerFormat."""
+    numbers = sorted(generations(store.backend))
     found = [each for number in numbers if (each := _read(store, number)) is not None]
-    return found + read_newer(store, max(numbers, default=0))
+    return in_force(found + read_newer(store, max(numbers, default=0)))
+
+
+def in_force(condemnations: Sequence[Condemnation]) -> list[Condemnation]:
+    """Those that none of them says is done with."""
+    done = done_with(condemnations)
+    return [each for each in condemnations if each.generation > done]
+
+
+def done_with(condemnations: Iterable[Condemnation]) -> int:
+    """Up to which generation nothing is left to do, as they say; who says most is always among those in force."""
+    return max((each.done for each in condemnations), default=0)
 
 
 def read_newer(store: OpenStore, generation: int) -> list[Condemnation]:
@@ -77,19 +90,31 @@ def read_newer(store: OpenStore, generation: int) -> list[Condemnation]:
 
 
 def publish(
-    store: OpenStore, generation: int, packs: Sequence[PackName], sessions: Mapping[str, bytes], roots: Sequence[str]
+    store: OpenStore,
+    generation: int,
+    packs: Sequence[PackName],
+    sessions: Mapping[str, bytes],
+    roots: Sequence[str],
+    *,
+    done: int,
 ) -> None:
     """Publish a condemnation. Raises ObjectExists when another collector published that generation."""
     name = object_name(generation)
     content = msgpack.packb(
-        {"packs": b"".join(map(bytes.fromhex, packs)), "sessions": dict(sessions), "roots": list(roots)}
+        {
+            "packs": b"".join(map(bytes.fromhex, packs)),
+            "sessions": dict(sessions),
+            "roots": list(roots),
+            "done": done,
+        }
     )
     salt = os.urandom(_SALT)
     sealed = seal(_sealer(store, name, salt), content, _AAD + name.encode())
     store.backend.put(name, [enclose(ObjectKind.CONDEMNED, salt + sealed)])
 
 
-def _generations(backend: Backend) -> Iterator[int]:
+def generations(backend: Backend) -> Iterator[int]:
+    """The numbers of those that are there, whether they count or not."""
     for info in backend.list(CONDEMNED):
         number = info.name.removeprefix(CONDEMNED)
         if number.isdecimal():
@@ -107,7 +132,7 @@ def _read(store: OpenStore, generation: int) -> Condemnation | None:
         content = msgpack.unpackb(unseal(_sealer(store, name, salt), sealed, _AAD + name.encode()))
         packs = content["packs"]
         names = frozenset(PackName(packs[at : at + _NAME].hex()) for at in range(0, len(packs), _NAME))
-        return Condemnation(generation, names, content["sessions"], frozenset(content["roots"]))
+        return Condemnation(generation, names, content["sessions"], frozenset(content["roots"]), content["done"])
     except (Tampered, KeyError, TypeError, ValueError):
         raise Corrupt(name, "it is not the condemnation that was written under this name") from None
 

@@ -1,8 +1,10 @@
 """The config of a store: the one object that is neither sealed nor named by its content; and its copy.
 
-    config := envelope(msgpack {"format", "store_id", "encrypted", "id_key", "compression", "unconditional"})
+    config := envelope(msgpack {"format", "store_id", "encrypted", "id_key", "compression", "unconditional",
+                               "padded"})
 
 `unconditional` stands there only where the storage was found not to keep its conditions (see Backend.holds_conditions).
+`padded` stands there only where packs are (see padding.py).
 `id_key` is empty in an encrypted store (it lies in the wrapped keys), and public where encryption was declined.
 A store without encryption has the same bytes once more, under `config-copy`; in an encrypted one each key object has
 them too. Rule: what stands here is decided at `init` and never changed: a config that is lost is made again as it was.
@@ -26,7 +28,8 @@ DEFAULT_COMPRESSION = "zstd"
 class Config:
     """What was decided at init. `store_id` is 16 bytes; `id_key` 32, or empty in an encrypted store.
 
-    `conditional`: the storage kept its conditions then. Else nothing may be removed while others write.
+    `conditional`: the storage kept its conditions then. Else nothing may be removed while others write. `padded`: packs
+    are, from then on.
     """
 
     store_id: bytes
@@ -34,6 +37,7 @@ class Config:
     id_key: bytes
     compression: str = DEFAULT_COMPRESSION
     conditional: bool = True
+    padded: bool = False
 
 
 def encode_config(config: Config) -> bytes:
@@ -52,6 +56,8 @@ def config_content(config: Config) -> bytes:
     }
     if not config.conditional:
         row["unconditional"] = True
+    if config.padded:
+        row["padded"] = True
     content: bytes = msgpack.packb(row)
     return content
 
@@ -77,4 +83,11 @@ def _config(row: dict[str, Any]) -> Config:
         )
     if row["encrypted"] == bool(row["id_key"]):
         raise Corrupt(CONFIG, "it contradicts itself about encryption")
-    return Config(row["store_id"], row["encrypted"], row["id_key"], row["compression"], not row.get("unconditional"))
+    return Config(
+        row["store_id"],
+        row["encrypted"],
+        row["id_key"],
+        row["compression"],
+        not row.get("unconditional"),
+        row.get("padded", False),
+    )

@@ -21,7 +21,7 @@ from .seal import OVERHEAD, Buffer, Sealer, Tampered
 FRAME_SIZE = 2 << 20
 FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty files stays short
 
-CODEC_NONE, CODEC_ZSTD, CODEC_LZ4 = 0, 1, 2
+CODEC_NONE, CODEC_ZSTD, CODEC_LZ4, CODEC_PADDING = 0, 1, 2, 3  # of padding nothing is left, see padding.py
 
 # The default is zstd's fastest strategy over a window of a frame, in three tunings. What compresses well is searched in
 # a table that stays in the cache of a core (256 KiB) for matches of 7 bytes: a fifth quicker than double-fast and 1.5 %
@@ -176,7 +176,7 @@ class FrameOpener:
         return plain
 
     def _decompress(self, codec: int, body: memoryview, room: memoryview) -> memoryview:
-        if codec == CODEC_NONE:
+        if codec in (CODEC_NONE, CODEC_PADDING):
             return room
         try:
             if codec == CODEC_LZ4:

@@ -42,9 +42,14 @@ class OpenStore:
 
 
 def init_store(
-    backend: Backend, secrets: Sequence[tuple[Secret, str]], *, compression: str = DEFAULT_COMPRESSION
+    backend: Backend,
+    secrets: Sequence[tuple[Secret, str]],
+    *,
+    compression: str = DEFAULT_COMPRESSION,
+    padded: bool = False,
 ) -> OpenStore:
-    """Make a store at the backend's place; no secrets means no encryption. Each secret comes with a label.
+    """Make a store at the backend's place; no secrets means no encryption. Each secret comes with a label. `padded`
+    goes with encryption alone.
 
     Raises StoreError when a store, or anything else, is there already.
     """
@@ -54,7 +59,7 @@ def init_store(
     store_id = os.urandom(16)
     if secrets:
         ring = KeyRing.generate(store_id)
-        config = Config(store_id, True, b"", compression, conditional)
+        config = Config(store_id, True, b"", compression, conditional, padded)
     else:
         id_key = os.urandom(32)
         ring = KeyRing.public(store_id, id_key)

@@ -3,11 +3,13 @@
     pack   := MAGIC | frame ... | key slot ... | footer | tail
     frame  := sealed(body of the codec)                             associated data: frame.frame_aad
     key slot := session id (16) | length (u16) | sealed data key    one for each session whose frames are here
-    footer := sealed(frame count (u32) | frame row ... | chunk row ...)   under the data key of key slot 0
+    footer := sealed(frame count (u32) | frame row ... | chunk row ... | zeros)   under the data key of key slot 0
     frame row := offset (u32) | stored length (u32) | plain length (u32) | chunks (u32) | key slot (u16) | codec (u8)
                | 0 (u8)
     chunk row := chunk id (32) | length (u32)                       in the order of frames, then of places in the frame
     tail   := length of key slots (u32) | length of footer (u32) | number of key slots (u16) | format (u16) | TAIL_MAGIC
+
+Zeros follow the rows in a padded store: see padding.py.
 
 All integers are little-endian. The pack's name is the BLAKE3 of all its bytes. Rule: a footer holds all that an index
 knows of its pack, so any index can be rebuilt from footers. The sealed data key travels with the pack, so a pack and a
@@ -15,7 +17,7 @@ reader key are enough to recover its chunks.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .errors import Corrupt, NewerFormat
@@ -77,12 +79,20 @@ class Footer:
     frames: Sequence[FrameInfo]
 
 
-def encode_end(frames: Sequence[FrameInfo], keys: Sequence[KeySlot], sealer: Sealer) -> bytes:
-    """Everything behind the last frame; `sealer` is that of key slot 0."""
+def encode_end(
+    frames: Sequence[FrameInfo],
+    keys: Sequence[KeySlot],
+    sealer: Sealer,
+    rounded: Callable[[int], int] = lambda size: size,
+) -> bytes:
+    """Everything behind the last frame; `sealer` is that of key slot 0, `rounded` how long the footer becomes, with
+    zeros behind its rows.
+    """
     slots = b"".join(_SLOT.pack(key.session_id, len(key.sealed)) + key.sealed for key in keys)
     rows = [_FRAME.pack(f.offset, f.stored, f.plain, len(f.ids), f.key_slot, f.codec) for f in frames]
     chunks = [_CHUNK.pack(*pair) for f in frames for pair in zip(f.ids, f.lengths, strict=True)]
-    footer = seal(sealer, b"".join((_COUNT.pack(len(frames)), *rows, *chunks)), _FOOTER_AAD)
+    plain = b"".join((_COUNT.pack(len(frames)), *rows, *chunks))
+    footer = seal(sealer, plain.ljust(rounded(len(plain)), b"\0"), _FOOTER_AAD)
     return slots + footer + _TAIL.pack(len(slots), len(footer), len(keys), FORMAT, TAIL_MAGIC)
 
 
@@ -132,7 +142,8 @@ def decode_footer(pack: PackName, size: int, end: PackEnd, sealer: Sealer) -> Fo
         (count,) = _COUNT.unpack_from(plain)
         rows_end = _COUNT.size + count * _FRAME.size
         rows = list(_FRAME.iter_unpack(plain[_COUNT.size : rows_end]))
-        chunks = list(_CHUNK.iter_unpack(plain[rows_end:]))
+        chunks_end = rows_end + sum(row[3] for row in rows) * _CHUNK.size
+        chunks = list(_CHUNK.iter_unpack(plain[rows_end:chunks_end]))
     except (Tampered, struct.error):
         raise _corrupt(pack, "its footer is damaged, or not of this store") from None
     frames, first = [], 0

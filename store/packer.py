@@ -18,6 +18,7 @@ from .frame import frame_aad
 from .ids import ChunkId, PackName, pack_object
 from .keys import SessionKey
 from .pack import MAGIC, FrameInfo, KeySlot, encode_end
+from .padding import empty_frame, pad, padded_size
 from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer
 
@@ -63,10 +64,13 @@ class Packer:
         on_durable: DurablePack,
         may_hurry: Callable[[], bool] = lambda: True,
         first: int | None = None,
+        *,
+        padded: bool = False,
     ) -> None:
         """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so; until then packs
-        have `first` bytes at most.
+        have `first` bytes at most. `padded`: see padding.py.
         """
+        self._padded = padded
         self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry
         self._slot = KeySlot(key.session_id, key.sealed)
         # Two locally, so that one writes while the other waits for fsync.
@@ -181,7 +185,7 @@ class Packer:
                 self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:
-        end = encode_end(pack.frames, pack.keys, self._sealer)
+        end = self._padded_end(pack) if self._padded else encode_end(pack.frames, pack.keys, self._sealer)
         with pack.view[: pack.used] as body:
             hasher = blake3(body)
             hasher.update(end)
@@ -194,6 +198,16 @@ class Packer:
             self.stored_bytes += pack.used + len(end)
             self.packs += 1
         self._on_durable(name, pack.frames)
+
+    def _padded_end(self, pack: _Open) -> bytes:
+        """Padding, and what follows it."""
+        empty = empty_frame(pack.used)
+
+        def end(last: FrameInfo) -> bytes:
+            return encode_end([*pack.frames, last], pack.keys, self._sealer, padded_size)
+
+        row, padding = pad(empty, pack.used + empty.stored + len(end(empty)), self._sealer)
+        return padding + end(row)
 
     def _fail(self, error: BaseException) -> None:
         """Write no further pack, and let everybody who waits hear of it."""

@@ -3,11 +3,14 @@
     sealed := nonce (12 bytes) | ciphertext (as long as the plaintext) | tag (16 bytes)
 
 Rule: a nonce is never used twice under one key. Each key is random and belongs to one session (or one index segment),
-so a counter is enough and needs no storage. A store without encryption has the same layout: the tag is then a BLAKE3
+so a counter is enough and needs no storage. Counters show where sealed pieces begin that lie one after the other; where
+that must not be seen, nonces are random: of 2^32 frames under one key, thousands of terabytes, two have the same with a
+chance of 2^-33. A store without encryption has the same layout: the tag is then a BLAKE3
 of associated data and content, which finds damage and stops no attacker.
 """
 
 import itertools
+import os
 from typing import Protocol
 
 from blake3 import blake3
@@ -38,14 +41,16 @@ class Sealer(Protocol):
 
 
 class AesSealer:
-    """AES-256-GCM with a counter for a nonce. One writer a key: only the session that made the key seals with it."""
+    """AES-256-GCM with a counter for a nonce, or `random` ones. One writer a key: only the session that made the key
+    seals with it.
+    """
 
-    def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
+    def __init__(self, key: bytes, *, random: bool = False) -> None:
+        self._aead, self._random = AESGCM(key), random
         self._counter = itertools.count(1)  # next() on it is atomic in CPython
 
     def seal_into(self, plain: Buffer, aad: bytes, out: memoryview) -> None:
-        nonce = next(self._counter).to_bytes(NONCE_SIZE, "big")
+        nonce = os.urandom(NONCE_SIZE) if self._random else next(self._counter).to_bytes(NONCE_SIZE, "big")
         out[:NONCE_SIZE] = nonce
         self._aead.encrypt_into(nonce, plain, aad, out[NONCE_SIZE:])
 
@@ -85,9 +90,11 @@ class CheckSealer:
         return hasher.digest(length=TAG_SIZE)
 
 
-def sealer_for(key: bytes) -> Sealer:
-    """The sealer under this key; an empty key is that of a store without encryption."""
-    return AesSealer(key) if key else CheckSealer()
+def sealer_for(key: bytes, *, random: bool = False) -> Sealer:
+    """The sealer under this key, with `random` nonces or counted ones; an empty key is that of a store without
+    encryption.
+    """
+    return AesSealer(key, random=random) if key else CheckSealer()
 
 
 def seal(sealer: Sealer, plain: Buffer, aad: bytes) -> bytes:

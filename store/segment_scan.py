@@ -46,6 +46,7 @@ class SegmentScan:
     def __init__(self, backend: Backend, index_key: bytes) -> None:
         self._backend, self._key = backend, index_key
         self._seen: set[str] = set()
+        self._listed: list[str] | None = None
         self._good: dict[str, int] = {}  # name -> entries
         self._packs: dict[str, bytes] = {}  # their tables of packs
         self._replaced: set[str] = set()
@@ -56,20 +57,23 @@ class SegmentScan:
         self.named_by_damaged: set[PackName] = set()  # by those whose head at least can be read
 
     def check(self) -> list[str]:
-        """Read every segment that was not read before and open all of it; the names of those that are good."""
+        """Read every segment that was not read before and open all of it; the names of those that are good.
+
+        Listed until two lists are the same: one that is merged away while a list is read may be missing from it, and
+        the one that stands for it as well, if its name comes earlier.
+        """
         added: list[str] = []
-        complete = False
-        while not complete:
-            complete = True
-            for info in self._backend.list(INDEX):
-                if info.name in self._seen:
+        while (listed := [info.name for info in self._backend.list(INDEX)]) != self._listed:
+            self._listed = listed
+            for name in listed:
+                if name in self._seen:
                     continue
-                self._seen.add(info.name)
+                self._seen.add(name)
                 try:
-                    if self._check(info.name):
-                        added.append(info.name)
+                    if self._check(name):
+                        added.append(name)
                 except ObjectMissing:
-                    complete = False  # merged into another, which is there by now: list again
+                    pass  # merged into another, which is there by now
         for name in self._replaced & self._good.keys():  # what a session was cut off from deleting
             del self._good[name], self._packs[name]
         self.named = PackNames.joined(self._packs.values())

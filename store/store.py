@@ -50,9 +50,16 @@ class Store:
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
 
     @classmethod
-    def init(cls, backend: Backend, secrets: Sequence[tuple[Secret, str]], *, compression: str = "zstd") -> "Store":
+    def init(
+        cls,
+        backend: Backend,
+        secrets: Sequence[tuple[Secret, str]],
+        *,
+        compression: str = "zstd",
+        padded: bool = False,
+    ) -> "Store":
         """Make a store and open it: see opening.init_store."""
-        return cls(init_store(backend, secrets, compression=compression))
+        return cls(init_store(backend, secrets, compression=compression, padded=padded))
 
     @classmethod
     def open(cls, backend: Backend, secret: Opener | None, cache: CachePlace | None = None) -> "Store":

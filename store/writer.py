@@ -49,7 +49,7 @@ class Writer:
         self._publishing = threading.Lock()
         self._closing = False  # what becomes durable now is published at the end
         self._unanswered: set[str] = set()  # roots that may have been created or not
-        self._sealer = sealer_for(self._key.data_key)
+        self._sealer = sealer_for(self._key.data_key, random=store.config.padded)
         self.new_chunks = self.new_bytes = self.known_chunks = 0
 
     def __enter__(self) -> Self:
@@ -66,8 +66,9 @@ class Writer:
             for lease in dead:
                 self._bury(lease)
             first = FIRST_PACKS if len(others) > len(dead) else None
+            backend, padded = self._store.backend, self._store.config.padded
             self._packer = Packer(
-                self._store.backend, self._key, self._sealer, self._on_durable, self._may_hurry, first
+                backend, self._key, self._sealer, self._on_durable, self._may_hurry, first, padded=padded
             )
         except BaseException:
             self._lease.end()

@@ -20,7 +20,7 @@ from ..secret import ask_new_passphrase, given_passphrase, given_secret, read_ke
 from ..settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from siltstone.store import Secret
+    from siltstone.store import Secret, Store
 
 
 @make_command(
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     silt init /mnt/backup/store --key-file /root/silt.key      # made by 'silt key new'
     silt init /mnt/backup/store --key-file k1 --key-file k2 --passphrase
     silt init /mnt/backup/store --no-encryption --compression lz4
+    silt init /mnt/backup/store --pad                          # lengths tell less: docs/security.md
     silt init s3://bucket/prefix                               # AWS_ENDPOINT_URL and the like as for 'aws'
     """,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--passphrase", is_flag=True, help="A passphrase opens it too, beside the key files.")
 @click.option("--no-encryption", is_flag=True, help="Seal nothing: whoever reads the store reads the data.")
 @click.option("--compression", metavar="NAME", help=f"{IN_WORDS}; zstd unless it is given.")
+@click.option("--pad", is_flag=True, help="Hide how long things are: packs get some 1 % longer. For good.")
 def command(
     options: Options,
     place: str | None,
@@ -46,6 +48,7 @@ def command(
     passphrase: bool,
     no_encryption: bool,
     compression: str | None,
+    pad: bool,
 ) -> int:
     """Make a store: a folder, or a prefix of a bucket.
 
@@ -53,13 +56,15 @@ def command(
 
     Everything in it is encrypted. The passphrase comes from SILT_PASSPHRASE, SILT_PASSPHRASE_COMMAND or the terminal.
     Losing every key is losing the data: nobody can help. With --json: {"store", "encrypted",
-    "keys", "conditional"}; the last is false where the storage does not keep conditional writes.
+    "keys", "conditional", "padded"}; "conditional" is false where the storage does not keep conditional writes.
     """
     settings = load_settings(os.environ)
     location = place or store_place(options, settings)
     files = [*filter(None, [options.key_file]), *key_files]
     if no_encryption and (files or passphrase):
         raise Mistake("--no-encryption goes with no key", hint="leave one of them out")
+    if no_encryption and pad:
+        raise Mistake("--pad hides nothing in a store that is not encrypted", hint="leave one of them out")
     chosen = check_compression(compression) or check_compression(
         settings.get("compression"), source=f"'compression' in {settings.source}"
     )
@@ -68,8 +73,8 @@ def command(
 
     # An empty list is how the store layer is told not to encrypt: it is reached by --no-encryption alone.
     secrets = [] if no_encryption else _secrets(files, passphrase, settings)
-    store = Store.init(open_backend(location, create=True), secrets, compression=chosen or "zstd")
-    _say(options, store.backend.location, keys=len(secrets), conditional=store.config.conditional)
+    store = Store.init(open_backend(location, create=True), secrets, compression=chosen or "zstd", padded=pad)
+    _say(options, store, keys=len(secrets))
     return 0
 
 
@@ -82,9 +87,10 @@ def _secrets(files: list[str], passphrase: bool, settings: Settings) -> "list[tu
     return [*secrets, (given or ask_new_passphrase(), label_of(None))]
 
 
-def _say(options: Options, location: str, *, keys: int, conditional: bool) -> None:
+def _say(options: Options, store: "Store", *, keys: int) -> None:
+    location, conditional, padded = store.backend.location, store.config.conditional, store.config.padded
     kind = f"encrypted, {keys} {'key opens' if keys == 1 else 'keys open'} it" if keys else "not encrypted"
-    lines = [f"{shown(location)}: new store, {kind}"]
+    lines = [f"{shown(location)}: new store, {kind}" + (", its packs are padded" if padded else "")]
     if keys:
         lines.append("Keep each key in another place too: without one, nothing can be restored.")
     if not conditional:
@@ -92,4 +98,4 @@ def _say(options: Options, location: str, *, keys: int, conditional: bool) -> No
             "This storage keeps no conditional writes: nothing can be removed from the store while others write."
         )
     record = {**path_record(location, "store"), "encrypted": keys > 0, "keys": keys, "conditional": conditional}
-    answer(options, record, lines)
+    answer(options, {**record, "padded": padded}, lines)

@@ -35,7 +35,14 @@ def test_key_files_and_a_passphrase(silt: Silt, tmp_path: Path) -> None:
     silt.environment["SILT_PASSPHRASE"] = "one"
     place = tmp_path / "store"
     ran = silt("init", place, "--key-file", first, "--key-file", second, "--passphrase", "--json")
-    assert ran.result == {"type": "result", "store": str(place), "encrypted": True, "keys": 3, "conditional": True}
+    assert ran.result == {
+        "type": "result",
+        "store": str(place),
+        "encrypted": True,
+        "keys": 3,
+        "conditional": True,
+        "padded": False,
+    }
     opens(place, Passphrase("one"), parse_key_file(first.read_text()), parse_key_file(second.read_text()))
 
 
@@ -81,6 +88,14 @@ def test_the_store_of_the_settings(silt: Silt, tmp_path: Path) -> None:
     silt("init")
     store = Store.open(open_backend(str(tmp_path / "mine")), Passphrase("two"))
     assert store.config.compression == "lz4"
+
+
+def test_a_padded_store(silt: Silt, tmp_path: Path) -> None:
+    silt.environment["SILT_PASSPHRASE"] = "one"
+    assert "its packs are padded" in silt("init", tmp_path / "store", "--pad").out
+    assert Store.open(open_backend(str(tmp_path / "store")), Passphrase("one")).config.padded
+    del silt.environment["SILT_PASSPHRASE"]
+    assert "hides nothing" in silt("init", tmp_path / "other", "--pad", "--no-encryption", code=2).err
 
 
 def on_a_terminal(typed: list[bytes], *arguments: str) -> tuple[int, bytes]:

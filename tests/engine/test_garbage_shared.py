@@ -1,12 +1,18 @@
 """Garbage collection by several hosts that share it, and by one that was given up while it was at work."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
 import pytest
 
 from siltstone.engine import Event, Limits, collect
 from siltstone.engine.forgotten import forget_level
-from siltstone.store import SessionOvertaken, Shard
+from siltstone.store import ObjectMissing, SessionOvertaken, Shard
+from siltstone.store.backend import Buffer
 from siltstone.store.fence import raise_fence
-from tests.backed_up import copied, objects, reopened
+from tests.backed_up import back_up, copied, objects, reopened
+from tests.backing_up import picture, recorded
 from tests.garbage import ANY, Made, make_levels, ref, restores, run
 from tests.store.backends import MemoryBackend
 
@@ -74,3 +80,52 @@ def test_a_run_that_is_given_up_while_it_marks_changes_nothing_more(
         collect(reopened(backend), limits=ANY, report=give_up)
     assert [set(objects(backend, folder)) for folder in ("packs/", "condemned/")] == left
     assert restores(backend, made) == ["0/1", "0/2", "0/3"]
+
+
+class _BeforeRoots(MemoryBackend):
+    """The objects of another one; something happens before a root is created."""
+
+    def __init__(self, inner: MemoryBackend, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self.objects, self._happens = inner.objects, happens
+
+    def put(self, name: str, pieces: Sequence[Buffer]) -> None:
+        if name.startswith("backups/"):
+            self._happens()
+        super().put(name, pieces)
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["as-it-is", "if-it-counted"])
+def test_a_condemnation_that_lands_after_others_have_used_its_number_counts_for_nobody(
+    backend: MemoryBackend, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: bool
+) -> None:
+    """A session that is at work has read past the number, and relies on what was condemned under it; it does not look
+    again between its last look and its root.
+    """
+    elsewhere, first = copied(backend), "condemned/000000000001"
+    forget_level(reopened(elsewhere), ref(1), "test", window_ns=0)
+    run(elsewhere)
+    late = elsewhere.objects[first]
+    for number in (0, 2):
+        forget_level(reopened(backend), ref(number), "test", window_ns=0)
+        run(backend)
+        run(backend)
+    assert objects(backend, "condemned/") == ["condemned/000000000002"]
+    forget_level(reopened(backend), ref(1), "test", window_ns=0)
+    if counts:
+        monkeypatch.setattr("siltstone.store.condemned.in_force", list)
+
+    def land() -> None:
+        backend.objects[first] = late
+        run(backend)
+
+    (tmp_path / "changes").write_bytes(Random(1).randbytes(200_000))
+    level = back_up(reopened(_BeforeRoots(backend, land)), tmp_path, name="again")
+    if counts:
+        with pytest.raises(ObjectMissing):
+            recorded(reopened(backend), level)
+        return
+    for _ in range(4):
+        assert recorded(reopened(backend), level) == picture(tmp_path)
+        run(backend)
+    assert first not in objects(backend, "condemned/")

@@ -3,7 +3,7 @@
 One chunk is enough: a root refers to it, and is broken when no pack holds it any more. Each step is one request to the
 storage, as the real code makes it, and anything may happen between two: others go on, a process sleeps or crashes (it
 is not chosen for a while, or never again), a clock says what it likes (a collector may give up on any session), the
-answer to the creation of a root is lost, and the root is there at once, later, or never.
+answer to the creation of a root or of a condemnation is lost, and it is there at once, later, or never.
 
 Rule: `explore` visits every state that can be reached, and checks in each that no root that counts refers to a chunk
 that is gone, and that no writer was told of a commit that does not count. BREAKS are rules of the protocol, each of
@@ -14,7 +14,7 @@ It knows nothing of time, bytes, frames or the index: simulation.py runs the rea
 from collections.abc import Iterator
 
 from .model_collector import collector_steps
-from .model_state import Collector, Setting, State, Writer, counting, without_lease
+from .model_state import Collector, Condemned, Setting, State, Writer, counting, published, without_lease
 from .model_writer import writer_steps
 
 BREAKS = {
@@ -27,8 +27,10 @@ BREAKS = {
     "lease-after-look": "a session looks for chunks before its lease is there",
     "lease-ends-early": "a session removes its lease before it creates its root",
     "lease-dropped-unanswered": "a session removes its lease though nobody knows whether its root will be created",
+    "goes-unsaid": "a condemnation is removed though no newer one says that it is done with: its number is free again",
+    "done-with-counts": "a condemnation counts that a newer one says is done with",
     "condemnation-goes-first": "a condemnation is removed before its packs are",
-    "live-is-let-go": "a condemnation is removed while its packs are there, since they are live after all",
+    "live-is-let-go": "a condemnation is done with while its packs are there, since they are live after all",
     "inherits-unseen": "references are taken over from an earlier root without a look at where they lead",
     "keeps-condemned-copy": "of two copies one is kept that is condemned, as if it were not",
     "again-unseen": "a session relies on packs that others published meanwhile without a look whether they are there",
@@ -46,9 +48,13 @@ def first(setting: Setting) -> State:
     numbers = range(1, setting.writers + 1)
     writers = tuple(Writer("publish", named=packs) if number in setting.publish else Writer() for number in numbers)
     leases = tuple((number, 0) for number in sorted(setting.publish))
-    condemned = ((1, setting.condemned),) if setting.condemned else ()
+    condemned = (Condemned(1, setting.condemned),) if setting.condemned else ()
     collectors = (Collector(),) * setting.collectors
-    return State(packs, packs, int(not condemned), writers, collectors, condemned=condemned, leases=leases)
+    state = State(packs, packs, int(not condemned), writers, collectors, condemned=condemned, leases=leases)
+    if setting.under_way:
+        late = (Condemned(1, setting.under_way),)
+        return state._replace(roots=0, condemned=(Condemned(1, 0), Condemned(2, 0)), late=late, lates=1)
+    return state
 
 
 def explore(setting: Setting) -> int:
@@ -80,6 +86,9 @@ def _steps(state: State, setting: Setting) -> Iterator[State]:
             yield from writer_steps(state, setting, number)
         if state.flying >> number & 1:
             yield state._replace(flying=state.flying & ~(1 << number), roots=state.roots | 1 << number)
+    for one in state.late:
+        left = tuple(each for each in state.late if each is not one)
+        yield state._replace(late=left, condemned=published(state.condemned, one))
     if not state.buried:
         for session, _ in state.leases:
             # A writer found the process dead: it fences the session and removes the lease, and looks at no root.

@@ -9,7 +9,18 @@ is never chosen again.
 
 from collections.abc import Iterator
 
-from .model_state import Collector, Setting, State, counting, newest, with_collector
+from .model_state import (
+    Collector,
+    Condemned,
+    Setting,
+    State,
+    counting,
+    done_with,
+    in_force,
+    newest,
+    published,
+    with_collector,
+)
 
 
 def collector_steps(state: State, setting: Setting, number: int) -> Iterator[State]:
@@ -66,10 +77,9 @@ def _settle(state: State, setting: Setting, number: int, collector: Collector) -
 def _roots(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
     """Mark: which packs are kept, and which of the ripe ones are not."""
     condemned = ripe_packs = ripe = 0
-    for generation, packs in collector.condemned:
+    for generation, packs, _ in in_force(collector.condemned, setting.broken):
         condemned |= packs
-        waits = any(read < generation for _, read in collector.leases)
-        if not waits or setting.broken == "does-not-wait":
+        if _is_ripe(collector, generation) or setting.broken == "does-not-wait":
             ripe |= 1 << generation
             ripe_packs |= packs
     live = 0
@@ -100,39 +110,60 @@ def _remove(state: State, setting: Setting, number: int, collector: Collector) -
     yield with_collector(state, number, following, packs=state.packs & ~one, named=state.named & ~one)
 
 
-def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
-    """Remove the ripe condemnations whose packs were gone before this run. Never the newest."""
-    first = setting.broken == "condemnation-goes-first"
-    last = collector.condemned[-1][0] if collector.condemned else 0
+def _is_ripe(collector: Collector, generation: int) -> bool:
+    return not any(read < generation for _, read in collector.leases)
 
-    def stays(generation: int, packs: int) -> bool:
-        if not collector.ripe >> generation & 1 or (generation == last and not first):
-            return True
+
+def _done_with(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
+    """Remove the condemnations that a newer one said are done with, and that no session at work has not read."""
+    first = setting.broken == "condemnation-goes-first"
+    done = done_with(collector.condemned)
+    if setting.broken == "goes-unsaid" and collector.condemned:  # but for the newest, since numbers go on from it
+        done = min(_done(setting, collector), collector.condemned[-1].generation - 1)
+
+    def goes(generation: int) -> bool:
+        if first:
+            return bool(collector.ripe >> generation & 1)
+        return generation <= done and _is_ripe(collector, generation)
+
+    left = tuple(each for each in state.condemned if not goes(each.generation))
+    yield with_collector(state, number, collector._replace(at="remove" if first else "condemn"), condemned=left)
+
+
+def _done(setting: Setting, collector: Collector) -> int:
+    """Up to which generation nothing is left to do: all packs were gone before this run."""
+    done = done_with(collector.condemned)
+    for generation, packs, _ in in_force(collector.condemned, setting.broken):
         there = packs & collector.packs
         if setting.broken == "live-is-let-go":
             there &= ~collector.live
-        return not first and bool(there)
-
-    those = {generation for generation, _ in collector.condemned}
-    left = tuple(each for each in state.condemned if each[0] not in those or stays(*each))
-    yield with_collector(state, number, collector._replace(at="remove" if first else "condemn"), condemned=left)
+        if there or not collector.ripe >> generation & 1:
+            break
+        done = generation
+    return done
 
 
 def _condemn(state: State, setting: Setting, number: int, collector: Collector) -> Iterator[State]:
     """Publish a generation, exclusively, with what is dead and of no session at work; and end the run."""
     ended = Collector(runs=collector.runs + 1)
     condemned = 0
-    for _, packs in collector.condemned:
-        condemned |= packs
+    for each in in_force(collector.condemned, setting.broken):
+        condemned |= each.packs
     busy = sum(1 << (setting.copies + session - 1) for session, _ in collector.leases)
     dead = collector.packs & ~collector.live & ~condemned & ~busy & _shard(setting, number)
-    generation = (collector.condemned[-1][0] if collector.condemned else 0) + 1
+    done = _done(setting, collector)
+    generation = (collector.condemned[-1].generation if collector.condemned else 0) + 1
     if setting.sharded:
         generation = max(generation, newest(state) + 1)  # tried one after the other, until one is free
-    if not dead or newest(state) >= generation:
-        yield with_collector(state, number, ended)  # nothing to condemn, or another collector was quicker
-    else:
-        yield with_collector(state, number, ended, condemned=(*state.condemned, (generation, dead)))
+    lets_go = setting.broken == "live-is-let-go" and done > done_with(collector.condemned)
+    if not dead and not lets_go:
+        yield with_collector(state, number, ended)  # nothing to condemn
+        return
+    one = Condemned(generation, dead, 0 if setting.broken == "goes-unsaid" else done)
+    yield with_collector(state, number, ended, condemned=published(state.condemned, one))
+    if state.lates < setting.late:
+        # There is no answer: the run fails, and the condemnation lands some time, if its number is free then, or never.
+        yield with_collector(state, number, ended, late=(*state.late, one), lates=state.lates + 1)
 
 
 def _shard(setting: Setting, number: int) -> int:

@@ -14,8 +14,9 @@ class Setting:
     work at the beginning, and do nothing more than publish what they know of the index; `again`: writers that look for
     what others published before they upload; `runs` of each collector; `copies`: packs that hold the chunk at the
     beginning; `forgets`: at most so many roots; `sharded`: each collector condemns its half of the packs, and the first
-    removes; `condemned`: packs that were condemned at the beginning, when no root was there; `broken`: see
-    model.BREAKS.
+    removes; `condemned`: packs that were condemned at the beginning, when no root was there; `late`: condemnations that
+    may land late; `under_way`: packs of one that was under way at the beginning, as number 1, while another collector
+    took that number, and the next one, and removed what these condemned; `broken`: see model.BREAKS.
     """
 
     writers: int = 2
@@ -28,7 +29,17 @@ class Setting:
     copies: int = 1
     sharded: bool = False
     condemned: int = 0
+    late: int = 0
+    under_way: int = 0
     broken: str = ""
+
+
+class Condemned(NamedTuple):
+    """A condemnation. `done`: up to which generation nothing is left to do."""
+
+    generation: int
+    packs: int
+    done: int = 0
 
 
 class Writer(NamedTuple):
@@ -47,7 +58,7 @@ class Collector(NamedTuple):
 
     at: str = "survey"
     runs: int = 0
-    condemned: tuple[tuple[int, int], ...] = ()
+    condemned: tuple[Condemned, ...] = ()
     packs: int = 0
     leases: tuple[tuple[int, int], ...] = ()
     early: int = 0  # roots, where they are listed too early
@@ -58,18 +69,22 @@ class Collector(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything. `flying`: roots that may yet be created; `told`: writers that were told that they committed."""
+    """Everything. `flying`: roots that may yet be created; `late`: condemnations likewise, and `lates` how many there
+    were; `told`: writers that were told that they committed.
+    """
 
     packs: int
     named: int  # packs that segments name
     roots: int
     writers: tuple[Writer, ...]
     collectors: tuple[Collector, ...]
-    condemned: tuple[tuple[int, int], ...] = ()  # (generation, packs), ascending
+    condemned: tuple[Condemned, ...] = ()  # ascending
     leases: tuple[tuple[int, int], ...] = ()  # (session, generation)
     fences: int = 0
     accepted: tuple[tuple[int, bool], ...] = ()  # (session, whether its root counts)
     flying: int = 0
+    late: tuple[Condemned, ...] = ()
+    lates: int = 0
     told: int = 0
     forgotten: int = 0
     forgets: int = 0
@@ -104,4 +119,22 @@ def without_lease(state: State, session: int) -> tuple[tuple[int, int], ...]:
 
 def newest(state: State) -> int:
     """The number of the newest condemnation."""
-    return state.condemned[-1][0] if state.condemned else 0
+    return state.condemned[-1].generation if state.condemned else 0
+
+
+def done_with(condemned: tuple[Condemned, ...]) -> int:
+    """Up to which generation nothing is left to do, as they say."""
+    return max((each.done for each in condemned), default=0)
+
+
+def in_force(condemned: tuple[Condemned, ...], broken: str = "") -> tuple[Condemned, ...]:
+    """Those that count: the others came late, or are about to be removed."""
+    done = 0 if broken == "done-with-counts" else done_with(condemned)
+    return tuple(each for each in condemned if each.generation > done)
+
+
+def published(condemned: tuple[Condemned, ...], one: Condemned) -> tuple[Condemned, ...]:
+    """With one that is created exclusively: as they were where its number is taken."""
+    if one.generation in (each.generation for each in condemned):
+        return condemned
+    return tuple(sorted((*condemned, one)))

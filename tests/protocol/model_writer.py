@@ -8,7 +8,7 @@ Rule: a step is one request. A writer that fails says so, and is `done` without 
 
 from collections.abc import Iterator
 
-from .model_state import Setting, State, Writer, counting, newest, with_writer, without_lease
+from .model_state import Setting, State, Writer, counting, in_force, newest, with_writer, without_lease
 
 
 def own_pack(setting: Setting, number: int) -> int:
@@ -35,8 +35,8 @@ def _lease(state: State, setting: Setting, number: int, writer: Writer) -> Itera
 
 def _read(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
     known = 0
-    for _, packs in state.condemned:
-        known |= packs
+    for each in in_force(state.condemned, setting.broken):
+        known |= each.packs
     if setting.broken == "relies-on-condemned":
         known = 0
     yield with_writer(state, number, writer._replace(at="look", known=known, read=newest(state)))
@@ -75,9 +75,9 @@ def _upload(state: State, setting: Setting, number: int, writer: Writer) -> Iter
 def _secure(state: State, setting: Setting, number: int, writer: Writer) -> Iterator[State]:
     """Read what was condemned since; copy where all that it relies on is condemned."""
     known = writer.known
-    for generation, packs in state.condemned:
-        if generation > writer.read:
-            known |= packs
+    for each in state.condemned:
+        if each.generation > writer.read:
+            known |= each.packs
     writer = writer._replace(known=known, read=max(writer.read, newest(state)))
     condemned = bool(writer.relies) and not writer.relies & ~known
     if setting.broken == "relies-on-condemned":

@@ -8,6 +8,7 @@ sleeps for how long, and who dies. The same seed gives the same history.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from siltstone.store import BackendError, ObjectExists, ObjectInfo, ObjectMissing
@@ -32,7 +33,8 @@ class Actor:
         self.asleep = 0
         self.error: BaseException | None = None
         self._run = run
-        self._baton = threading.Semaphore(0)
+        self._baton = threading.Lock()  # a plain lock: a semaphore of Python's took most of a schedule's time
+        self._baton.acquire()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def _work(self) -> None:
@@ -63,16 +65,26 @@ class Actor:
             raise Killed
 
 
+@dataclass(eq=False)
+class Late:
+    """A request that is under way, and when it may land."""
+
+    request: Callable[[], None]
+    may_land: Callable[[], bool]
+
+
 class Schedule:
     """Runs actors over one storage until all have ended."""
 
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
         self.sleeps_there = self.chance.choice([0, 100, 500])
+        self.late_condemnations = self.chance.choice([0, 100, 500])
         self.storage = MemoryBackend()
-        self.returned = threading.Semaphore(0)
+        self.returned = threading.Lock()
+        self.returned.acquire()
         self.actors: list[Actor] = []
-        self.late: list[Callable[[], None]] = []  # requests that will land some time
+        self.late: list[Late] = []  # requests that will land some time
         self.requests = 0
         self.current: Actor | None = None
 
@@ -91,15 +103,19 @@ class Schedule:
                 continue
             if self.happens(DIES) and actor.name.startswith(("writer", "collector")):
                 actor.dead = True
-            if self.late and self.happens(20):
-                self.late.pop(self.chance.randrange(len(self.late)))()
+            if (landing := [late for late in self.late if late.may_land()]) and self.happens(20):
+                self._land(self.chance.choice(landing))
             self.current = actor
             actor.go()
             self.requests += 1
             if actor.error is not None:
                 raise actor.error
-        for request in self.late:
-            request()
+        for late in list(self.late):
+            self._land(late)
+
+    def _land(self, late: "Late") -> None:
+        self.late.remove(late)
+        late.request()
 
     def happens(self, thousandths: int) -> bool:
         return self.chance.randrange(1000) < thousandths
@@ -177,8 +193,9 @@ class ActorBackend:
         self._actor.step()
         if self._schedule.happens(FAILS):
             raise BackendError(f"{name}: the storage refused")
-        if self._schedule.happens(LATE):
-            self._schedule.late.append(lambda: _quietly(change))
+        condemns = name.startswith("condemned/")
+        if self._schedule.happens(self._schedule.late_condemnations if condemns else LATE):
+            self._schedule.late.append(Late(lambda: _quietly(change), self._when(name) if condemns else lambda: True))
             raise BackendError(f"{name}: the storage did not answer in time")
         change()
         if self._schedule.happens(LOST):
@@ -186,6 +203,13 @@ class ActorBackend:
         if self._schedule.happens(TWICE):
             self._actor.step()
             _quietly(change)
+
+    def _when(self, name: str) -> Callable[[], bool]:
+        """Any time; or once the name was used by another, and is free again, which would hardly happen by chance."""
+        objects = self._storage.objects
+        if self._schedule.chance.random() < 0.5:
+            return lambda: True
+        return lambda: name not in objects and any(other > name for other in objects if other.startswith("condemned/"))
 
 
 def _quietly(change: Callable[[], None]) -> None:

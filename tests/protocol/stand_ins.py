@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -119,6 +120,8 @@ def stood_in(schedule: Schedule) -> Iterator[None]:
         patch.setattr(keyring, "urandom", names.randbytes)
         patch.setattr(os, "urandom", names.randbytes)
         patch.setattr(lease, "time", SimpleNamespace(time_ns=clock))
+        for of_this_process in ("_line", "_pid_namespace", "_start_time"):
+            patch.setattr(lease, of_this_process, cache(getattr(lease, of_this_process)))
         patch.setattr(index, "MERGE_WHEN", 3)
         patch.setattr(writer, "SEGMENT_ENTRIES", 10)
         patch.setattr(following, "PUBLISH_PACKS", 1)

@@ -19,11 +19,15 @@ pytestmark = pytest.mark.timeout(900)
 FIRST, TWO = frozenset({1}), frozenset({2})
 AGAIN = Setting(writers=2, runs=3, copies=2, publish=FIRST, again=TWO)
 
+UNDER_WAY = Setting(writers=1, runs=2, under_way=1)
+
 ONE = Setting(writers=1, runs=2)
 # In which setting each break is found; where nothing is said, in that of one writer and two runs.
 FOUND_IN = {
-    "lease-after-look": Setting(writers=1, runs=3, copies=2),
-    "again-unseen": AGAIN,
+    "lease-after-look": Setting(writers=1, runs=4, copies=2),
+    "again-unseen": replace(AGAIN, runs=4),
+    "goes-unsaid": UNDER_WAY,
+    "done-with-counts": replace(UNDER_WAY, runs=3),
     "keeps-condemned-copy": Setting(writers=0, collectors=2, copies=2, forgets=0),
 }
 
@@ -31,11 +35,12 @@ FOUND_IN = {
 @pytest.mark.parametrize(
     ("setting", "at_least"),
     [
-        (Setting(writers=1, runs=3, forgets=2), 8_000),
-        (Setting(writers=1, runs=2, copies=2), 3_000),
+        (Setting(writers=1, runs=3, forgets=2, late=1), 20_000),
+        (Setting(writers=1, runs=2, copies=2, late=1), 6_000),
+        (replace(UNDER_WAY, runs=3), 10_000),
         (Setting(writers=2, runs=2, publish=FIRST, again=TWO), 30_000),
-        (Setting(writers=0, collectors=2, runs=2, copies=2, forgets=0), 1_000),
-        (Setting(writers=0, collectors=2, runs=2, copies=2, sharded=True), 1_000),
+        (Setting(writers=0, collectors=2, runs=2, copies=2, forgets=0, late=1), 1_000),
+        (Setting(writers=0, collectors=2, runs=2, copies=2, sharded=True, late=1), 1_000),
     ],
     ids=str,
 )
@@ -50,7 +55,8 @@ def test_nothing_that_counts_is_ever_broken(setting: Setting, at_least: int) -> 
         Setting(writers=2, runs=2),
         Setting(writers=2, runs=2, inherit=TWO),
         AGAIN,
-        Setting(writers=1, collectors=2, runs=2),
+        Setting(writers=1, runs=4, copies=2, late=1),
+        Setting(writers=1, collectors=2, runs=2, late=1),
         Setting(writers=1, collectors=2, runs=2, copies=2, forgets=0),
         Setting(writers=1, collectors=2, runs=2, sharded=True),
         Setting(writers=1, collectors=2, runs=2, copies=2, sharded=True),
@@ -83,7 +89,7 @@ c {RUN} done-with condemn
 1 create confirm end done
 2 end done
 z {RUN}
-c survey {RUN} done-with condemn survey {RUN} ?
+c survey {RUN} done-with condemn survey {RUN} done-with condemn survey {RUN} ?
 z remove
 """
 

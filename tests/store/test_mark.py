@@ -1,8 +1,10 @@
 """Marking while others write the index anew: the picture is that of one moment, and each segment is fetched once."""
 
+from collections.abc import Iterator
+
 import numpy
 
-from siltstone.store import ChunkId, Marks, PackList, SegmentScan, judge
+from siltstone.store import ChunkId, Marks, ObjectInfo, PackList, SegmentScan, judge
 from siltstone.store.index import INDEX
 from siltstone.store.mark import References
 
@@ -19,6 +21,32 @@ class Counting(MemoryBackend):
     def view(self, name: str) -> memoryview:
         self.views += 1
         return super().view(name)
+
+
+class _MergedWhileListed(MemoryBackend):
+    """Whoever lists the index for the first time is late for what is removed meanwhile, and early for what is new."""
+
+    def __init__(self, inner: MemoryBackend) -> None:
+        super().__init__()
+        self.objects, self._first = inner.objects, True
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if prefix == INDEX and self._first:
+            self._first = False
+            before = set(names(self, INDEX))
+            opened(self).merge("session")
+            yield from (info for info in list(super().list(prefix)) if info.name in before)
+        else:
+            yield from super().list(prefix)
+
+
+def test_a_segment_that_was_missed_with_what_it_stands_for_is_found() -> None:
+    inner = MemoryBackend()
+    fill(inner, range(3))
+    segments = SegmentScan(_MergedWhileListed(inner), KEY)
+    segments.check()
+    assert len(names(inner, INDEX)) == 1
+    assert set(segments.named) == {pack(number) for number in range(3)}
 
 
 def keys(ids: list[ChunkId]) -> "numpy.typing.NDArray[numpy.uint64]":

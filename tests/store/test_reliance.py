@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(60)
 def condemn(store: Store, roots: tuple[str, ...] = ()) -> list[PackName]:
     """Condemn every pack that is there."""
     packs = [name for name, _ in listed_packs(store.backend)]
-    publish(store.opened, newest_generation(store.backend) + 1, packs, {}, roots)
+    publish(store.opened, newest_generation(store.backend) + 1, packs, {}, roots, done=0)
     return packs
 
 
@@ -83,7 +83,7 @@ class TestCondemned:
         backend = MemoryBackend()
         ids = back_up(make(backend, encrypted=encrypted), GRAINS)
         store = reopen(backend, encrypted=encrypted)
-        publish(store.opened, 1, [PackName("ab" * 32)], {}, [ROOT])
+        publish(store.opened, 1, [PackName("ab" * 32)], {}, [ROOT], done=0)
         with store.writer() as writer:
             writer.commit(NEXT, {"chunks": ids}, Inherited(ROOT, lambda: pytest.fail("it was walked")))
 
@@ -181,10 +181,10 @@ class TestGenerations:
     def test_they_are_created_once_and_read_in_order(self) -> None:
         store = make(MemoryBackend())
         assert newest_generation(store.backend) == 0
-        publish(store.opened, 1, [PackName("ab" * 32)], {"s": b"digest"}, [ROOT])
+        publish(store.opened, 1, [PackName("ab" * 32)], {"s": b"digest"}, [ROOT], done=0)
         with pytest.raises(ObjectExists):
-            publish(store.opened, 1, [], {}, [])
-        publish(store.opened, 2, [], {}, [])
+            publish(store.opened, 1, [], {}, [], done=0)
+        publish(store.opened, 2, [], {}, [], done=0)
         first, second = read_condemnations(store.opened)
         assert set(first.packs) == {PackName("ab" * 32)}
         assert dict(first.sessions) == {"s": b"digest"}
@@ -195,7 +195,7 @@ class TestGenerations:
     def test_one_is_not_passed_off_as_another(self) -> None:
         backend = MemoryBackend()
         store = make(backend)
-        publish(store.opened, 1, [], {}, [])
+        publish(store.opened, 1, [], {}, [], done=0)
         backend.objects["condemned/000000000002"] = backend.objects["condemned/000000000001"]
         with pytest.raises(Corrupt):
             read_condemnations(store.opened)

@@ -10,8 +10,8 @@ end of the WAL and has to hold the rows of the original; where one of `silt` doe
 the changes before an incremental is archived by no tool, or the first one's store would be charged with it alone.
 
 Of `drain` and `recovery` the wall time is the server's. The CPU time of `drain` is that of the whole machine, for
-`silt` archives ahead in a process that nobody waits for; that of `recovery` is what the replay itself took: the nearer
-it is to the wall time, the less it waited for WAL.
+`silt` archives ahead in a process that nobody waits for; that of `recovery` is what the replay itself took, and a line
+below the tables says what it waited for in the rest of the time (pg_replay.py).
 """
 
 import os
@@ -27,6 +27,7 @@ from bench.launch import machine_cpu
 from bench.measure import BenchError, Taken, measure, stored_bytes, warm
 from bench.pg_cluster import Cluster, as_server_user, hand_over
 from bench.pg_pages import Pages, changed_since, pages_of
+from bench.pg_replay import ReplayWatch
 from bench.pg_tools import PgTool
 from bench.tools import OURS
 
@@ -102,8 +103,10 @@ class PgTurn:
         self.cluster.hold_archiving()
         return Taken(wall, cpu, 0, 0.0)
 
-    def recover(self, sums: str) -> Taken:
-        """Start a server on the copy and let it replay everything that was archived. BenchError if rows differ."""
+    def recover(self, sums: str, tell: Callable[[str], None]) -> Taken:
+        """Start a server on the copy and let it replay everything that was archived; tell what it waited for.
+        BenchError if rows differ.
+        """
         copy = Cluster(self.folder, self.target)
         fetch = self.tool.filled(self.tool.fetch, self._places())
         variables = " ".join(f"{name}={value}" for name, value in self.environment.items())
@@ -115,19 +118,22 @@ class PgTurn:
         warm(self.store)
         os.sync()
         busy, begun = machine_cpu(), time.monotonic()
-        copy.start()
-        try:
-            while copy.sql("SELECT pg_is_in_recovery()") == "t":
-                if time.monotonic() - begun > LONGEST_RECOVERY:
-                    raise BenchError(f"{self.tool.name}: recovery does not end")
-                time.sleep(0.02)
-            spent = machine_cpu() - busy
-            found = copy.sums()
-        finally:
-            copy.stop()
+        with ReplayWatch(self.target) as watch:
+            copy.start()
+            try:
+                while copy.sql("SELECT pg_is_in_recovery()") == "t":
+                    if time.monotonic() - begun > LONGEST_RECOVERY:
+                        raise BenchError(f"{self.tool.name}: recovery does not end")
+                    time.sleep(0.02)
+                spent = machine_cpu() - busy
+                found = copy.sums()
+            finally:
+                copy.stop()
         if found != sums:
             raise BenchError(f"what {self.tool.name} restored and recovered is not what it was: {found} for {sums}")
-        redone = _REDONE.findall(copy.log.read_text(errors="replace"))
+        log = copy.log.read_text(errors="replace")
+        tell(watch.line(self.tool.name, log))
+        redone = _REDONE.findall(log)
         user, system, elapsed = map(float, redone[-1])
         return Taken(elapsed, user + system, 0, max(0.0, spent - user - system))
 
@@ -201,7 +207,7 @@ class PgCycles:
             self._cluster.ask_again(held if turn is not able[0] else ())
             self._step("drain", [turn], number, PgTurn.drain)
         sums = self._cluster.sums()
-        self._step("recovery", able, number, lambda turn: turn.recover(sums))
+        self._step("recovery", able, number, lambda turn: turn.recover(sums, self._note))
         self._cluster.drop_wal()
         self._step("burst incr", able, number, lambda turn: turn.backup(turn.tool.incr))
         self._tell_of_pages("burst incr", before_burst)
@@ -210,7 +216,9 @@ class PgCycles:
     def _tell_of_pages(self, step: str, before: Pages) -> None:
         """Hold what `silt` added in the step that was last against the pages that changed."""
         sizes = [figure.store for figure in self.result.figures if figure.tool == OURS]
-        line = changed_since(before, self._cluster.data).line(step, sizes[-1] - sizes[-2])
+        self._note(changed_since(before, self._cluster.data).line(step, sizes[-1] - sizes[-2]))
+
+    def _note(self, line: str) -> None:
         self.result.notes.append(line)
         self._say(line)
 

@@ -30,7 +30,7 @@ from bench.tools import OURS
 from bench.wal_phases import HEAD, MIB, Phase, Watch
 
 SCALE = 1.0
-TRANSACTIONS = 40_000  # of each of two clients, at scale 1; before the stream and beside it
+TRANSACTIONS = 15_000  # of each of two clients, at scale 1; before the stream and beside it; some 20 s each time
 PLACE = "wal"
 START = 60  # seconds in which a stream has to begin
 STATUS = "{bin} -q --store {store} --key-file {folder}/key wal status"

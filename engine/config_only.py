@@ -8,10 +8,8 @@ from dataclasses import replace
 from .deployment import ConfigTables, Deployment
 from .errors import ConfigError
 from .hooks import NO_HOOKS
+from .levels import CONFIG_SUFFIX
 from .topology import host_of_database
-
-# Behind the name of a deployment: the deployment of its configuration-only backups.
-CONFIG_SUFFIX = ".config"
 
 
 def configuration_of(deployment: Deployment) -> Deployment:

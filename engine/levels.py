@@ -29,6 +29,7 @@ ROOT_FORMAT = 1
 LEVELS = "backups/"
 PARTS = "parts/"
 ABSENT = "absent/"  # below it, a note of each level that was forgotten; see forgotten.py
+CONFIG_SUFFIX = ".config"  # behind a deployment's name: the deployment of its configuration-only backups
 Kind = Literal["full", "incr", "diff"]
 
 # Warnings kept in the root; the rest is counted.

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from siltstone.store import Store, VoidRoot
 
-from .config_only import CONFIG_SUFFIX
 from .errors import LevelNotFound
-from .levels import Level, LevelRef, level_refs, read_level
+from .levels import CONFIG_SUFFIX, Level, LevelRef, level_refs, read_level
 from .parts import incomplete_refs
 
 _LISTED = "'silt list' shows what there is"

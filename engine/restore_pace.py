@@ -10,11 +10,13 @@ started.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .levels import Level
-from .onto import OntoPlan
 from .restore_notes import Ended, RestoreNote
+
+if TYPE_CHECKING:  # a plain restore notes its pace, too, and has no use for what plans others
+    from .onto import OntoPlan
 
 # Where nothing was measured: a disk or a network of 1 Gbit/s, and a file system that creates 5,000 files a second. What
 # docs/performance.md measured is quicker than either, and somebody waits for this.
@@ -57,7 +59,7 @@ class Expected:
     by: Measured
 
 
-def expected_times(plan: OntoPlan, level: Level, full: Level | None, notes: Sequence[RestoreNote]) -> list[Expected]:
+def expected_times(plan: "OntoPlan", level: Level, full: Level | None, notes: Sequence[RestoreNote]) -> list[Expected]:
     """For each host of a plan. `full` is level 0 of the level's group, `notes` what the store remembers of restores."""
     return [_expected(plan, host, _measured(host, level, full, notes)) for host in plan.hosts]
 
@@ -72,7 +74,7 @@ def _assumed(files: int, size: int) -> float:
     return files / ASSUMED_FILES + size / ASSUMED_BYTES
 
 
-def _expected(plan: OntoPlan, host: str, by: Measured) -> Expected:
+def _expected(plan: "OntoPlan", host: str, by: Measured) -> Expected:
     counts = [(step.files, step.bytes) for step in plan.steps if step.host == host]
     if plan.database is not None and plan.database.host == host:
         counts.append((plan.database.files, plan.database.bytes))

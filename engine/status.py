@@ -11,10 +11,9 @@ from datetime import datetime
 
 from siltstone.store import PackList, Store, listed_packs, policy_of, sound_stripes, stripe_of, verified_notes
 
-from .config_only import CONFIG_SUFFIX
 from .deployment import Deployment
 from .hosts import PARTS_WITHIN_NS
-from .levels import Level, list_levels
+from .levels import CONFIG_SUFFIX, Level, list_levels
 from .parts import Incomplete, incomplete_levels
 from .postgres.archive_status import ArchiveStatus, archive_status
 from .restore_notes import RestoreNote, read_restores

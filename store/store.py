@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .backend import Backend
 from .cached import CachedBackend
@@ -27,7 +27,9 @@ from .reader import PackReader
 from .reading import reading
 from .root import ROOTS, read_root, root_names, write_alone
 from .verified import noted_damage
-from .writer import Writer
+
+if TYPE_CHECKING:
+    from .writer import Writer
 
 # Frames kept open by read_chunk: enough to read a manifest or a file whose chunks share frames once a frame.
 OPEN_FRAMES = 8
@@ -78,9 +80,11 @@ class Store:
     def ring(self) -> KeyRing:
         return self.opened.ring
 
-    def writer(self, compression: str | None = None) -> Writer:
+    def writer(self, compression: str | None = None) -> "Writer":
         """A writing session, to be used as a context manager. NoKey where the key that opened the store only reads."""
         self.ring.need("write", "backing up")
+        from .writer import Writer  # what reads alone is quicker without
+
         return Writer(self.opened, self.reader, self.index, compression)
 
     def dry_writer(self) -> DryWriter:

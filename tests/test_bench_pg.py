@@ -25,8 +25,10 @@ def test_every_step_is_measured(server_folder: Path) -> None:
     assert [figure.step for figure in figures] == list(STEPS)
     assert all(figure.wall > 0 and figure.store > 0 for figure in figures)
     assert cycles.segments > 0
-    assert [note.partition(":")[0] for note in cycles.result.notes] == ["small incr", "burst incr"]
-    assert all(re.search(r": [1-9][\d,]* pages changed", note) for note in cycles.result.notes)
+    of_pages, recovery, of_burst = cycles.result.notes
+    assert [note.partition(":")[0] for note in (of_pages, of_burst)] == ["small incr", "burst incr"]
+    assert all(re.search(r": [1-9][\d,]* pages changed", note) for note in (of_pages, of_burst))
+    assert re.match(r"recovery by silt: \d+\.\d s, in \d+% of which .* in \d+% it waited", recovery)
     lines = ComparisonTables(cycles.result, STEPS, GROWING).lines()
     assert len([line for line in lines if re.match(r"\| pg, .* \| ~?\d+\.\d\d \(\d+\.\d\d\) \|$", line)]) == len(STEPS)
     assert not (server_folder / "cluster").exists()

@@ -209,9 +209,9 @@ class TestIncremental:
     def test_only_what_changed_comes(self, servers: Templates, version: int) -> None:
         with servers.server(version) as server:
             server.start(summarize_wal="on")
-            server.sql(
-                "CREATE TABLE t AS SELECT n, repeat('x', 500) AS x FROM generate_series(1, 20000) n", "CHECKPOINT"
-            )
+            # A page is changed by its first reader, too, who notes that its rows are valid; after VACUUM nobody has to.
+            server.sql("CREATE TABLE t AS SELECT n, repeat('x', 500) AS x FROM generate_series(1, 20000) n")
+            server.sql("VACUUM t", "CHECKPOINT")
             with connect(server.dsn(), replication=True) as connection:
                 full = receive(connection)
                 server.sql("UPDATE t SET x = 'y' WHERE n = 7")

@@ -71,7 +71,7 @@ def test_a_cluster_that_is_ready(server: Server, version: int) -> None:
         assert found["slot"].sentence.startswith(f"{SLOT} is in use: reserved, from 0/")
         assert found["WAL senders"].sentence == "max_wal_senders is 5, 1 in use"
     assert found["version"].sentence.startswith(f"PostgreSQL {version}.")
-    assert ("summarize_wal" in found) == (version > 16)
+    assert ("summarize_wal" in found) == (version > 17), "the summaries of 17 are not used"
 
 
 def test_what_mends_it_mends_it(server: Server) -> None:
@@ -175,6 +175,7 @@ def test_a_standby(quiet: QuietServer, servers: Templates) -> None:
         (standby.data / "standby.signal").touch()
         standby.configure(f"primary_conninfo = '{quiet.server.dsn().replace(chr(39), chr(39) * 2)}'")
         standby.start(fsync="on", max_slot_wal_keep_size="1GB", full_page_writes="off", archive_mode="on")
+        wait_for(lambda: standby.sql("SELECT 1 FROM pg_stat_wal_receiver") != [])
         found = check(standby)
         wrong = not_ok(found)
         assert wrong.pop("summarize_wal", "note") == "note"

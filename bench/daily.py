@@ -131,7 +131,7 @@ class Daily:
                 if wrong:
                     raise BenchError(f"silt restored files otherwise than they were: {'; '.join(wrong[:5])}")
             self._note(database.tool.name, -1, taken, database.store)
-            database.recover(sums, lambda _: None)
+            database.recover(sums)
         for tree in self._trees:
             target = tree.folder / "restored"
             self._note(tree.way.name, -1, tree.restore(target), tree.store)

@@ -47,6 +47,7 @@ class PgTurn:
         self.tool, self.folder, self.cluster = tool, folder, cluster
         self.store, self.target = folder / "store", folder / "copy"
         self._backups = 0
+        self.replayed = ""
         self.environment = {"HOME": str(folder), "XDG_STATE_HOME": str(folder), "SILT_CONFIG": ""}
 
     def prepare(self) -> None:
@@ -103,9 +104,9 @@ class PgTurn:
         self.cluster.hold_archiving()
         return Taken(wall, cpu, 0, 0.0)
 
-    def recover(self, sums: str, tell: Callable[[str], None]) -> Taken:
-        """Start a server on the copy and let it replay everything that was archived; tell what it waited for.
-        BenchError if rows differ.
+    def recover(self, sums: str) -> Taken:
+        """Start a server on the copy and let it replay everything that was archived; `replayed` tells then what it
+        waited for. BenchError if rows differ.
         """
         copy = Cluster(self.folder, self.target)
         fetch = self.tool.filled(self.tool.fetch, self._places())
@@ -132,7 +133,7 @@ class PgTurn:
         if found != sums:
             raise BenchError(f"what {self.tool.name} restored and recovered is not what it was: {found} for {sums}")
         log = copy.log.read_text(errors="replace")
-        tell(watch.line(self.tool.name, log))
+        self.replayed = watch.line(self.tool.name, log)
         redone = _REDONE.findall(log)
         user, system, elapsed = map(float, redone[-1])
         return Taken(elapsed, user + system, 0, max(0.0, spent - user - system))
@@ -207,7 +208,9 @@ class PgCycles:
             self._cluster.ask_again(held if turn is not able[0] else ())
             self._step("drain", [turn], number, PgTurn.drain)
         sums = self._cluster.sums()
-        self._step("recovery", able, number, lambda turn: turn.recover(sums, self._note))
+        self._step("recovery", able, number, lambda turn: turn.recover(sums))
+        for turn in able:
+            self._note(turn.replayed)
         self._cluster.drop_wal()
         self._step("burst incr", able, number, lambda turn: turn.backup(turn.tool.incr))
         self._tell_of_pages("burst incr", before_burst)

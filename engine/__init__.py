@@ -51,10 +51,11 @@ if TYPE_CHECKING:
     from .postgres.brought import wal_brought
     from .postgres.config_read import SETTINGS
     from .postgres.config_write import SettingChange, compare_settings, write_settings, write_tables
+    from .postgres.control import cluster_of
     from .postgres.finding import Finding
     from .postgres.lsn import format_lsn
     from .postgres.mending import mend_cluster
-    from .postgres.push import Pushed, cluster_of, is_more_ready, push, push_ahead
+    from .postgres.push import Pushed, is_more_ready, push, push_ahead
     from .postgres.reach import Unreachable, level_before, reachable
     from .postgres.readiness import check_cluster
     from .postgres.recovery import Recovery
@@ -129,10 +130,11 @@ _FROM = {
     "postgres.brought": "wal_brought",
     "postgres.config_read": "SETTINGS",
     "postgres.config_write": "SettingChange compare_settings write_settings write_tables",
+    "postgres.control": "cluster_of",
     "postgres.finding": "Finding",
     "postgres.lsn": "format_lsn",
     "postgres.mending": "mend_cluster",
-    "postgres.push": "Pushed cluster_of is_more_ready push push_ahead",
+    "postgres.push": "Pushed is_more_ready push push_ahead",
     "postgres.reach": "Unreachable level_before reachable",
     "postgres.readiness": "check_cluster",
     "postgres.recovery": "Recovery",

@@ -7,7 +7,7 @@ that the file is beyond the end; a cluster of which the store has nothing at all
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
 
@@ -16,10 +16,11 @@ from .archive_catalog import Catalog, archived_clusters, read_catalog
 from .archive_errors import WalGap
 from .archive_names import object_name
 from .archive_record import ArchivedFile, digest_of, read_record
-from .commit_index import CommitIndex, decode_index
 from .lsn import format_lsn
-from .wal_names import WalKind, WalSegment, parse_segment, parse_wal_file
-from .wal_pages import LONG_HEADER
+from .wal_names import LONG_HEADER, WalKind, WalSegment, parse_segment, parse_wal_file
+
+if TYPE_CHECKING:
+    from .commit_index import CommitIndex
 
 # Roots that are read for the last commit: segments without any are of a server that only checkpoints.
 LOOK_BACK: Final = 16
@@ -78,10 +79,12 @@ def content(store: Store, record: ArchivedFile) -> bytearray:
     return data
 
 
-def read_commit_index(store: Store, record: ArchivedFile) -> CommitIndex | None:
+def read_commit_index(store: Store, record: ArchivedFile) -> "CommitIndex | None":
     """When which transaction ended in a segment. Raises Corrupt, ObjectMissing, Malformed."""
     if record.index is None:
         return None
+    from .commit_index import decode_index  # with numpy, which a fetch does without: 0.1 s of CPU time
+
     return decode_index(record.name, store.read_chunk(ChunkId(record.index[0])))
 
 

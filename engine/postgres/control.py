@@ -6,15 +6,20 @@ read in this machine's byte order, which is the server's where its data director
 The file is never written here: a restore writes the bytes that were backed up.
 """
 
+import os
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 import google_crc32c
 
+from ..errors import SourceError
 from .errors import Malformed
 
 PATH = b"global/pg_control"
+PATH_HINT = "give the path as PostgreSQL does (%p), from inside the data directory; or its number with --system"
+_SYSTEM = struct.Struct("=Q")
 SIZE = 8192  # PG_CONTROL_FILE_SIZE: the rest behind the fields is zeros
 
 # Where the CRC stands; it covers everything before it. 1800 has one field more, default_char_signedness.
@@ -136,3 +141,17 @@ def parse_control(data: bytes) -> Control:
         )
     except ValueError as error:  # the CRC was right: another server's idea of the same version
         raise Malformed(name, str(error)) from None
+
+
+def cluster_of(data: Path) -> int:
+    """The system identifier of a data directory. Raises SourceError.
+
+    These are the first bytes of pg_control and never change, so they may be read while a server writes the file.
+    """
+    control = data / os.fsdecode(PATH)
+    try:
+        with control.open("rb") as file:
+            return int(_SYSTEM.unpack(file.read(_SYSTEM.size))[0])
+    except (OSError, struct.error) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "the file is cut off"
+        raise SourceError(f"{control}: cannot tell which cluster this is: {why}", hint=PATH_HINT) from None

@@ -7,7 +7,6 @@ asks for it itself. Nothing in the data directory is written.
 """
 
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,11 @@ from siltstone.store import Store
 
 from ..errors import SourceError
 from .archive import Outcome, archive_batches, archive_files
-from .control import PATH
+from .control import PATH_HINT, cluster_of
 from .incoming import Identity, Incoming, incoming_file
 
 # So much becomes durable together: the first of a backlog is archived soon, and a flush is a small part of the work.
 BATCH: Final = 96 << 20
-
-_SYSTEM = struct.Struct("=Q")
-_HINT = "give the path as PostgreSQL does (%p), from inside the data directory; or its number with --system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ def push(store: Store, path: Path, *, system_identifier: int | None = None) -> P
     try:
         asked = incoming_file(path)
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}", hint=_HINT) from None
+        raise SourceError(f"{path}: {error.strerror}", hint=PATH_HINT) from None
     (outcome,) = archive_files(store, system, [asked])
     if outcome.error is not None:
         raise outcome.error
@@ -74,20 +70,6 @@ def push_ahead(store: Store, path: Path, *, system_identifier: int | None = None
     for outcomes in archive_batches(store, system, batches()):
         files = {file.name: file for file in batch}
         yield [_pushed(files[outcome.name], outcome) for outcome in outcomes if outcome.error is None]
-
-
-def cluster_of(data: Path) -> int:
-    """The system identifier of a data directory. Raises SourceError.
-
-    These are the first bytes of pg_control and never change, so they may be read while a server writes the file.
-    """
-    control = data / os.fsdecode(PATH)
-    try:
-        with control.open("rb") as file:
-            return int(_SYSTEM.unpack(file.read(_SYSTEM.size))[0])
-    except (OSError, struct.error) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or "the file is cut off"
-        raise SourceError(f"{control}: cannot tell which cluster this is: {why}", hint=_HINT) from None
 
 
 def _ready(folder: Path, tried: set[str]) -> list[str]:

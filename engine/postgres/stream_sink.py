@@ -19,8 +19,7 @@ from .archive_errors import OtherBytes
 from .archive_names import object_name, open_name
 from .incoming import Incoming, incoming_bytes
 from .segment_assembler import Assembled, SegmentAssembler
-from .wal_names import WalSegment, history_name
-from .wal_pages import LONG_HEADER
+from .wal_names import LONG_HEADER, WalSegment, history_name
 
 # Three segments may wait for the storage while a fourth fills; then the server is not read from, and waits. Of segments
 # larger than LARGE, which can have a gigabyte, one waits.

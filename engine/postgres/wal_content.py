@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .wal_pages import CONTINUED, LONG_HEADER, OVERWRITTEN, SHORT_HEADER, WAL_PAGE, Headers, Words, headers
+from .wal_names import LONG_HEADER
+from .wal_pages import CONTINUED, OVERWRITTEN, SHORT_HEADER, WAL_PAGE, Headers, Words, headers
 from .wal_segment import SegmentFacts
 
 WORD: Final = 8

@@ -20,6 +20,7 @@ from .errors import Malformed
 
 MIN_SEGMENT = 1 << 20
 MAX_SEGMENT = 1 << 30
+LONG_HEADER = 40  # bytes at the start of a segment, before its first record
 
 _NAME = re.compile(
     r"(?P<timeline>[0-9A-F]{8})"

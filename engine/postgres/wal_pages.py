@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import Malformed
+from .wal_names import LONG_HEADER
 
 WAL_PAGE: Final = 8192  # a server can be built with another, and then says so in its first header: refused
 SHORT_HEADER: Final = 24
-LONG_HEADER: Final = 40
 
 CONTINUED = 1  # the page begins with the rest of a record
 LONG = 2

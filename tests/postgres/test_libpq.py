@@ -1,4 +1,4 @@
-"""What a backup of a database does not load, and that psycopg is whole for whoever wants it afterwards."""
+"""What a backup of a database, or a fetch of WAL, does not load; psycopg is whole for whoever wants it afterwards."""
 
 import subprocess
 import sys
@@ -38,6 +38,11 @@ def test_neither_all_of_psycopg_nor_numpy_is_loaded() -> None:
     if compiled == "False":
         pytest.skip("the C module was not built: its twin needs numpy")
     assert loaded == []
+
+
+def test_a_fetch_of_wal_does_without_numpy() -> None:
+    names = "siltstone.cli.commands.wal_fetch; from siltstone.engine import cluster_of, fetch_wal, fill_spool"
+    assert said(f"import sys, {names}; print('numpy' in sys.modules)") == "False"
 
 
 def test_a_psycopg_that_cannot_be_had_in_part_is_loaded_as_ever() -> None:

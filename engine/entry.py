@@ -162,6 +162,13 @@ def row_path(row: bytes) -> bytes:
     return row[PATH_AT : PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")]
 
 
+def row_extents(row: bytes) -> Iterator[Extent]:
+    """The extents of a row, without parsing the rest."""
+    _, _, path_size, count = _FIXED.unpack_from(row)
+    at = PATH_AT + path_size
+    return unpack_extents(row[at : at + count * EXTENT.size])
+
+
 def row_changed(row: bytes) -> bool:
     """Whether the entry changed while it was read, so that an equal head proves nothing."""
     _, _, path_size, count = _FIXED.unpack_from(row)

@@ -32,7 +32,7 @@ from .restore_rows import LevelRows
 from .restore_tally import RestoreResult, Tally
 from .restore_walk import Walk
 from .restore_window import FrameWork, Window
-from .restore_write import FrameWriter, descriptors, stretches
+from .restore_write import REMOTE_STRETCH, STRETCH, FrameWriter, descriptors, stretches
 from .selection import Selection, is_within
 from .target import Target
 
@@ -136,7 +136,8 @@ class _Run:
     ) -> None:
         self._store, self._rows, self._owners, self._tally, self._pace = store, rows, owners, tally, pace
         self._verify, self._patch = verify, patch
-        self._workers = REMOTE_THREADS if store.backend.remote else 2 * WORKERS
+        remote = store.backend.remote
+        self._workers, self._stretch = (REMOTE_THREADS, REMOTE_STRETCH) if remote else (2 * WORKERS, STRETCH)
 
     def restore(self, folder: bytes | None, base: bytes) -> None:
         """Do it, below the folder or in place."""
@@ -189,7 +190,7 @@ class _Run:
         return futures
 
     def _read(self, packs: dict[PackName, dict[int, FrameWork]], pool: ThreadPoolExecutor) -> list[Future[None]]:
-        parts = stretches(packs, self._workers)
+        parts = stretches(packs, self._workers, self._stretch)
         return [pool.submit(self._writer.write_stretch, part, packs[part.pack]) for part in parts]
 
     def _finish(self, window: Window, futures: list[Future[None]], walk: Walk, pool: ThreadPoolExecutor) -> None:

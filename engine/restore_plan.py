@@ -8,13 +8,16 @@ Planning reads the index and the ends of packs, and writes nothing. What a file 
 that file fail, here or when the frame is read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackName, Store
 
-from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent
+from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent, row_extents
 from .restore_assembly import Assembly
 from .restore_cell import DifferingCell
+from .restore_rows import Row
 from .restore_window import Copy, FrameWork, Goal, Piece, Window, append_small
 
 # A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once. A
@@ -31,7 +34,12 @@ WINDOW_DIFFERENCES = 32 << 20
 # Copies within a file are joined up to this many bytes, so that a large one is copied by every core.
 COPY = 64 << 20
 
+# Rows, or extents of a large file, of which a remote store is asked together: these are of half a GiB.
+AHEAD = 4096
+
 _HOLE = bytes(32)
+
+T = TypeVar("T")
 
 
 class Lost(Exception):
@@ -64,6 +72,19 @@ class Planner:
         window, self.window, self._work, self._known = self.window, Window(), None, {}
         self._differences = None
         return window
+
+    def ahead(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows, with what their planning reads of a remote store brought for many of them at once."""
+        return self._ahead(rows, lambda row: row_extents(row.row))
+
+    def _ahead(self, items: Iterable[T], extents: Callable[[T], Iterable[Extent]]) -> Iterator[T]:
+        if not self._store.backend.remote:
+            yield from items
+            return
+        items = iter(items)
+        while some := list(islice(items, AHEAD)):
+            self._store.expect([each.id for item in some for each in extents(item) if each.id is not None])
+            yield from some
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
         """Plan a file of one chunk, or none, of which the row says nothing beyond its head. False: it is not one.
@@ -121,7 +142,7 @@ class Planner:
         self.window.files += 1
         self.window.assemblies += 1
         try:
-            for extent in extents:
+            for extent in self._ahead(extents, lambda extent: (extent,)):
                 if extent.id is None:
                     pass  # a hole is what nobody writes
                 elif there is not None and there[number]:

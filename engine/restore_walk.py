@@ -71,7 +71,7 @@ class Walk:
 
     def windows(self) -> Iterator[Window]:
         """All windows; each is to be carried out before the one after the next is asked for."""
-        for number, row in enumerate(self._rows):
+        for number, row in enumerate(self._planner.ahead(self._rows)):
             try:
                 if self._take_plain(row):
                     if number & 0xFF or not self._planner.full:

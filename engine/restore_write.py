@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from siltstone.store import BackendError, Corrupt, ObjectMissing, PackName, Store
+from siltstone.store import REMOTE_RUN, BackendError, Corrupt, ObjectMissing, PackName, Store
 
 from .create import create_hardlink, create_special
 from .entry import parse_row, row_path
@@ -27,8 +27,9 @@ from .restore_rows import row_has_extra, row_mode, row_size
 from .restore_small import SmallWriter
 from .restore_window import Batch, Copy, FrameWork, Placed
 
-# What one worker takes at a time: at most a pack's worth of stored bytes, for buffers live as long as one stretch.
-STRETCH = 32 << 20
+# What one worker takes at a time: at most a pack's worth of stored bytes, for buffers live as long as one stretch. Of a
+# remote store one request's worth: with several requests a stretch, most workers had ended when the last still read.
+STRETCH, REMOTE_STRETCH = 32 << 20, REMOTE_RUN
 LEAST_STRETCH = 1 << 20
 
 COPY_PIECE = 1 << 20
@@ -44,19 +45,21 @@ class Stretch(NamedTuple):
     numbers: list[int]
 
 
-def stretches(packs: dict[PackName, dict[int, FrameWork]], workers: int) -> Iterator[Stretch]:
-    """A window's frames divided among workers: several stretches for each, so that all end at about one time."""
+def stretches(packs: dict[PackName, dict[int, FrameWork]], workers: int, largest: int) -> Iterator[Stretch]:
+    """Frames divided among workers: several stretches for each, so that all end at about one time; none of more than
+    `largest` bytes as they are stored, unless it is one frame.
+    """
     stored = sum(work.stored for frames in packs.values() for work in frames.values())
-    most = max(LEAST_STRETCH, min(STRETCH, stored // (4 * workers)))
+    most = max(LEAST_STRETCH, min(largest, stored // (4 * workers)))
     for pack, frames in packs.items():
         numbers: list[int] = []
         size = 0
         for number in sorted(frames):
-            numbers.append(number)
-            size += frames[number].stored
-            if size >= most:
+            if numbers and size + frames[number].stored > most:
                 yield Stretch(pack, numbers)
                 numbers, size = [], 0
+            numbers.append(number)
+            size += frames[number].stored
         if numbers:
             yield Stretch(pack, numbers)
 

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .parity_code import ParityCoder
     from .private_file import PrivateWriter, read_private
     from .protection import Protection, policy_of, protect, remove_parity, retire, sound_stripes
-    from .reader import list_packs
+    from .reader import REMOTE_RUN, list_packs
     from .recovery import Recovered, recover
     from .reliance import Inherited
     from .remedy import Remedy
@@ -115,7 +115,7 @@ _FROM = {
     "parity_code": "ParityCoder",
     "private_file": "PrivateWriter read_private",
     "protection": "Protection policy_of protect remove_parity retire sound_stripes",
-    "reader": "list_packs",
+    "reader": "REMOTE_RUN list_packs",
     "recovery": "Recovered recover",
     "reliance": "Inherited",
     "remedy": "Remedy",
@@ -137,6 +137,7 @@ __all__ = [
     "FRAME_SIZE",
     "MISSING",
     "MISSING_OBJECT",
+    "REMOTE_RUN",
     "REMOTE_THREADS",
     "Backend",
     "BackendError",

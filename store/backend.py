@@ -86,15 +86,21 @@ class Backend(Protocol):
         """`length` bytes from `offset`, or all that follow; fewer where the object ends. Raises ObjectMissing."""
         ...
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        """Fill `buffer` from `offset`; the number of bytes, short only where the object ends. Raises ObjectMissing."""
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        """As many bytes from `offset` as `room` takes, fewer only where the object ends: in `room`, or where a network
+        brought them, since a copy of each byte costs what opening it does. Raises ObjectMissing.
+        """
+        ...
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        """The last `length` bytes, or all where there are fewer, and the object's size. Raises ObjectMissing."""
         ...
 
     def view(self, name: str) -> memoryview:
         """The whole object, read-only, mapped rather than read where possible. Raises ObjectMissing.
 
         The view outlives a deletion of the object. Storage that fails under a mapping kills the process (SIGBUS), so
-        this is for index segments; packs are read by get_into.
+        this is for index segments; packs are read by read.
         """
         ...
 

@@ -1,7 +1,7 @@
 """A remote backend with a cache on this host before it.
 
 Rule: only what never changes under its name is taken from the cache: index segments that are viewed or created, and
-pieces of packs that are read by `get` (footers, and the frames of manifests; the data of files is read by `get_into`
+pieces of packs that are read by `get` (footers, and the frames of manifests; the data of files is read by `read`
 and passes by). Everything else, and every list, is asked of the storage: what is deleted there is missing from lists,
 and may be read from here for a while.
 """
@@ -15,6 +15,8 @@ _INDEX, _PACKS = "index/", "packs/"
 
 # A frame is 2 MiB at most, and few footers are larger. Whoever reads a whole pack does not come for it again.
 LARGEST = 4 << 20
+
+_SIZE = 8  # bytes of an object's size, before the end of it that is kept
 
 
 class CachedBackend:
@@ -54,8 +56,19 @@ class CachedBackend:
             self._cache.keep(copy, [content])
         return content
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        return self._inner.get_into(name, offset, buffer)
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        return self._inner.read(name, offset, room)
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        if not name.startswith(_PACKS):
+            return self._inner.end(name, length)
+        copy = f"{_last(name)}-end-{length}"
+        kept = self._cache.get(copy)
+        if kept is not None:
+            return bytes(kept[_SIZE:]), int.from_bytes(kept[:_SIZE], "big")
+        end, size = self._inner.end(name, length)
+        self._cache.keep(copy, [size.to_bytes(_SIZE, "big"), end])
+        return end, size
 
     def view(self, name: str) -> memoryview:
         if not name.startswith(_INDEX):
@@ -70,15 +83,7 @@ class CachedBackend:
         return self._inner.list(prefix)
 
     def size(self, name: str) -> int:
-        if not name.startswith(_PACKS):
-            return self._inner.size(name)
-        copy = f"{_last(name)}-size"
-        kept = self._cache.get(copy)
-        if kept is not None:
-            return int.from_bytes(kept, "big")
-        size = self._inner.size(name)
-        self._cache.keep(copy, [size.to_bytes(8, "big")])
-        return size
+        return self._inner.size(name)
 
     def delete(self, name: str) -> None:
         self._inner.delete(name)

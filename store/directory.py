@@ -78,17 +78,15 @@ class DirectoryBackend:
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         with self._opened(name) as (file, size):
-            left = size - offset if length is None else min(length, size - offset)
-            pieces = []
-            while left > 0 and (piece := os.pread(file, left, offset)):
-                pieces.append(piece)
-                offset += len(piece)
-                left -= len(piece)
-            return b"".join(pieces)
+            return _read(file, offset, size if length is None else min(size, offset + length))
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         with self._opened(name) as (file, _):
-            return read_into(file, buffer, offset)
+            return room[: read_into(file, room, offset)]
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        with self._opened(name) as (file, size):
+            return _read(file, max(0, size - length), size), size
 
     def view(self, name: str) -> memoryview:
         with self._opened(name) as (file, size):
@@ -202,3 +200,11 @@ def _reason(error: OSError) -> str:
 def _failure(error: OSError, sentence: str) -> BackendError:
     kind = StoreFull if error.errno in _FULL else BackendError
     return kind(f"{sentence}: {_reason(error)}", hint=_HINTS.get(error.errno or 0, ""))
+
+
+def _read(file: int, start: int, stop: int) -> bytes:
+    pieces = []
+    while start < stop and (piece := os.pread(file, stop - start, start)):
+        pieces.append(piece)
+        start += len(piece)
+    return b"".join(pieces)

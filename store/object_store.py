@@ -104,10 +104,18 @@ class ObjectBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return bytes(self._read(name, offset, length))
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        piece = self._read(name, offset, len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        return self._read(name, offset, len(room))
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        """As Backend says, in one request; in two on Azure, where a range cannot be one of the last bytes."""
+        from obstore.store import AzureStore
+
+        if isinstance(self._connection, AzureStore):
+            size = self.size(name)
+            return self.get(name, max(0, size - length)), size
+        end, size = self._got(name, {"range": {"suffix": length}})
+        return bytes(end), size
 
     def view(self, name: str) -> memoryview:
         """As Backend says; mapped from a file without a name, so that memory pressure can put it aside."""
@@ -157,18 +165,23 @@ class ObjectBackend:
             options = {"range": (offset, offset + length)}
         elif offset:
             options = {"range": {"offset": offset}}
+        return self._got(name, options)[0]
 
-        def request() -> memoryview:
+    def _got(self, name: str, options: "GetOptions") -> tuple[memoryview, int]:
+        """What was asked for of an object, and the size of all of it; nothing and 0 where that lies behind its end."""
+
+        def request() -> tuple[memoryview, int]:
             try:
-                return memoryview(self._obstore.get(self._connection, name, options=options).bytes())
+                found = self._obstore.get(self._connection, name, options=options)
+                return memoryview(found.bytes()), int(found.meta["size"])
             except self._obstore.exceptions.GenericError as error:
                 if is_past_the_end(error):
-                    return memoryview(b"")
+                    return memoryview(b""), 0
                 raise
 
-        content = self._ask("read", check_name(name), request)
+        content, size = self._ask("read", check_name(name), request)
         self._bandwidth.download.take(len(content))
-        return content
+        return content, size
 
     def _head(self, name: str) -> "ObjectMeta":
         head = self._obstore.head

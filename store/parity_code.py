@@ -59,14 +59,16 @@ class _Source:
         if self.bad or not length:
             return self.buffer[:0]
         try:
-            got = backend.get_into(self.name, start, self.buffer[:length])
+            got = backend.read(self.name, start, self.buffer[:length])
         except BackendError:
             raise_if_away(backend)
-            got = 0
+            got = self.buffer[:0]
         except ObjectMissing:
-            got = 0
-        self.bad = got < length
-        return self.buffer[:got]
+            got = self.buffer[:0]
+        if got.obj is not self.buffer.obj:
+            self.buffer[: len(got)] = got
+        self.bad = len(got) < length
+        return self.buffer[: len(got)]
 
     @property
     def intact(self) -> bool:

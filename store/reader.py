@@ -5,8 +5,9 @@ the pack and the frame. Frames of one call are read in ascending order, neighbou
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
 from blake3 import blake3
 
@@ -17,6 +18,7 @@ from .ids import PackName, pack_object
 from .index import Index
 from .opening import OpenStore
 from .pack import TAIL_READ, Footer, KeySlot, decode_end, decode_footer, end_length
+from .parallel import REMOTE_THREADS, in_parallel
 from .seal import Sealer, Tampered, sealer_for
 from .workspace import workspaces
 
@@ -55,10 +57,18 @@ class PackReader:
                     self._footer_chunks -= _chunks(self._footers.popitem(last=False)[1])
         return footer
 
+    def bring_footers(self, packs: Collection[PackName]) -> None:
+        """Have the footers of packs at hand, all of a network's time at once. What cannot be read is passed over."""
+        missing = [pack for pack in packs if pack not in self._footers]
+        deque(in_parallel(self._brought, missing, REMOTE_THREADS), maxlen=0)
+
+    def _brought(self, pack: PackName) -> None:
+        with suppress(StoreError):  # whoever needs it hears of it
+            self.footer(pack)
+
     def _read_footer(self, pack: PackName) -> Footer:
         name = pack_object(pack)
-        size = self._store.backend.size(name)
-        end = self._store.backend.get(name, max(0, size - TAIL_READ))
+        end, size = self._store.backend.end(name, TAIL_READ)
         try:
             needed = end_length(pack, end)
         except NewerFormat:

@@ -7,6 +7,7 @@ about.
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # Frames kept open by read_chunk: enough to read a manifest or a file whose chunks share frames once a frame.
 OPEN_FRAMES = 8
 
+# Chunks that mostly lie in one pack where the first and the last of them do: a pack of large files has some 250.
+NEIGHBOURS = 16
+
 
 class Store:
     """An open store. Safe to read from several threads; each `writer` is a session of its own."""
@@ -45,11 +49,21 @@ class Store:
         self.opened = opened
         self.reader = PackReader(opened)
         self.index = Index(opened.backend, opened.ring.index_key if opened.config.encrypted else b"")
-        self.index.load()
-        self.index.suspect = noted_damage(opened)
+        self._load()
         self._adopting = threading.Lock()
         self._adopted: set[str] | None = None  # the damaged segments that were known when packs were looked through
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
+
+    def _load(self) -> None:
+        """Read the index and what is known of damage: of a remote store at once, since each is a few requests."""
+        if not self.backend.remote:
+            self.index.load()
+            self.index.suspect = noted_damage(self.opened)
+            return
+        with ThreadPoolExecutor(1, "silt-open") as pool:
+            loading = pool.submit(self.index.load)
+            self.index.suspect = noted_damage(self.opened)
+            loading.result()
 
     @classmethod
     def init(
@@ -117,6 +131,19 @@ class Store:
     def footer(self, pack: PackName) -> Footer:
         """See PackReader.footer."""
         return self.reader.footer(pack)
+
+    def expect(self, chunks: Sequence[ChunkId]) -> None:
+        """Have the footers of the packs that hold these chunks at hand, where each would take a network's time. Of some
+        neighbours in one pack only the first and the last are looked up; whose pack is missed waits later.
+        """
+        packs: set[PackName] = set()
+        for at in range(0, len(chunks) if self.backend.remote else 0, NEIGHBOURS):
+            some = chunks[at : at + NEIGHBOURS]
+            found = {place.pack for chunk in (some[0], some[-1]) if (place := self.index.find(chunk))}
+            if len(found) > 1:
+                found |= {place.pack for chunk in some if (place := self.index.find(chunk))}
+            packs |= found
+        self.reader.bring_footers(packs)
 
     def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         """See PackReader.read_frames."""

@@ -26,14 +26,14 @@ class Workspace:
     def read(self, name: str, start: int, stop: int) -> memoryview:
         """The bytes of an object from `start` to `stop`, or to its end; valid until the next call.
 
-        Raises what Backend.get_into raises. Whole blocks are read, as it likes them best.
+        Raises what Backend.read raises. Whole blocks are read, as it likes them best.
         """
         first = start // BLOCK * BLOCK
         size = -(-(stop - first) // BLOCK) * BLOCK
         if size > len(self._buffer):
             self._buffer = page_buffer(size)
-        got = self._backend.get_into(name, first, self._buffer[:size])
-        return self._buffer[start - first : max(start - first, min(got, stop - first))]
+        got = self._backend.read(name, first, self._buffer[:size])
+        return got[start - first : stop - first]
 
 
 class Pool(Generic[T]):

@@ -131,9 +131,11 @@ def test_a_store_that_goes_away_ends_the_restore(tmp_path: Path, store: Store, t
     class Vanishing(MemoryBackend):
         left = 1_000_000
 
-        def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        def read(self, name: str, offset: int, room: memoryview) -> memoryview:
             self.left -= 1
-            return len(self._gone() if self.left < 0 else b"") or super().get_into(name, offset, buffer)
+            if self.left < 0:
+                self._gone()
+            return super().read(name, offset, room)
 
         def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
             return self._gone() if self.left < 0 else super().get(name, offset, length)
@@ -155,10 +157,10 @@ def test_one_pack_that_the_storage_cannot_read_is_not_the_end(tmp_path: Path, st
     class Failing(MemoryBackend):
         bad = ""
 
-        def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-            if name == self.bad and len(buffer) > 1_000_000:
+        def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+            if name == self.bad and len(room) > 1_000_000:
                 raise BackendError("Input/output error")
-            return super().get_into(name, offset, buffer)
+            return super().read(name, offset, room)
 
     level = back_up(store, tree)
     backend = Failing()

@@ -39,11 +39,11 @@ class CountingBackend(MemoryBackend):
     def __init__(self, like: MemoryBackend) -> None:
         super().__init__()
         self.objects = like.objects
-        self.read = 0
+        self.bytes_read = 0
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        self.read += len(buffer)
-        return super().get_into(name, offset, buffer)
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        self.bytes_read += len(room)
+        return super().read(name, offset, room)
 
 
 class TestInPlace:
@@ -117,9 +117,9 @@ class TestInPlace:
         assert isinstance(store.backend, MemoryBackend)
         backend = CountingBackend(store.backend)
         counting = reopened(backend)
-        backend.read = 0
+        backend.bytes_read = 0
         result = put_back(counting, level, None)
-        assert backend.read < 5_000_000
+        assert backend.bytes_read < 5_000_000
         assert result.written_bytes == 30_000_000
         assert not difference(tree, copy)
 

@@ -113,10 +113,10 @@ def test_a_pack_that_goes_meanwhile_is_named(store: MemoryBackend) -> None:
     name = objects(backend, "packs/")[-1]
 
     class Vanishing(MemoryBackend):
-        def get_into(self, wanted: str, offset: int, buffer: memoryview) -> int:
+        def read(self, wanted: str, offset: int, room: memoryview) -> memoryview:
             if wanted == name and name in self.objects:
                 delete(self, name)
-            return super().get_into(wanted, offset, buffer)
+            return super().read(wanted, offset, room)
 
     vanishing = Vanishing()
     vanishing.objects = backend.objects

@@ -224,10 +224,10 @@ class UnreadableBackend(MemoryBackend):
         self.objects = {info.name: inner.get(info.name) for info in inner.list("")}
         self.bad = bad
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        if name == self.bad and offset + len(buffer) > 20_000 > offset:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        if name == self.bad and offset + len(room) > 20_000 > offset:
             raise BackendError(f"cannot read {name}: Input/output error")
-        return super().get_into(name, offset, buffer)
+        return super().read(name, offset, room)
 
 
 def test_an_unreadable_stretch_is_damage_of_its_pack(sample: Sample) -> None:

@@ -151,9 +151,13 @@ class ActorBackend:
         self._ask(name)
         return self._storage.get(name, offset, length)
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         self._ask(name)
-        return self._storage.get_into(name, offset, buffer)
+        return self._storage.read(name, offset, room)
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        self._ask(name)
+        return self._storage.end(name, length)
 
     def view(self, name: str) -> memoryview:
         self._ask(name)

@@ -46,10 +46,14 @@ class MemoryBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._content(name)[offset : None if length is None else offset + length]
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        piece = self.get(name, offset, len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        piece = self.get(name, offset, len(room))
+        room[: len(piece)] = piece
+        return room[: len(piece)]
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        size = self.size(name)
+        return self.get(name, max(0, size - length)), size
 
     def view(self, name: str) -> memoryview:
         return memoryview(self._content(name))
@@ -104,9 +108,9 @@ class Interrupted(MemoryBackend):
         self._count()
         return super().get(name, offset, length)
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         self._count()
-        return super().get_into(name, offset, buffer)
+        return super().read(name, offset, room)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._count()
@@ -156,8 +160,11 @@ class FaultyBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._alive().get(name, offset, length)
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        return self._alive().get_into(name, offset, buffer)
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        return self._alive().read(name, offset, room)
+
+    def end(self, name: str, length: int) -> tuple[bytes, int]:
+        return self._alive().end(name, length)
 
     def view(self, name: str) -> memoryview:
         return self._alive().view(name)

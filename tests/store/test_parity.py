@@ -153,9 +153,9 @@ def test_a_change_reads_what_comes_and_goes_and_the_parity() -> None:
     read: set[str] = set()
 
     class Watching(MemoryBackend):
-        def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        def read(self, name: str, offset: int, room: memoryview) -> memoryview:
             read.add(name)
-            return super().get_into(name, offset, buffer)
+            return super().read(name, offset, room)
 
     watching = Watching()
     watching.objects = backend.objects

@@ -4,10 +4,11 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import pytest
 
-from siltstone.store import ChunkId, Corrupt, NoKey, ObjectMissing, PackName, Store, pack_object
+from siltstone.store import REMOTE_THREADS, ChunkId, Corrupt, NoKey, ObjectMissing, PackName, Store, pack_object
 from siltstone.store import reader as reader_module
 from siltstone.store.backend import BLOCK
 from siltstone.store.index import INDEX
@@ -25,9 +26,9 @@ class Counting(MemoryBackend):
         super().__init__()
         self.reads: list[tuple[int, int]] = []
 
-    def get_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        self.reads.append((offset, len(buffer)))
-        return super().get_into(name, offset, buffer)
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        self.reads.append((offset, len(room)))
+        return super().read(name, offset, room)
 
 
 @contextmanager
@@ -85,6 +86,30 @@ class TestFrames:
                 return all(bytes(plain) == contents[n] for n, plain in store.read_frames(pack, wanted))
 
             assert all(pool.map(read, range(50)))
+
+    def test_footers_of_a_remote_store_are_read_at_once_in_one_request_each(self) -> None:
+        class Far(MemoryBackend):
+            remote = True
+            ends: Barrier | None = None
+
+            def end(self, name: str, length: int) -> tuple[bytes, int]:
+                if self.ends is not None:
+                    self.ends.wait(10)  # raises where the others do not come
+                return super().end(name, length)
+
+        backend = Far()
+        with small_packs():
+            ids = back_up(make(backend), grains(1, 60))
+            store, packs = reopen(backend), names(backend, "packs/")
+            backend.ends = Barrier(len(packs))
+            store.expect(ids)
+            backend.ends = None
+            backend.delete(packs[0])
+            read = {
+                chunk for pack in packs for frame in store.footer(PackName(pack[-64:])).frames for chunk in frame.ids
+            }
+        assert 2 < len(packs) <= REMOTE_THREADS
+        assert set(ids) <= read
 
     def test_damage_is_named_and_frames_before_it_are_read(self) -> None:
         with one_pack() as (backend, store, pack):

@@ -39,6 +39,11 @@ def inherited_of(store: Store, level: Level, base: Level | None) -> Inherited | 
     return Inherited(base.name, lambda: manifest_chunks(store, level), base.stats.get(GENERATION, 0))
 
 
+def waits_for(session: str) -> Noted:
+    """What is told while a session waits for another."""
+    return Noted(f"waits for what session {session[:8]} has on its way: it stores the same")
+
+
 def _is_vouched_for(writer: Writer, base: Level) -> bool:
     """Whether nothing that the base refers to can have been condemned, or each chunk is looked up: a host that reads
     nothing back cannot look afterwards.
@@ -82,7 +87,7 @@ def take_level(
     if base is not None and base.level.part is None:
         plan = replace(plan, base=base.level.ref)
     likely = expected_size(store, plan, base, names_of(deployment))
-    with store.writer(compression) as writer:
+    with store.writer(compression, lambda session: warned(waits_for(session))) as writer:
         mine = trusted(store, base, warned)
         if mine is not None and not store.ring.may_read and not _is_vouched_for(writer, mine.level):
             warned(Noted("garbage was collected without a look at the last level: every file is read"))

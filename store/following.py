@@ -48,13 +48,17 @@ PATIENCE = 120.0
 _MARKS = 24
 
 Look = Callable[[], Mapping[str, set[PackName]]]
+Tell = Callable[[str], None]
 
 
 class Following:
-    """What one session knows of the others at work. For any thread. `look`: Reliance.look_again."""
+    """What one session knows of the others at work. For any thread. `look`: Reliance.look_again; `tell` hears the ids
+    of the sessions that this one waits for, each once.
+    """
 
-    def __init__(self, backend: Backend, session: str, index: Index, look: Look) -> None:
+    def __init__(self, backend: Backend, session: str, index: Index, look: Look, tell: Tell) -> None:
         self._backend, self._session, self._index, self._look = backend, session, index, look
+        self._tell, self._told = tell, set[str]()
         self._newest: dict[str, deque[PackName]] = {}  # of each other session
         self._marks: deque[ChunkId] = deque(maxlen=_MARKS)
         self._last: ChunkId | None = None  # the last chunk that another session published meanwhile
@@ -141,6 +145,9 @@ class Following:
             pack = self._index.sound_pack(chunk)
             seconds, silent = SHORTEST, 0.0
             while pack is None and (other := self._ahead()) is not None:
+                if other not in self._told:
+                    self._told.add(other)
+                    self._tell(other)
                 if silent > PATIENCE or not pause(seconds):
                     self._left.add(other)
                     break

@@ -30,6 +30,7 @@ from .root import ROOTS, read_root, root_names, write_alone
 from .verified import noted_damage
 
 if TYPE_CHECKING:
+    from .following import Tell
     from .writer import Writer
 
 # Frames kept open by read_chunk: enough to read a manifest or a file whose chunks share frames once a frame.
@@ -94,12 +95,14 @@ class Store:
     def ring(self) -> KeyRing:
         return self.opened.ring
 
-    def writer(self, compression: str | None = None) -> "Writer":
-        """A writing session, to be used as a context manager. NoKey where the key that opened the store only reads."""
+    def writer(self, compression: str | None = None, tell: "Tell" = lambda session: None) -> "Writer":
+        """A writing session, to be used as a context manager. NoKey where the key that opened the store only reads.
+        `tell` hears of the sessions that this one waits for, since they store the same.
+        """
         self.ring.need("write", "backing up")
         from .writer import Writer  # what reads alone is quicker without
 
-        return Writer(self.opened, self.reader, self.index, compression)
+        return Writer(self.opened, self.reader, self.index, compression, tell)
 
     def dry_writer(self) -> DryWriter:
         """What counts what a `writer` would store. It knows of packs that no segment names, as a writer does."""

@@ -13,7 +13,7 @@ from typing import Self
 from .check import raise_if_away
 from .errors import BackendError, ObjectExists, StoreError
 from .fence import raise_fence
-from .following import Following
+from .following import Following, Tell
 from .frame import Compressor, NewFrame
 from .ids import ChunkId, PackName, chunk_id
 from .index import Index
@@ -38,8 +38,8 @@ FIRST_PACKS = 8 << 20
 class Writer:
     """A session that adds to a store. A context manager: leaving it without `commit` keeps what is durable."""
 
-    def __init__(self, store: OpenStore, reader: PackReader, index: Index, compression: str | None = None) -> None:
-        self._store, self._reader, self._index = store, reader, index
+    def __init__(self, store: OpenStore, reader: PackReader, index: Index, compression: str | None, tell: Tell) -> None:
+        self._store, self._reader, self._index, self._tell = store, reader, index, tell
         self._key = store.ring.new_session()
         self._id_key = store.ring.id_key
         self._compressor = Compressor(compression or store.config.compression)
@@ -54,7 +54,8 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._reliance = Reliance(self._store, self._session, self._index, self._reader)
-        self._following = Following(self._store.backend, self._session, self._index, self._reliance.look_again)
+        look = self._reliance.look_again
+        self._following = Following(self._store.backend, self._session, self._index, look, self._tell)
         key, generation = lease_key(self._store), self._reliance.generation
         others = leases(self._store.backend, key)
         dead = [lease for lease in others if lease.dead]

@@ -19,7 +19,8 @@ class Two:
 
     def __init__(self, backend: MemoryBackend, stack: ExitStack) -> None:
         make(backend)
-        writers = [stack.enter_context(reopen(backend).writer("none")) for _ in range(2)]
+        self.told: list[str] = []
+        writers = [stack.enter_context(reopen(backend).writer("none", self.told.append)) for _ in range(2)]
         self.leads, self.waits = sorted(writers, key=lambda writer: writer.name)
         self.ids: dict[str, list[ChunkId]] = {}
         for writer in (self.leads, self.waits):
@@ -68,6 +69,7 @@ def test_what_the_other_has_on_its_way_is_waited_for(two: Two, monkeypatch: pyte
     waited = meanwhile(monkeypatch, go_on)
     two.store(two.waits, HALF, 60)
     assert len(waited) == 3
+    assert two.told == [two.leads.name]
     assert two.waits.new_chunks == HALF
     for writer in (two.leads, two.waits):
         writer.commit(f"backups/{writer.name}/0/0", {"chunks": two.ids[writer.name][-60:]})

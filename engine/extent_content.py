@@ -24,14 +24,16 @@ def read_content(read: Callable[[ChunkId], bytes], extents: Iterable[Extent]) ->
         elif difference is None:
             yield data
         else:
-            yield bytes(applied(data, difference[1], difference[0].id))
+            cell = bytearray(data)
+            apply_to(cell, difference[1], difference[0].id)
             difference = None
+            yield bytes(cell)
 
 
-def applied(old: bytes | memoryview, difference: bytes, chunk: ChunkId | None) -> bytearray:
-    """The cell that a difference, which lies in `chunk`, makes of an old one. Raises Corrupt."""
+def apply_to(cell: bytearray | memoryview, difference: bytes, chunk: ChunkId | None) -> None:
+    """Make a cell what the difference, which lies in `chunk`, says. Raises Corrupt."""
     try:
-        return apply_difference(old, difference)
+        apply_difference(cell, difference)
     except ValueError as error:
         name = chunk.hex() if chunk is not None else "none"
         raise Corrupt(f"chunk {name}", f"{error}: it was written wrongly") from None

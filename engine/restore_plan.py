@@ -16,7 +16,7 @@ from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackN
 
 from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent, row_extents
 from .restore_assembly import Assembly
-from .restore_cell import DifferingCell
+from .restore_cell import DifferingCells
 from .restore_rows import Row
 from .restore_window import Copy, FrameWork, Goal, Piece, Window, append_small
 
@@ -171,12 +171,24 @@ class Planner:
         _, work, slot = self._differences
         if difference.start + difference.length > work.lengths[slot]:
             raise Lost("the level asks for more than a chunk holds")
-        cell = DifferingCell(file, at, difference.id)
-        start = work.starts[slot] + difference.start
-        work.pieces.append(Piece(cell.difference, 0, start, difference.length))
-        self.window.differing += difference.length
         assert old.id is not None, "what differs is no hole"
-        self._add_piece(cell, 0, old.id, old)
+        cells = self._add_old_cell(file, at, old.id, old)
+        start = work.starts[slot] + difference.start
+        work.pieces.append(Piece(cells.add(old.length, difference.id), 0, start, difference.length))
+        self.window.differing += difference.length
+
+    def _add_old_cell(self, file: Assembly, at: int, chunk: ChunkId, old: Extent) -> DifferingCells:
+        """The goal of an old cell: that of the one before it, where it follows that in the file and in the frame."""
+        work, slot = self._locate(chunk)
+        last = work.pieces[-1] if work.pieces else None
+        if last is not None and isinstance(cells := last.file, DifferingCells):
+            follows = (last.start + last.length, cells.end) == (work.starts[slot] + old.offset, at)
+            if follows and cells.file is file and old.offset + old.length <= work.lengths[slot]:
+                work.pieces[-1] = last._replace(length=last.length + old.length)
+                return cells
+        cells = DifferingCells(file, at)
+        self._add_piece(cells, 0, chunk, old)
+        return cells
 
     def _keep(self, file: Assembly, at: int, length: int) -> None:
         copies = self.window.copies

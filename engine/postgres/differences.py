@@ -45,18 +45,16 @@ def make_difference(old: Bytes, new: Bytes, pages: Sequence[int]) -> bytes | Non
     if length < 0:
         return None
     room[:CHECK] = _check(new)
-    difference = bytes(room[: CHECK + length])
-    return difference if apply_difference(old, difference) == new else None
-
-
-def apply_difference(old: Bytes, difference: Bytes) -> bytearray:
-    """The new cell. Raises ValueError where the difference is none of this cell."""
     cell = bytearray(old)
-    instructions = memoryview(difference)[CHECK:]
-    _apply(cell, instructions)
+    _apply(cell, room[CHECK : CHECK + length])
+    return bytes(room[: CHECK + length]) if cell == new else None
+
+
+def apply_difference(cell: bytearray | memoryview, difference: Bytes) -> None:
+    """Make the new cell of the old one, in place. Raises ValueError where the difference is none of this cell."""
+    _apply(cell, memoryview(difference)[CHECK:])
     if _check(cell) != bytes(difference[:CHECK]):
         raise ValueError("a cell does not become what it was")
-    return cell
 
 
 def _check(cell: Bytes) -> bytes:

@@ -14,7 +14,7 @@ def make(_old: Bytes, _new: Bytes, _pages: bytes, _room: memoryview, /) -> int:
     return -1
 
 
-def apply(cell: bytearray, instructions: Bytes, /) -> None:
+def apply(cell: bytearray | memoryview, instructions: Bytes, /) -> None:
     """Make the new pages of the old ones, in place. Raises ValueError, also after some."""
     numbers = _Numbers(instructions)
     while numbers.at < len(instructions):

@@ -162,7 +162,7 @@ def row_path(row: bytes) -> bytes:
     return row[PATH_AT : PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")]
 
 
-def row_extents(row: bytes) -> Iterator[Extent]:
+def extents_of_row(row: bytes) -> Iterator[Extent]:
     """The extents of a row, without parsing the rest."""
     _, _, path_size, count = _FIXED.unpack_from(row)
     at = PATH_AT + path_size

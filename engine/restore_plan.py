@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackName, Store
 
-from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent, row_extents
+from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent, extents_of_row
 from .restore_assembly import Assembly
 from .restore_cell import DifferingCells
 from .restore_rows import Row
@@ -75,7 +75,7 @@ class Planner:
 
     def ahead(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The same rows, with what their planning reads of a remote store brought for many of them at once."""
-        return self._ahead(rows, lambda row: row_extents(row.row))
+        return self._ahead(rows, lambda row: extents_of_row(row.row))
 
     def _ahead(self, items: Iterable[T], extents: Callable[[T], Iterable[Extent]]) -> Iterator[T]:
         if not self._store.backend.remote:

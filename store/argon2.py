@@ -7,6 +7,7 @@ parameters on two cores, this 0.18 and 0.13. Memory is freed, and nothing of it 
 
 import mmap
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -37,8 +38,7 @@ def argon2id(secret: bytes, salt: bytes, *, size: int, iterations: int, lanes: i
 
     out = ffi.new("uint8_t[]", size)
     # What the context points at must live as long as the call.
-    allocate_cbk = ffi.callback("int(uint8_t **, size_t)", allocate)
-    free_cbk = ffi.callback("void(uint8_t *, size_t)", lambda _place, _size: None)  # it is ours
+    allocate_cbk, free_cbk = _callbacks(allocate)
     its_secret, its_salt = ffi.from_buffer("uint8_t[]", secret), ffi.from_buffer("uint8_t[]", salt)
     context = ffi.new(
         "argon2_context *",
@@ -63,3 +63,14 @@ def argon2id(secret: bytes, salt: bytes, *, size: int, iterations: int, lanes: i
         raise MemoryError
     assert not failed, f"Argon2 refused parameters that were checked: {failed}"
     return bytes(ffi.buffer(out))
+
+
+def _callbacks(allocate: Callable[[Any, int], int]) -> tuple[Any, Any]:
+    """What makes the library use our memory, and leave it to us; or let it allocate, where the system allows no code
+    that is made at run time, which callbacks are.
+    """
+    try:
+        taken = ffi.callback("int(uint8_t **, size_t)", allocate)
+        return taken, ffi.callback("void(uint8_t *, size_t)", lambda _place, _size: None)
+    except MemoryError:
+        return ffi.NULL, ffi.NULL

@@ -10,6 +10,7 @@ what is around the entries: 8 bytes for 128 of them, 105 a pack.
 """
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -69,11 +70,9 @@ class SegmentScan:
                 if name in self._seen:
                     continue
                 self._seen.add(name)
-                try:
+                with suppress(ObjectMissing):  # merged into another, which the next list has
                     if self._check(name):
                         added.append(name)
-                except ObjectMissing:
-                    pass  # merged into another, which is there by now
         for name in self._replaced & self._good.keys():  # what a session was cut off from deleting
             del self._good[name], self._packs[name]
         self.named = PackNames.joined(self._packs.values())

@@ -30,8 +30,9 @@ PATIENCE = (0.0, 0.05)
 
 CELL_DIGESTS = PAGES * DIGEST
 
-# Old chunks are read where so many of the pages of a stretch changed: a frame holds 16 cells, and opening it takes as
-# long as compressing some 20 pages.
+# Old chunks are read where so many of the pages of a stretch changed. A frame holds 16 cells, and to open it for the
+# sake of one page takes longer than to store that page; a burst takes longer, too, and adds a twentieth
+# (docs/performance.md).
 LEAST_CHANGED = 1 / 16
 
 Again: TypeAlias = Callable[[int], bytes | None]

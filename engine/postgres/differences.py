@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from blake3 import blake3
 
 from .grid import CELL
+from .page_digest import Bytes
 
 try:
     from ._differences import apply as _apply
@@ -26,8 +27,6 @@ try:
 except ImportError:
     from .differences_plain import apply as _apply
     from .differences_plain import make as _make
-
-Bytes = bytes | bytearray | memoryview
 
 CHECK = 8
 

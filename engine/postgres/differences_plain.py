@@ -5,8 +5,7 @@ pages.
 """
 
 from .grid import PAGE
-
-Bytes = bytes | bytearray | memoryview
+from .page_digest import Bytes
 
 
 def make(_old: Bytes, _new: Bytes, _pages: bytes, _room: memoryview, /) -> int:

@@ -3,9 +3,7 @@
 Importing psycopg brings along its cursors and types, which takes 0.12 s of CPU time; a backup that has little to do
 takes half a second in all. A package is imported before its modules, so bare packages of the same names
 and places stand for psycopg and its binary while `psycopg.pq` is imported, and are gone afterwards: whoever imports
-psycopg then gets all of it, with these same modules in it. One for asyncio, which takes 0.04 s more, has the only name
-that psycopg's errors want: an exception that is raised without a traceback, as KeyboardInterrupt is, and so that one
-stands for it.
+psycopg then gets all of it, with these same modules in it.
 
 Rule: where that does not work, with another version say, psycopg is imported as ever.
 """
@@ -14,24 +12,20 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 
-_ASYNC = "asyncio"
-
 
 def _load() -> None:
     bare = []
-    for name in ("psycopg", "psycopg_binary", _ASYNC):
+    for name in ("psycopg", "psycopg_binary"):
         spec = find_spec(name) if name not in sys.modules else None
         if spec is not None:
             sys.modules[name] = module_from_spec(spec)  # made, and not run
             bare.append(name)
     try:
-        if _ASYNC in bare:
-            vars(sys.modules[_ASYNC])["CancelledError"] = KeyboardInterrupt
         import_module("psycopg.pq")
     except (ImportError, AttributeError):
         if not bare:
             raise
-        for name in [each for each in sys.modules if each.partition(".")[0] in bare]:
+        for name in [each for each in sys.modules if each.partition(".")[0] in ("psycopg", "psycopg_binary")]:
             del sys.modules[name]
         bare.clear()
         import_module("psycopg.pq")

@@ -9,9 +9,8 @@ _LOADED = """
 import sys
 import siltstone.engine.postgres.database
 from siltstone.engine.postgres import libpq, pages
-print(pages.COMPILED, *({"psycopg", "psycopg.types", "psycopg_binary", "numpy", "asyncio"} & sys.modules.keys()))
-import asyncio, psycopg
-assert asyncio.run and asyncio.exceptions.CancelledError is asyncio.CancelledError
+print(pages.COMPILED, *({"psycopg", "psycopg.types", "psycopg_binary", "numpy"} & sys.modules.keys()))
+import psycopg
 assert psycopg.pq.PGconn is libpq.PGconn and psycopg.OperationalError is libpq.OperationalError
 assert psycopg.connect and psycopg.types.TypeInfo and sys.modules["psycopg"] is psycopg
 """

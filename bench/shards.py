@@ -95,12 +95,13 @@ def _shared(folder: Path, step: str, of: int) -> Taken:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         os.sched_setaffinity(process.pid, {processors[number % len(processors)]})
         started.append(process)
-    cpu = []
+    cpu, failed = [], []
     for process in started:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, f"{step} of {of} ended with {process.returncode}"
+        failed += [process.returncode] if process.returncode else []
         cpu.append(used.ru_utime + used.ru_stime)
+    assert not failed, f"{step} of {of} ended with {failed}"
     return Taken(step, time.perf_counter() - begun, tuple(cpu))
 
 

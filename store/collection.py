@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .check import raise_if_away
-from .condemned import Condemnation, done_with, generations, object_name, publish, read_condemnations
+from .condemned import Condemnation, done_with, publish, read_condemnations, remove_done
 from .errors import BackendError, Corrupt, ObjectExists, ObjectMissing, StoreError
 from .ids import PackName, pack_object
 from .mark import RANGE, Marks, References
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 # Requests to remove packs that are under way at once: each waits for the storage far longer than it works.
 THREADS = 8
+RETRIES = 5  # of marking, when chunks have moved meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +101,37 @@ class Collection:
         """Mark what the references lead to. The roots were listed since the survey. Raises Corrupt where the index is
         damaged.
         """
-        if self._session is not None:
-            self._name_condemned(self._session)
-        self._segments.check()
-        for fault in self._segments.faults:
-            raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
-        # Listed once more, after the index: roots that were created since the survey may need newer packs.
-        self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
-        marks = Marks(self.packs, self.condemned | self._store.index.suspect)
+        index = self._take_stock()
         with References(max(1, self._segments.entries // RANGE)) as spooled:
             for keys in references:
                 spooled.add(keys)
             spooled.spool()
             self._store.index.drop_filters()  # roots and manifests were read; what follows looks few chunks up
-            marks.take(self._segments, spooled, tell)
+            marks = self._marks(spooled, tell)
+            for _ in range(RETRIES):
+                before = index
+                # Chunks may have moved meanwhile, into packs of other collectors that came after the list of packs.
+                if not marks.unknown or (index := self._take_stock()) == before:
+                    break
+                marks = self._marks(spooled, tell)
         return marks
+
+    def _marks(self, references: References, tell: Callable[[int, int], None]) -> Marks:
+        marks = Marks(self.packs, self.condemned | self._store.index.suspect)
+        marks.take(self._segments, references, tell)
+        return marks
+
+    def _take_stock(self) -> list[str]:
+        """Check the index, and list the packs once more after it: roots that were created since the survey may need
+        newer ones. Returns the names of the segments. Raises Corrupt.
+        """
+        if self._session is not None:
+            self._name_condemned(self._session)
+        self._segments.check()
+        for fault in self._segments.faults:
+            raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
+        self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
+        return self._segments.listed
 
     def _name_condemned(self, session: Writer) -> None:
         """Have the index name the condemned packs that are there: sessions that merge segments leave them out, and a
@@ -145,14 +162,13 @@ class Collection:
         doomed = [number for number in doomed if self.packs.names[number] not in held]
         self._session.forget_packs([self.packs.names[number] for number in doomed])
         removed = freed = locked = 0
-        done = 0
         for number, gone in in_parallel(self._remove_pack, self._in_time(doomed), THREADS):
-            done += 1
             removed += gone
             locked += not gone
             freed += self.packs.sizes[number] * gone
-        self._remove_done()
-        return Removed(removed, freed, kept, locked, len(doomed) - done, len(held))
+        # None that a session has yet to read: it reads one number after the other.
+        remove_done(self._store.backend, done_with(self.condemnations), self.sessions.in_the_way_of)
+        return Removed(removed, freed, kept, locked, len(doomed) - removed - locked, len(held))
 
     def _doomed(self, marks: Marks) -> tuple[list[int], int]:
         doomed: list[int] = []
@@ -185,18 +201,6 @@ class Collection:
             raise_if_away(self._store.backend)
             return number, False
         return number, True
-
-    def _remove_done(self) -> None:
-        """Remove condemnations that are done with, also such as landed late, but none that a session has yet to read:
-        it reads one number after the other.
-        """
-        done = done_with(self.condemnations)
-        for generation in generations(self._store.backend):
-            if generation <= done and not self.sessions.in_the_way_of(generation):
-                try:
-                    self._store.backend.delete(object_name(generation))
-                except ObjectMissing:
-                    pass
 
     def _done(self) -> int:
         """Up to which generation every condemnation was ripe, and its packs gone before this run. None of a pack that

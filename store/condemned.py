@@ -17,7 +17,8 @@ It removes no pack and decides nothing: see collection.py, and docs/concepts.md 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgpack
@@ -119,6 +120,14 @@ def generations(backend: Backend) -> Iterator[int]:
         number = info.name.removeprefix(CONDEMNED)
         if number.isdecimal():
             yield int(number)
+
+
+def remove_done(backend: Backend, done: int, needed: Callable[[int], object]) -> None:
+    """Remove what is done with up to this generation, also what landed late, but for those that are still `needed`."""
+    for generation in generations(backend):
+        if generation <= done and not needed(generation):
+            with suppress(ObjectMissing):  # another collector was quicker
+                backend.delete(object_name(generation))
 
 
 def _read(store: OpenStore, generation: int) -> Condemnation | None:

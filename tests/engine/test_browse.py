@@ -76,7 +76,7 @@ class TestList:
         (tmp_path / "tree" / "big").mkdir(parents=True)
         (tmp_path / "tree" / "behind").write_bytes(b"")
         (tmp_path / "tree" / "zz").write_bytes(b"")
-        for number in range(6000):
+        for number in range(9000):
             (tmp_path / "tree" / "big" / f"{number:05}").touch()
         store = new_store()
         level = level_of(store, tmp_path / "tree")

@@ -1,17 +1,19 @@
 """Garbage collection by several hosts that share it, and by one that was given up while it was at work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from siltstone.engine import Event, Limits, collect
+from siltstone.engine import EngineError, Event, Limits, collect
 from siltstone.engine.forgotten import forget_level
-from siltstone.store import ObjectMissing, SessionOvertaken, Shard
+from siltstone.store import ObjectInfo, ObjectMissing, SessionOvertaken, Shard
 from siltstone.store.backend import Buffer
+from siltstone.store.collection import RETRIES
 from siltstone.store.fence import raise_fence
-from tests.backed_up import back_up, copied, objects, reopened
+from tests.backed_up import back_up, copied, ignore, objects, reopened
 from tests.backing_up import picture, recorded
 from tests.garbage import ANY, Made, make_levels, ref, restores, run
 from tests.store.backends import MemoryBackend
@@ -59,6 +61,35 @@ def test_a_shard_that_never_ran_leaves_nothing_wrong(backend: MemoryBackend, mad
         run(backend)
     last = run(backend)
     assert (last.dead, last.repacked, last.pending) == (0, 0, 0)
+    assert restores(backend, made) == ["0/2", "0/3"]
+
+
+class _AfterPacks(MemoryBackend):
+    """The objects of another one; something happens when the packs were listed for the third time: after the index."""
+
+    def __init__(self, inner: MemoryBackend, happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.objects, self._happens, self._lists = inner.objects, happens, 0
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        yield from super().list(prefix)
+        if prefix == "packs/":
+            self._lists += 1
+            if self._lists == 3:
+                self._happens()
+
+
+@pytest.mark.parametrize("retries", [0, RETRIES])
+def test_what_another_run_moves_while_one_marks_is_found_where_it_is_then(
+    backend: MemoryBackend, made: Made, monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    """The other copies chunks into a pack that this one has not listed, and the index leads to that pack alone."""
+    monkeypatch.setattr("siltstone.store.collection.RETRIES", retries)
+    for level in (0, 1):
+        forget_level(reopened(backend), ref(level), "test", window_ns=0)
+    both = reopened(_AfterPacks(backend, lambda: run(backend)))
+    with nullcontext() if retries else pytest.raises(EngineError, match="that the index does not know"):
+        collect(both, limits=ANY, report=ignore)
     assert restores(backend, made) == ["0/2", "0/3"]
 
 

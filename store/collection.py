@@ -20,11 +20,12 @@ without its own packs, would leave both.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .check import raise_if_away
-from .condemned import Condemnation, done_with, publish, read_condemnations, remove_done
+from .condemned import Condemnation, done_with, publish, read_condemnations, read_newer, remove_done
 from .errors import BackendError, Corrupt, ObjectExists, ObjectMissing, StoreError
 from .ids import PackName, pack_object
 from .mark import RANGE, Marks, References
@@ -44,9 +45,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-# Requests to remove packs that are under way at once: each waits for the storage far longer than it works.
-THREADS = 8
-RETRIES = 5  # of marking, when chunks have moved meanwhile
+THREADS = 8  # requests to remove packs under way at once: each waits for the storage far longer than it works
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class Collection:
         """Survey. `stop_at` is a time of the monotonic clock behind which nothing more is begun; `shard`: see above."""
         self._store, self._session, self._stop_at, self._shard = store, session, stop_at, shard
         self.condemnations = read_condemnations(store.opened)
+        self._newest = self.condemnations[-1].generation if self.condemnations else 0
         self._listed = PackNames.of(name for name, _ in listed_packs(store.backend))
         self.sessions = OtherSessions(store.opened, session.name if session else "")
         self.condemned = frozenset[PackName]().union(*(each.packs for each in self.condemnations))
@@ -101,48 +101,35 @@ class Collection:
         """Mark what the references lead to. The roots were listed since the survey. Raises Corrupt where the index is
         damaged.
         """
-        index = self._take_stock()
-        with References(max(1, self._segments.entries // RANGE)) as spooled:
-            for keys in references:
-                spooled.add(keys)
-            spooled.spool()
-            self._store.index.drop_filters()  # roots and manifests were read; what follows looks few chunks up
-            marks = self._marks(spooled, tell)
-            for _ in range(RETRIES):
-                before = index
-                # Chunks may have moved meanwhile, into packs of other collectors that came after the list of packs.
-                if not marks.unknown or (index := self._take_stock()) == before:
-                    break
-                marks = self._marks(spooled, tell)
-        return marks
-
-    def _marks(self, references: References, tell: Callable[[int, int], None]) -> Marks:
-        marks = Marks(self.packs, self.condemned | self._store.index.suspect)
-        marks.take(self._segments, references, tell)
-        return marks
-
-    def _take_stock(self) -> list[str]:
-        """Check the index, and list the packs once more after it: roots that were created since the survey may need
-        newer ones. Returns the names of the segments. Raises Corrupt.
-        """
+        # Those that were published since the survey: sessions that know of them leave their packs out of the index.
+        newer = read_newer(self._store.opened, self._newest)
+        self.condemned = self.condemned.union(*(each.packs for each in newer))
         if self._session is not None:
             self._name_condemned(self._session)
         self._segments.check()
         for fault in self._segments.faults:
             raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
+        # Listed once more, after the index: roots that were created since the survey may need newer packs.
         self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
-        return self._segments.listed
+        marks = Marks(self.packs, self.condemned | self._store.index.suspect)
+        with References(max(1, self._segments.entries // RANGE)) as spooled:
+            for keys in references:
+                spooled.add(keys)
+            spooled.spool()
+            self._store.index.drop_filters()  # roots and manifests were read; what follows looks few chunks up
+            marks.take(self._segments, spooled, tell)
+        return marks
 
     def _name_condemned(self, session: Writer) -> None:
         """Have the index name the condemned packs that are there: sessions that merge segments leave them out, and a
         root may need one after all.
         """
         self._store.index.condemned = frozenset()  # or what is written on the way would leave others out again
-        there = [name for name in sorted(self.condemned) if name in self._listed]
-        named = self._store.index.packs() if there else set()
-        for name in there:
-            if name not in named:
-                session.name_pack(name)
+        there = [name for name in self.condemned if name in self._listed]
+        if there:
+            self._store.index.load()
+        for name in sorted(set(there) - self._store.index.packs()):
+            session.name_pack(name)
         session.flush()
 
     def remove(self, marks: Marks) -> Removed:
@@ -152,8 +139,8 @@ class Collection:
         assert self._session is not None
         self._store.index.load()
         # What is written anew leaves condemned packs out, but for those that are needed after all.
-        live = {name for name in self.condemned if self._is_live(marks, name)}
-        self._store.index.condemned = self.condemned - live
+        needed = {self.packs.names[number] for number in self._needed_after_all(marks)}
+        self._store.index.condemned = self.condemned - needed
         if self._shard.number != 1:
             return Removed()
         doomed, kept = self._doomed(marks)
@@ -187,16 +174,11 @@ class Collection:
         number = self.packs.number(name)
         return number is not None and self.packs.sizes[number] != MISSING
 
-    def _is_live(self, marks: Marks, name: PackName) -> bool:
-        number = self.packs.number(name)
-        return number is not None and bool(marks.live[number])
-
     def _remove_pack(self, number: int) -> tuple[int, bool]:
         name = pack_object(self.packs.names[number])
         try:
-            self._store.backend.delete(name)
-        except ObjectMissing:
-            pass  # another collector was quicker
+            with suppress(ObjectMissing):  # another collector was quicker
+                self._store.backend.delete(name)
         except BackendError:
             raise_if_away(self._store.backend)
             return number, False
@@ -228,21 +210,22 @@ class Collection:
         # Where nobody is at work, the footers of dead packs are not read: the index says that nothing in them is live.
         dead = list(self._readable(verdict.dead)) if self.sessions.alive else list(verdict.dead)
         packs = [number for number in dead if not self.is_busy(number)]
-        held = len(packs) < len(dead)
-        copied = self._copy_live(self._session, [*verdict.repacked, *self._needed_after_all(marks)], marks)
+        # What was condemned and is needed after all: the live part moves into new packs, and then the rest can go.
+        needed = (each for each in self._needed_after_all(marks) if self._shard.holds(self.packs.names[each]))
+        copied = self._copy_live(self._session, [*verdict.repacked, *needed], marks)
         packs += [number for number in copied if self.packs.names[number] not in self.condemned]
-        if not packs and not held and not self._is_worth_noting():
+        if not packs and not dead and not self._is_worth_noting():
             return None
         raise_if_given_up(self._store.backend, self._session.name)
         return self._publish([self.packs.names[number] for number in packs], roots)
 
     def _needed_after_all(self, marks: Marks) -> list[int]:
-        """Condemned packs of the shard that are live: what is live moves into new packs, and then they can go."""
-        mine = (name for name in sorted(self.condemned) if self._shard.holds(name) and self._is_there(name))
-        return [number for name in mine if (number := self.packs.number(name)) is not None and marks.live[number]]
+        """Condemned packs that are live."""
+        numbers = map(self.packs.number, sorted(self.condemned))
+        return [number for number in numbers if number is not None and marks.live[number]]
 
     def _publish(self, packs: Sequence[PackName], roots: Sequence[str]) -> int | None:
-        generation = self.condemnations[-1].generation + 1 if self.condemnations else 1
+        generation = self._newest + 1
         alive = {session: lease.digest for session, lease in self.sessions.alive.items()}
         done = self._done()
         while True:
@@ -276,8 +259,8 @@ class Collection:
             except (Corrupt, ObjectMissing):
                 continue  # verification names it; what is in it stays where it is
             copied.append(number)
-        # The index leads to the copies from here on; where segments are merged, the old places would win otherwise.
-        self._store.index.condemned |= {self.packs.names[number] for number in copied}
+        # The index leads to the copies from here on, and still names the old packs: others may come to rely on them.
+        self._store.index.suspect |= {self.packs.names[number] for number in copied}
         session.flush()
         self._store.index.merge(session.name)
         return copied

@@ -49,7 +49,7 @@ class Index:
         self._left_behind: set[str] = set()  # segments that others stand for, of sessions that could not delete them
         self.damaged: dict[str, Corrupt] = {}
         self.all_named = False  # whether a look through all packs found each named by a sound segment, or readable
-        self.suspect: frozenset[PackName] = frozenset()  # packs that a verification found damaged
+        self.suspect: frozenset[PackName] = frozenset()  # packs that are damaged, or whose chunks were copied
         self.lost: frozenset[PackName] = frozenset()  # packs that are named and gone: what they held is not there
         self.condemned: frozenset[PackName] = frozenset()  # packs that are to go, and that a session must not rely on
 

@@ -44,7 +44,6 @@ def test_no_promise_is_broken(request: pytest.FixtureRequest) -> None:
         "runs",
         "runs of shards",
         "packs removed",
-        "packs brought back",
         "given up",
         "fences",
         "undeleted",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
+RETRIES = 5  # of marking
 THREADS = 8  # requests to remove packs under way at once: each waits for the storage far longer than it works
 
 
@@ -101,7 +102,23 @@ class Collection:
         """Mark what the references lead to. The roots were listed since the survey. Raises Corrupt where the index is
         damaged.
         """
-        # Those that were published since the survey: sessions that know of them leave their packs out of the index.
+        index = self._take_stock()
+        with References(max(1, self._segments.entries // RANGE)) as spooled:
+            for keys in references:
+                spooled.add(keys)
+            spooled.spool()
+            self._store.index.drop_filters()  # roots and manifests were read; what follows looks few chunks up
+            marks = self._marks(spooled, tell)
+            for _ in range(RETRIES):
+                before = index
+                if not marks.unknown or (index := self._take_stock()) == before:
+                    break
+                marks = self._marks(spooled, tell)  # chunks have moved meanwhile, into packs that came since
+        return marks
+
+    def _take_stock(self) -> list[str]:
+        """Check the index and list the packs, both anew; the names of the segments. Raises Corrupt."""
+        # Sessions that know of a condemnation leave its packs out of the index, also of one since the survey.
         newer = read_newer(self._store.opened, self._newest)
         self.condemned = self.condemned.union(*(each.packs for each in newer))
         if self._session is not None:
@@ -111,13 +128,11 @@ class Collection:
             raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
         # Listed once more, after the index: roots that were created since the survey may need newer packs.
         self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
+        return self._segments.listed
+
+    def _marks(self, references: References, tell: Callable[[int, int], None]) -> Marks:
         marks = Marks(self.packs, self.condemned | self._store.index.suspect)
-        with References(max(1, self._segments.entries // RANGE)) as spooled:
-            for keys in references:
-                spooled.add(keys)
-            spooled.spool()
-            self._store.index.drop_filters()  # roots and manifests were read; what follows looks few chunks up
-            marks.take(self._segments, spooled, tell)
+        marks.take(self._segments, references, tell)
         return marks
 
     def _name_condemned(self, session: Writer) -> None:

@@ -47,7 +47,7 @@ class SegmentScan:
     def __init__(self, backend: Backend, index_key: bytes) -> None:
         self._backend, self._key = backend, index_key
         self._seen: set[str] = set()
-        self._listed: list[str] | None = None
+        self.listed: list[str] = []  # the names of all segments, as last seen
         self._good: dict[str, int] = {}  # name -> entries
         self._packs: dict[str, bytes] = {}  # their tables of packs
         self._replaced: set[str] = set()
@@ -64,8 +64,8 @@ class SegmentScan:
         the one that stands for it as well, if its name comes earlier.
         """
         added: list[str] = []
-        while (listed := [info.name for info in self._backend.list(INDEX)]) != self._listed:
-            self._listed = listed
+        while (listed := [info.name for info in self._backend.list(INDEX)]) != self.listed:
+            self.listed = listed
             for name in listed:
                 if name in self._seen:
                     continue

@@ -1,15 +1,17 @@
 """Garbage collection by several hosts that share it, and by one that was given up while it was at work."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from siltstone.engine import Event, Limits, collect
+from siltstone.engine import EngineError, Event, LevelRef, Limits, collect
 from siltstone.engine.forgotten import forget_level
 from siltstone.store import ObjectInfo, ObjectMissing, SessionOvertaken, Shard
 from siltstone.store.backend import Buffer
+from siltstone.store.collection import RETRIES
 from siltstone.store.fence import raise_fence
 from tests.backed_up import back_up, copied, ignore, objects, reopened
 from tests.backing_up import picture, recorded
@@ -77,12 +79,29 @@ class _AfterPacks(MemoryBackend):
                 self._happens()
 
 
-def test_what_another_run_moves_while_one_marks_is_found_where_it_is_then(backend: MemoryBackend, made: Made) -> None:
-    """The other copies chunks into a pack that this one has not listed: until it goes, the index names the old one."""
+@pytest.mark.parametrize("retries", [0, RETRIES])
+def test_what_others_move_while_a_run_marks_is_found_where_it_is_then(
+    backend: MemoryBackend, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    """Another run copies chunks into a pack that this one has not listed; and a session that knows what is condemned
+    leaves the old pack out of the index.
+    """
+    monkeypatch.setattr("siltstone.store.collection.RETRIES", retries)
     for level in (0, 1):
         forget_level(reopened(backend), ref(level), "test", window_ns=0)
-    both = reopened(_AfterPacks(backend, lambda: run(backend)))
-    collect(both, limits=ANY, report=ignore)
+    (tmp_path / "new").write_bytes(b"something")
+
+    def move() -> None:
+        run(backend)
+        back_up(reopened(backend), tmp_path, name="other")
+        store = reopened(backend)
+        with store.writer() as session:
+            store.index.merge(session.name)
+
+    both = reopened(_AfterPacks(backend, move))
+    with nullcontext() if retries else pytest.raises(EngineError, match="that the index does not know"):
+        collect(both, limits=ANY, report=ignore)
+    forget_level(reopened(backend), LevelRef("other", 0, 0), "test")
     assert restores(backend, made) == ["0/2", "0/3"]
 
 

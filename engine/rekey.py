@@ -20,7 +20,7 @@ from .levels import LEVELS, PARTS
 from .manifest import IndexItem, packed_extents, store_index
 from .postgres.archive_names import WAL
 from .postgres.cells import make_record, parse_records
-from .postgres.grid import packed_by_cell
+from .postgres.grid import CELL, packed_by
 from .postgres.pages import Digester
 from .rekey_pairs import PairedManifest
 
@@ -139,7 +139,7 @@ class Rekeyer:
 
     def _cells(self, entry: Entry) -> bytes:
         """The records of a database's file, made anew: ids of cells and digests of pages are under the id key."""
-        cells = packed_by_cell(packed_extents(self._source, entry))
+        cells = packed_by(packed_extents(self._source, entry), CELL)
         packed = []
         for part in unpack_extents(entry.cells):
             assert part.id is not None  # records have no holes

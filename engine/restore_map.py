@@ -7,21 +7,20 @@ store's key: what a backup goes by, too, and four times as quick as ids), and an
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 from siltstone.store import chunk_id
 
-from .entry import EXTENT, Entry, pack_extents, unpack_extents
-from .postgres.grid import CELL, DIGEST, ID_SIZE, PAGE, packed_by_cell
-from .postgres.page_digest import digest_key, page_digests
+from .entry import EXTENT, Entry, Extent, pack_extents, unpack_extents
+from .postgres.grid import CELL, DIGEST, ID_SIZE, PAGE, PAGES, RECORD_CELLS, RECORD_SIZE, packed_by
+from .postgres.page_digest import digest_key, file_digests
 from .restore_rows import LevelRows
 
-STRETCH = 8 << 20  # what a thread reads before it looks up: some 2 ms
+STRETCH = RECORD_CELLS * CELL  # what a thread reads before it looks up: 8 MiB, some 2 ms
 LARGEST = 4 << 20  # no chunk of ours is larger; one that is counts as not there
-CELLS_AT_ONCE = 8  # that are read together: 1 MiB stays in the cache of a core until it is digested
 _CORES = max(2, os.cpu_count() or 2)
 _local = threading.local()
 
@@ -36,22 +35,19 @@ class There(NamedTuple):
     holes: bool
 
 
-class _Unit(NamedTuple):
-    """What is compared in one piece: an extent, or a cell, whose pages have the `digests`. `packed`: its extents as
-    they stand in rows.
-    """
+class _Stretch(NamedTuple):
+    """Neighbouring extents, as they stand in rows, from `at` of the file on. `records`: of the cells that they make."""
 
     at: int
-    length: int
     packed: bytes
-    digests: bytes = b""
+    records: bytes
 
 
 def map_file(rows: LevelRows, id_key: bytes, fd: int, entry: Entry, size: int) -> There:
     """Compare an open file of `size` bytes. Raises OSError, ValueError, Corrupt, ObjectMissing."""
-    stretches = _stretches(_units(rows, entry))
+    stretches = _cells(rows, entry) if entry.cells else _extents(rows, entry)
     look = partial(_compare, fd, size, id_key)
-    if size > STRETCH:  # the first are compared while the units behind them are made
+    if size > STRETCH:  # the first are compared while those behind them are made
         with ThreadPoolExecutor(_CORES, "silt-compare") as pool:
             found = list(pool.map(look, stretches))
     else:
@@ -60,82 +56,83 @@ def map_file(rows: LevelRows, id_key: bytes, fd: int, entry: Entry, size: int) -
     return There(b"".join(there), sum(lengths), all(holes))
 
 
-def _units(rows: LevelRows, entry: Entry) -> Iterator[_Unit]:
-    at = 0
-    if not entry.cells:
-        for extent in rows.extents(entry):
-            yield _Unit(at, extent.length, pack_extents((extent,)))
-            at += extent.length
-        return
-    for (_, record), packed in zip(rows.cells(entry), packed_by_cell(rows.packed_extents(entry)), strict=True):
-        length = (len(record) - ID_SIZE) // DIGEST * PAGE
-        yield _Unit(at, length, packed, record[ID_SIZE:])
-        at += length
+def _cells(rows: LevelRows, entry: Entry) -> Iterator[_Stretch]:
+    """Of a database's file: chunk by chunk of its records, so that nothing is done cell by cell where all is right."""
+    packed = packed_by(rows.packed_extents(entry), STRETCH)
+    for number, (records, part) in enumerate(zip(rows.records(entry), packed, strict=True)):
+        yield _Stretch(number * STRETCH, part, records)
 
 
-def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
-    stretch: list[_Unit] = []
-    size = 0
-    for unit in units:
-        stretch.append(unit)
-        size += unit.length
+def _extents(rows: LevelRows, entry: Entry) -> Iterator[_Stretch]:
+    at = size = 0
+    stretch: list[Extent] = []
+    for extent in rows.extents(entry):
+        stretch.append(extent)
+        size += extent.size
         if size >= STRETCH:
-            yield stretch
-            stretch, size = [], 0
+            yield _Stretch(at, pack_extents(stretch), b"")
+            at, size, stretch = at + size, 0, []
     if stretch:
-        yield stretch
+        yield _Stretch(at, pack_extents(stretch), b"")
 
 
-def _compare(fd: int, size: int, id_key: bytes, units: Sequence[_Unit]) -> There:
-    """What is there of neighbouring units."""
-    if units[0].digests:
-        there = _compare_pages(fd, size, id_key, units)
+def _compare(fd: int, size: int, id_key: bytes, stretch: _Stretch) -> There:
+    """What is there of a stretch."""
+    if stretch.records:
+        there, length = _compare_cells(fd, digest_key(id_key), stretch)
     else:
-        there = bytes(unit.at + unit.length <= size and _is_there(fd, unit, id_key) for unit in units)
+        there, length = _compare_extents(fd, size, id_key, stretch)
     holes = True
     if 0 in there:
-        extents = (extent for unit in units for extent in unpack_extents(unit.packed))
+        extents = unpack_extents(stretch.packed)
         holes = all(is_there or extent.id is not None for is_there, extent in zip(there, extents, strict=True))
-    return There(there, sum(unit.length for unit in units), holes)
+    return There(there, length, holes)
 
 
-def _compare_pages(fd: int, size: int, id_key: bytes, cells: Sequence[_Unit]) -> bytes:
-    """The same of cells, which are read some at a time."""
-    there, key = bytearray(), digest_key(id_key)
-    for first in range(0, len(cells), CELLS_AT_ONCE):
-        some = cells[first : first + CELLS_AT_ONCE]
-        start, end = some[0].at, min(some[-1].at + some[-1].length, size)
-        room = _buffer(CELLS_AT_ONCE * CELL)[: max(0, end - start)]
-        got = os.preadv(fd, [room], start)
-        found, at = page_digests(room[: got // PAGE * PAGE], key), 0
-        for cell in some:
-            digests = found[at : at + len(cell.digests)]
-            count = len(cell.packed) // EXTENT.size
-            there += b"\1" * count if digests == cell.digests else _pages_there(cell, digests)
-            at += len(cell.digests)
-    return bytes(there)
+def _compare_cells(fd: int, key: bytes, stretch: _Stretch) -> tuple[bytes, int]:
+    """A byte for each extent, and how long they are together."""
+    records = stretch.records
+    wanted = b"".join(records[at + ID_SIZE : at + RECORD_SIZE] for at in range(0, len(records), RECORD_SIZE))
+    pages = len(wanted) // DIGEST
+    length = pages * PAGE
+    found = file_digests(fd, stretch.at, pages, key)
+    if found == wanted:
+        return b"\1" * (len(stretch.packed) // EXTENT.size), length
+    digests = (slice(at, at + PAGES * DIGEST) for at in range(0, len(wanted), PAGES * DIGEST))
+    cells = zip(packed_by([stretch.packed], CELL), digests, strict=True)
+    return b"".join(_pages_there(packed, wanted[part], found[part]) for packed, part in cells), length
 
 
-def _pages_there(cell: _Unit, digests: bytes) -> bytes:
-    """Of a cell that is not as it should be: which extents are; none where a difference is to be applied."""
+def _pages_there(packed: bytes, wanted: bytes, found: bytes) -> bytes:
+    """Of a cell: which extents are there; where a difference is to be applied, all or none."""
+    count = len(packed) // EXTENT.size
+    if found == wanted:
+        return b"\1" * count
+    if next(unpack_extents(packed)).is_difference:
+        return bytes(count)
     there, at = bytearray(), 0
-    if next(unpack_extents(cell.packed)).is_difference:
-        return bytes(len(cell.packed) // EXTENT.size)
-    for extent in unpack_extents(cell.packed):
+    for extent in unpack_extents(packed):
         end = at + extent.length // PAGE * DIGEST
-        there.append(digests[at:end] == cell.digests[at:end])
+        there.append(found[at:end] == wanted[at:end])
         at = end
     return bytes(there)
 
 
-def _is_there(fd: int, unit: _Unit, id_key: bytes) -> bool:
-    """Whether an extent is."""
-    (extent,) = unpack_extents(unit.packed)
-    buffer = _buffer(unit.length)
+def _compare_extents(fd: int, size: int, id_key: bytes, stretch: _Stretch) -> tuple[bytes, int]:
+    there, at = bytearray(), stretch.at
+    for extent in unpack_extents(stretch.packed):
+        end = at + extent.size
+        there.append(end <= size and _is_there(fd, at, extent, id_key))
+        at = end
+    return bytes(there), at - stretch.at
+
+
+def _is_there(fd: int, at: int, extent: Extent, id_key: bytes) -> bool:
+    buffer = _buffer(extent.length)
     if extent.id is None:
-        return _is_hole(fd, unit.at, unit.at + unit.length, buffer)
-    room = buffer[: unit.length]
-    return os.preadv(fd, [room], unit.at) == unit.length and chunk_id(room, id_key) == extent.id
+        return _is_hole(fd, at, at + extent.length, buffer)
+    room = buffer[: extent.length]
+    return os.preadv(fd, [room], at) == extent.length and chunk_id(room, id_key) == extent.id
 
 
 def _is_hole(fd: int, start: int, end: int, buffer: memoryview) -> bool:

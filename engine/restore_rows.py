@@ -19,7 +19,6 @@ from .errors import NothingSelected
 from .events import show_path
 from .levels import Level, SetInfo
 from .manifest import ManifestReader, packed_extents
-from .postgres.grid import split_records
 from .selection import Matcher, Selection
 
 DIRECTORY = 0x40  # second byte of the mode that a row's head begins with
@@ -132,11 +131,11 @@ class LevelRows:
                 return
             yield part
 
-    def cells(self, entry: Entry) -> Iterator[tuple[ChunkId, bytes]]:
-        """(id, record) of a database file's cells, in order. Raises Corrupt, ObjectMissing, ValueError."""
+    def records(self, entry: Entry) -> Iterator[bytes]:
+        """The records of a database file's cells, RECORD_CELLS of them at a time. Raises Corrupt, ObjectMissing."""
         for part in unpack_extents(entry.cells):
             if part.id is not None:
-                yield from split_records(self._read(part.id))
+                yield self._read(part.id)
 
     def __iter__(self) -> Iterator[Row]:
         self.left_out = 0

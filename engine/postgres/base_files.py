@@ -14,7 +14,7 @@ from ..extent_content import read_content
 from ..levels import Level
 from ..manifest import ManifestReader, extents_of, packed_extents
 from .cells import OldCell, parse_records
-from .grid import packed_by_cell
+from .grid import CELL, packed_by
 
 
 class BaseFiles:
@@ -73,7 +73,7 @@ class BaseFiles:
         return read_content(self.store.read_chunk, extents)
 
     def _cells(self, entry: Entry) -> Iterator[OldCell]:
-        extents = packed_by_cell(packed_extents(self.store, entry))
+        extents = packed_by(packed_extents(self.store, entry), CELL)
         for part in unpack_extents(entry.cells):
             if part.id is None:
                 return

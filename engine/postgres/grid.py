@@ -3,6 +3,7 @@
 Rule: arithmetic alone, and quick to load: a restore needs no more than this of cells (cells.py).
 """
 
+import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -21,6 +22,8 @@ RECORD_CELLS: Final = 64
 RECORD_SIZE: Final = ID_SIZE + DIGEST * PAGES
 RECORDS_CHUNK: Final = RECORD_CELLS * RECORD_SIZE
 
+_RANGE = struct.Struct("<32xII")  # of an extent: without the id
+
 
 def split_records(data: bytes) -> Iterator[tuple[ChunkId, bytes]]:
     """(cell id, the record) of each record; only the last may be of a shorter cell. Raises ValueError."""
@@ -31,20 +34,20 @@ def split_records(data: bytes) -> Iterator[tuple[ChunkId, bytes]]:
         yield ChunkId(record[:ID_SIZE]), record
 
 
-def packed_by_cell(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The extents of a file, cell by cell, all as they are packed in rows, whichever way they come parted. Raises
-    ValueError where one reaches over the border of a cell.
+def packed_by(parts: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """The extents of a file, so many bytes of it at a time (CELL, or some cells), all as they are packed in rows,
+    whichever way they come parted. Raises ValueError where one reaches over a border.
     """
-    cell, size = b"", 0
+    some, size = b"", 0
     for part in parts:
         begin = 0
-        for number, (_, offset, length) in enumerate(EXTENT.iter_unpack(part), 1):
-            size += length if offset < DIFFERENCE else 0
-            if size > CELL:
+        for number, (offset, bytes_of_it) in enumerate(_RANGE.iter_unpack(part), 1):
+            size += bytes_of_it if offset < DIFFERENCE else 0
+            if size > length:
                 raise ValueError("an extent reaches over the border of a cell")
-            if size == CELL:
-                yield cell + part[begin : number * EXTENT.size]
-                cell, size, begin = b"", 0, number * EXTENT.size
-        cell += part[begin:]
-    if cell:
-        yield cell
+            if size == length:
+                yield some + part[begin : number * EXTENT.size]
+                some, size, begin = b"", 0, number * EXTENT.size
+        some += part[begin:]
+    if some:
+        yield some

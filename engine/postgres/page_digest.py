@@ -12,8 +12,10 @@ from .grid import DIGEST, PAGE
 
 try:
     from ._pages import digests as _digests
+    from ._pages import file_digests as _file_digests
 except ImportError:
     from .pages_plain import digests as _digests
+    from .pages_plain import file_digests as _file_digests
 
 Bytes = bytes | bytearray | memoryview
 
@@ -32,6 +34,12 @@ def page_digests(pages: Bytes, key: bytes) -> bytes:
     out = bytearray(len(pages) // PAGE * DIGEST)
     _digests(pages, key, out)
     return bytes(out)
+
+
+def file_digests(file: int, offset: int, pages: int, key: bytes) -> bytes:
+    """The same of an open file's pages from `offset` on: of so many, or of as many as there are. Raises OSError."""
+    out = bytearray(pages * DIGEST)
+    return bytes(out[: _file_digests(file, offset, key, out) * DIGEST])
 
 
 def changed_pages(old: bytes, new: bytes) -> list[int]:

@@ -16,6 +16,8 @@ A page is judged as pages.judge() says: SOUND, BAD, RENEWED or NEW.
 Rule: what is here is exact. It is no cryptographic hash: a digest proves nothing to someone else.
 """
 
+import os
+
 import numpy as np
 import numpy.typing as npt
 
@@ -105,6 +107,18 @@ def digests(pages: Bytes, key: bytes, out: bytearray, /) -> None:
         limbs = sums.view("<u4").astype(np.uint64)
         halves = [(limbs @ fold[1:] + fold[0]) >> np.uint64(32) for fold in folds]
         found[start : start + _STEP] = halves[0] << np.uint64(32) | halves[1]
+
+
+def file_digests(file: int, offset: int, key: bytes, out: bytearray, /) -> int:
+    """Put the digests of the pages of an open file from `offset` on into `out`, as far as there is room or the file
+    has whole pages: how many. Raises OSError.
+    """
+    pages = os.pread(file, len(out) // 8 * PAGE, offset)
+    count = len(pages) // PAGE
+    found = bytearray(count * 8)
+    digests(pages[: count * PAGE], key, found)
+    out[: len(found)] = found
+    return count
 
 
 _STEP = 32  # pages: what is computed in between then stays in the processor's cache

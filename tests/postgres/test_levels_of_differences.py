@@ -17,7 +17,7 @@ from siltstone.engine.archive import cat
 from siltstone.engine.entry import EXTENT, unpack_extents
 from siltstone.engine.forgotten import forget_level
 from siltstone.engine.manifest import packed_extents
-from siltstone.engine.postgres.grid import packed_by_cell
+from siltstone.engine.postgres.grid import CELL, packed_by
 from siltstone.store import KeyFile, Store, export_key, pack_object, unlock
 from tests.backed_up import KEY, copied, flip, ignore, new_store, reopened
 from tests.backing_up import content_of
@@ -78,7 +78,7 @@ def backend(made: Made) -> MemoryBackend:
 def cells_of(level: Level, store: Store) -> list[bool]:
     """Of each cell of the large table: whether it is a difference."""
     (entry,) = [entry for entry in entries(store, level) if is_large(entry)]
-    return [next(unpack_extents(cell)).is_difference for cell in packed_by_cell(packed_extents(store, entry))]
+    return [next(unpack_extents(cell)).is_difference for cell in packed_by(packed_extents(store, entry), CELL)]
 
 
 def is_large(entry: Entry) -> bool:
@@ -158,7 +158,7 @@ def test_what_is_damaged_is_named_and_the_rest_restores(
 ) -> None:
     store = reopened(backend)
     (entry,) = [entry for entry in entries(store, made.levels[4]) if is_large(entry)]
-    cell = next(cell for cell in packed_by_cell(packed_extents(store, entry)) if len(cell) == 2 * EXTENT.size)
+    cell = next(cell for cell in packed_by(packed_extents(store, entry), CELL) if len(cell) == 2 * EXTENT.size)
     difference, old = unpack_extents(cell)
     chunk = difference.id if which == "difference" else old.id
     assert chunk is not None

@@ -1,8 +1,10 @@
 """The twins that judge and digest pages: by the definition, and the one as the other."""
 
+import errno
 import os
 import random
 import struct
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -65,6 +67,24 @@ def test_they_take_what_lies_anywhere(twin: ModuleType) -> None:
         twin.digests(pages, key, digests)
         assert verdicts == b"\1\1\1\1"
         assert int.from_bytes(digests[:8], "little") == defined_digest(data[3 : PAGE + 3], key)
+
+
+@each_twin
+@pytest.mark.parametrize("size", [0, PAGE - 1, PAGE, 40 * PAGE, 40 * PAGE + 5])
+def test_digests_of_a_file(twin: ModuleType, tmp_path: Path, size: int) -> None:
+    """Of as many pages as were asked for, or as it has whole ones; what lies behind them in the result stays."""
+    data, key = RANDOM.randbytes(size), RANDOM.randbytes(KEY_BYTES)
+    (tmp_path / "file").write_bytes(data)
+    with (tmp_path / "file").open("rb") as file:
+        for at in (0, PAGE, 3):
+            for pages in (0, 1, 17, 60):
+                out, there = bytearray(b"." * pages * DIGEST), max(0, min(pages, (size - at) // PAGE))
+                assert twin.file_digests(file.fileno(), at, key, out) == there
+                each = bytearray(there * DIGEST)
+                twin.digests(data[at : at + there * PAGE], key, each)
+                assert out == each + b"." * (pages - there) * DIGEST
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        twin.file_digests(-1, 0, key, bytearray(8))
 
 
 @each_twin

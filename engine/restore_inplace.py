@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from siltstone.store import Corrupt, ObjectMissing, chunk_id
+from siltstone.store import Corrupt, ObjectMissing, chunk_id, page_buffer
 
 from .entry import HEAD_AT, Entry, Extent, parse_row
 from .errors import TargetError
@@ -124,7 +124,7 @@ class Comparer:
     def _buffer(self, size: int) -> memoryview:
         buffer: memoryview | None = getattr(self._local, "buffer", None)
         if buffer is None or len(buffer) < size:
-            buffer = self._local.buffer = memoryview(bytearray(max(size, BATCH_BYTES)))
+            buffer = self._local.buffer = page_buffer(max(size, BATCH_BYTES))
         return buffer
 
     def _all_there(self, extents: Iterable[Extent], data: memoryview) -> bool:

@@ -19,10 +19,10 @@ from siltstone.store import BackendError, Corrupt, ObjectMissing, Store
 
 from .archive_changes import Compared, FolderListings, compare, members
 from .archive_content import Sink, write_stream
-from .archive_header import END, RECORD, comment, kind_of, member_header, padding, usual_header
+from .archive_header import BLOCK, END, RECORD, comment, kind_of, member_header, usual_member
 from .archive_windows import Part, Run, naming
 from .browse_diff import changes
-from .entry import DIFFERENCE, Entry, Extent, pack_extents, parse_row, plain_parts, row_path, unpack_extents
+from .entry import EXTENT, Entry, Extent, pack_extents, parse_row
 from .errors import NothingSelected
 from .events import Progress, Report, Warned, show_path
 from .extent_content import read_content
@@ -162,44 +162,30 @@ class _Archive:
 
     def parts(self, rows: Iterable[_Member]) -> Iterator[Part]:
         """Headers, contents and padding."""
-        pad = comment(self._said.encode()) if self._said else b""
-        written = 0
+        said = comment(self._said.encode()) if self._said else b""
+        if said:
+            yield said
+        written, pad = len(said), 0
         for row, listing in rows:
-            usual = None if listing else self._usual(row)
+            usual = None if listing else usual_member(row, self._owners, self._groups, pad)
             if usual is not None:
-                head, size, runs = usual
-                yield pad + head
-                yield from runs
-                written += len(pad) + len(head) + size
-                pad = padding(size)
+                head, path, size, extents = usual
+                self._count(path, size)
+                yield head
+                for chunk, offset, length in EXTENT.iter_unpack(extents):
+                    yield Run(path, chunk, offset, length)
+                written += len(head) + size
+                pad = -size % BLOCK
                 continue
             entry = parse_row(row)
             head, size = self._head(entry, listing)
-            yield pad + head
+            yield bytes(pad) + head
             if size:
                 yield from _content(self._store, entry)
-            written += len(pad) + len(head) + size
-            pad = padding(size)
-        written += len(pad) + len(END)
-        yield pad + END + bytes(-written % RECORD)
-
-    def _usual(self, row: bytes) -> tuple[bytes, int, list[Run]] | None:
-        """Header, size and content of a member of the usual kind; None of others."""
-        parts = plain_parts(row)
-        if parts is None:
-            return None
-        mode, uid, gid, mtime_ns, packed = parts
-        path = row_path(row)
-        runs = [Run(path, *extent) for extent in unpack_extents(packed)]
-        if any(run.offset >= DIFFERENCE for run in runs):
-            return None
-        size = sum([run.length for run in runs])
-        owner, group = self._owners.get(uid, b""), self._groups.get(gid, b"")
-        head = usual_header(path, mode, uid, gid, size, mtime_ns, owner, group)
-        if head is None:
-            return None
-        self._count(path, size)
-        return head, size, runs
+            written += pad + len(head) + size
+            pad = -size % BLOCK
+        written += pad + len(END)
+        yield bytes(pad) + END + bytes(-written % RECORD)
 
     def _count(self, path: bytes, size: int) -> None:
         self.members += 1

@@ -91,9 +91,10 @@ class _Filler:
 
     def _copy_frames(self, pack: PackName, frames: dict[int, list[Piece]], buffer: memoryview) -> None:
         done = -1
+        wanted = {number: {piece.slot for piece in pieces} for number, pieces in frames.items()}
         try:
-            for number, plain in self._store.read_frames(pack, sorted(frames)):
-                for at, start, length, _ in frames[number]:
+            for number, plain in self._store.read_frames(pack, sorted(frames), wanted):
+                for at, start, length, _, _ in frames[number]:
                     buffer[at : at + length] = plain[start : start + length]
                 done = number
         except (Corrupt, ObjectMissing, BackendError) as error:

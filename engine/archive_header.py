@@ -13,10 +13,10 @@ the same entry gives the same bytes. File flags have no keyword that GNU tar kno
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from .entry import Entry
+from .entry import DIFFERENCE, EXTENT, Entry, plain_parts, row_path
 
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
@@ -32,6 +32,7 @@ _TYPES = {
     stat.S_IFDIR: FOLDER,
     stat.S_IFIFO: b"6",
 }
+UsualMember = tuple[bytes, bytes, int, bytes]  # see row_member
 _KIND = 0o170000  # what of a mode says the type; stat.S_IFMT is a call for each
 _PAX, _GLOBAL = b"x", b"g"
 _PAX_NAME = b"././@PaxHeader"
@@ -79,6 +80,31 @@ def member_header(
         name, entry.mode & 0o7777, entry.uid, entry.gid, size, seconds, kind, target, owner, group, entry.rdev
     )
     return _pax_blocks(records) + block if records else block
+
+
+def row_member(row: bytes, owners: Mapping[int, bytes], groups: Mapping[int, bytes], before: int) -> UsualMember | None:
+    """What a file or folder is in an archive: blocks, behind so many zeros; path, size of the content, its extents,
+    packed. None of a row that says more than head, path and extents, of one with holes or cells that differ, and where
+    more than the time does not fit a ustar block.
+    """
+    parts = plain_parts(row)
+    if parts is None:
+        return None
+    mode, uid, gid, mtime_ns, packed = parts
+    size = 0
+    for chunk, offset, length in EXTENT.iter_unpack(packed):
+        if offset >= DIFFERENCE or not any(chunk):
+            return None
+        size += length
+    path = row_path(row)
+    head = usual_header(path, mode, uid, gid, size, mtime_ns, owners.get(uid, b""), groups.get(gid, b""))
+    return None if head is None else (bytes(before) + head, path, size, packed)
+
+
+try:
+    from ._tar_usual import usual_member as usual_member  # the same, quicker
+except ImportError:
+    usual_member = row_member
 
 
 def usual_header(

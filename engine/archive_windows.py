@@ -40,12 +40,15 @@ Part = Run | bytes
 
 
 class Piece(NamedTuple):
-    """`length` bytes from `start` of a frame's plaintext go to `at` in the window's buffer, for the file `path`."""
+    """`length` bytes from `start` of a frame's plaintext, which are of its chunk `slot`, go to `at` in the window's
+    buffer, for the file `path`.
+    """
 
     at: int
     start: int
     length: int
     path: bytes
+    slot: int
 
 
 class Window:
@@ -138,7 +141,7 @@ class _Planner:
         if self._pieces is None:
             pack, frame = self._last
             self._pieces = window.frames[pack].setdefault(frame, [])
-        self._pieces.append(Piece(window.end, start, length, path))
+        self._pieces.append(Piece(window.end, start, length, path, self._finder.slot))
         window.end += length
 
 
@@ -151,18 +154,18 @@ class _Finder:
         self._ids: Sequence[ChunkId] = ()
         self._lengths: Sequence[int] = ()
         self._starts: Sequence[int] = ()
-        self._slot = 0
+        self.slot = 0
 
     def find(self, chunk: ChunkId, offset: int, length: int) -> int:
-        """Set `pack` and `frame`; the place of a chunk's bytes in the frame's plaintext. Raises ObjectMissing,
+        """Set `pack`, `frame` and `slot`; the place of a chunk's bytes in the frame's plaintext. Raises ObjectMissing,
         Corrupt.
         """
-        slot = self._slot
+        slot = self.slot
         if not self._is_at(slot, chunk):
             slot += 1
             if not self._is_at(slot, chunk):
                 slot = self._look_up(chunk)
-        self._slot = slot
+        self.slot = slot
         if offset + length > self._lengths[slot]:
             raise Corrupt(pack_object(self.pack), "a level asks for more of a chunk than it holds", frame=self.frame)
         return self._starts[slot] + offset

@@ -6,7 +6,7 @@ the pack and the frame. Frames of one call are read in ascending order, neighbou
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from blake3 import blake3
@@ -93,8 +93,11 @@ class PackReader:
             self._sealers[slot.session_id] = sealer
         return sealer
 
-    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
-        """(number, plaintext) of the given frames, ascending. A plaintext is valid until the next step.
+    def read_frames(
+        self, pack: PackName, frames: Sequence[int], wanted: Mapping[int, Collection[int]] | None = None
+    ) -> Iterator[tuple[int, memoryview]]:
+        """(number, plaintext) of the given frames, ascending. A plaintext is valid until the next step. `wanted` of a
+        frame: see FrameOpener.open.
 
         Raises ObjectMissing when the pack is gone and Corrupt at the first damaged frame.
         """
@@ -105,7 +108,8 @@ class PackReader:
                 stop = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored
                 data = workspace.read(name, start, stop)
                 for number in run:
-                    yield number, self.open_frame(footer, number, data, start, workspace.opener)
+                    asked = None if wanted is None else wanted[number]
+                    yield number, self.open_frame(footer, number, data, start, workspace.opener, asked)
 
     def read_frame(self, pack: PackName, number: int) -> bytes:
         """The plaintext of one frame, read by `get`: a cache before a remote store keeps it. Raises as read_frames."""
@@ -115,7 +119,15 @@ class PackReader:
         with self.workspaces.borrow() as workspace:
             return bytes(self.open_frame(footer, number, memoryview(data), frame.offset, workspace.opener))
 
-    def open_frame(self, footer: Footer, number: int, data: memoryview, start: int, opener: FrameOpener) -> memoryview:
+    def open_frame(
+        self,
+        footer: Footer,
+        number: int,
+        data: memoryview,
+        start: int,
+        opener: FrameOpener,
+        wanted: Collection[int] | None = None,
+    ) -> memoryview:
         """The plaintext of a frame, valid while `opener` opens no other; `data`: the pack's bytes from `start`.
 
         Raises Corrupt.
@@ -124,7 +136,7 @@ class PackReader:
         sealed = data[frame.offset - start : frame.offset - start + frame.stored]
         try:
             sealer = self.sealer(name, footer.keys[frame.key_slot])
-            return opener.open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths)
+            return opener.open(sealer, frame.codec, sealed, frame.plain, frame.ids, frame.lengths, wanted)
         except Tampered:
             raise Corrupt(name, f"damaged, {len(frame.ids)} chunks in it are concerned", frame=number) from None
 

@@ -6,7 +6,7 @@ about.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -148,9 +148,11 @@ class Store:
             packs |= found
         self.reader.bring_footers(packs)
 
-    def read_frames(self, pack: PackName, frames: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
+    def read_frames(
+        self, pack: PackName, frames: Sequence[int], wanted: Mapping[int, Collection[int]] | None = None
+    ) -> Iterator[tuple[int, memoryview]]:
         """See PackReader.read_frames."""
-        return self.reader.read_frames(pack, frames)
+        return self.reader.read_frames(pack, frames, wanted)
 
     def read_chunk(self, chunk: ChunkId) -> bytes:
         """One chunk, through a small cache of frames; from another pack that holds it, where one is damaged or gone.

@@ -1,7 +1,7 @@
 """The windows of a stream: which bytes are made together, and from which frames they are copied.
 
-Rule: windows follow each other in the stream; a window ends where a frame does once it is nearly full, so that hardly
-any frame is read for two. A chunk that cannot be found raises its error with the path that needs it. One thread; it
+Rule: windows follow each other in the stream; one that is half full ends before the first frame of which it needs
+nothing yet, so that hardly any frame is read for two. A chunk that cannot be found raises its error with the path that needs it. One thread; it
 reads the index and footers, and no content.
 """
 
@@ -14,6 +14,7 @@ from siltstone.store import (
     BackendError,
     ChunkId,
     Corrupt,
+    FrameInfo,
     ObjectMissing,
     PackName,
     Store,
@@ -25,6 +26,12 @@ from .events import show_path
 # Of plaintext: two full frames and the headers between their chunks. More would read more at once; but all buffers
 # of it are touched anew, which is dear on a virtual machine: 2 MiB took it 7 ms.
 WINDOW = 6 << 20
+# Then the next frame waits for the next window. An archive that was imported lies in batches of two frames and one more,
+# of its headers, which all of a batch needs; with windows of 4 MiB and more it was opened nearly twice (by bytes).
+HALF = WINDOW // 2
+
+# Some 200 bytes each: what is not among them is found by the index.
+KNOWN_CHUNKS = 1 << 14
 
 
 class Run(NamedTuple):
@@ -80,20 +87,31 @@ def windows_of(store: Store, parts: Iterable[Part]) -> Iterator[Window]:
         yield planner.window
 
 
+class _Frame:
+    """A frame, and what the window at hand copies of it."""
+
+    __slots__ = ("ids", "lengths", "number", "pack", "pieces", "starts", "window")
+
+    def __init__(self, pack: PackName, number: int, info: FrameInfo | None) -> None:
+        self.pack, self.number = pack, number
+        self.ids: Sequence[ChunkId] = info.ids if info else ()
+        self.lengths: Sequence[int] = info.lengths if info else ()
+        self.starts: Sequence[int] = info.starts if info else ()
+        self.pieces: list[Piece] = []  # of `window`
+        self.window: Window | None = None
+
+
 class _Planner:
     """`window` is the one that is being filled; in `full` the caller finds those that are."""
 
     def __init__(self, store: Store) -> None:
         self._finder = _Finder(store)
-        self._nearly = WINDOW - WINDOW // 3
-        self._pieces: list[Piece] | None = None  # of the last frame, in this window
-        self._last: tuple[PackName, int] = PackName(""), 0
         self.window = Window(0)
         self.full: list[Window] = []
 
     def _next(self) -> None:
         self.full.append(self.window)
-        self.window, self._pieces = Window(self.window.end % BLOCK), None
+        self.window = Window(self.window.end % BLOCK)
 
     def add_literal(self, data: bytes) -> None:
         """Bytes as they stand."""
@@ -119,72 +137,66 @@ class _Planner:
 
     def add_run(self, run: Run, chunk: ChunkId) -> None:
         """Bytes of a chunk."""
-        finder, length = self._finder, run.length
+        path, _, offset, length = run
         try:
-            start = finder.find(chunk, run.offset, length)
+            frame, slot = self._finder.find(chunk)
+            if offset + length > frame.lengths[slot]:
+                raise Corrupt(
+                    pack_object(frame.pack), "a level asks for more of a chunk than it holds", frame=frame.number
+                )
         except (Corrupt, ObjectMissing, BackendError) as error:
-            raise naming(error, run.path) from error
-        if finder.frame != self._last[1] or finder.pack != self._last[0]:
-            self._last, self._pieces = (finder.pack, finder.frame), None
-            if self.window.end >= self._nearly:
-                self._next()
+            raise naming(error, path) from error
+        start = frame.starts[slot] + offset
+        if self.window.end >= HALF and frame.window is not self.window:
+            self._next()
         while self.window.end + length > WINDOW:
             room = WINDOW - self.window.end
             if room:
-                self._place(start, room, run.path)
+                self._place(frame, Piece(self.window.end, start, room, path, slot))
             start, length = start + room, length - room
             self._next()
-        self._place(start, length, run.path)
+        self._place(frame, Piece(self.window.end, start, length, path, slot))
 
-    def _place(self, start: int, length: int, path: bytes) -> None:
+    def _place(self, frame: _Frame, piece: Piece) -> None:
         window = self.window
-        if self._pieces is None:
-            pack, frame = self._last
-            self._pieces = window.frames[pack].setdefault(frame, [])
-        self._pieces.append(Piece(window.end, start, length, path, self._finder.slot))
-        window.end += length
+        if frame.window is not window:
+            frame.window = window
+            frame.pieces = window.frames[frame.pack].setdefault(frame.number, [])
+        frame.pieces.append(piece)
+        window.end += piece.length
 
 
 class _Finder:
-    """Where chunks lie. Those that follow each other in a tree mostly do so in a frame: the index is not asked then."""
+    """Where chunks lie. Those that follow each other in a tree mostly do so in a frame, and those of an archive come
+    from a few frames in turn: the index is asked once a frame.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.pack, self.frame = PackName(""), 0
-        self._ids: Sequence[ChunkId] = ()
-        self._lengths: Sequence[int] = ()
-        self._starts: Sequence[int] = ()
-        self.slot = 0
+        self._frame, self._slot = _Frame(PackName(""), 0, None), 0
+        self._known: dict[ChunkId, tuple[_Frame, int]] = {}
 
-    def find(self, chunk: ChunkId, offset: int, length: int) -> int:
-        """Set `pack`, `frame` and `slot`; the place of a chunk's bytes in the frame's plaintext. Raises ObjectMissing,
-        Corrupt.
-        """
-        slot = self.slot
-        if not self._is_at(slot, chunk):
-            slot += 1
-            if not self._is_at(slot, chunk):
-                slot = self._look_up(chunk)
-        self.slot = slot
-        if offset + length > self._lengths[slot]:
-            raise Corrupt(pack_object(self.pack), "a level asks for more of a chunk than it holds", frame=self.frame)
-        return self._starts[slot] + offset
+    def find(self, chunk: ChunkId) -> tuple[_Frame, int]:
+        """The frame of a chunk, and the chunk's number in it. Raises ObjectMissing, Corrupt, BackendError."""
+        frame, slot = self._frame, self._slot + 1
+        if slot >= len(frame.ids) or frame.ids[slot] != chunk:
+            frame, slot = self._known.get(chunk) or self._look_up(chunk)
+            self._frame = frame
+        self._slot = slot
+        return frame, slot
 
-    def _is_at(self, slot: int, chunk: ChunkId) -> bool:
-        return slot < len(self._ids) and self._ids[slot] == chunk
-
-    def _look_up(self, chunk: ChunkId) -> int:
+    def _look_up(self, chunk: ChunkId) -> tuple[_Frame, int]:
         place = self._store.find(chunk)
         if place is None:
             raise ObjectMissing(f"chunk {chunk.hex()}", hint="run 'silt verify' to see what is concerned")
-        if (place.pack, place.frame) != (self.pack, self.frame):
-            frames = self._store.footer(place.pack).frames
-            info = frames[place.frame] if place.frame < len(frames) else None
-            self.pack, self.frame = place.pack, place.frame
-            self._ids, self._lengths, self._starts = (info.ids, info.lengths, info.starts) if info else ((), (), ())
-        if not self._is_at(place.slot, chunk):
+        frames = self._store.footer(place.pack).frames
+        frame = _Frame(place.pack, place.frame, frames[place.frame] if place.frame < len(frames) else None)
+        if place.slot >= len(frame.ids) or frame.ids[place.slot] != chunk:
             raise Corrupt(pack_object(place.pack), "it does not hold a chunk where the index says")
-        return place.slot
+        if len(self._known) > KNOWN_CHUNKS:
+            self._known.clear()
+        self._known.update((each, (frame, slot)) for slot, each in enumerate(frame.ids))
+        return frame, place.slot
 
 
 def naming(error: Corrupt | ObjectMissing | BackendError, path: bytes) -> Corrupt | ObjectMissing | BackendError:

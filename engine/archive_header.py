@@ -82,7 +82,9 @@ def member_header(
     return _pax_blocks(records) + block if records else block
 
 
-def row_member(row: bytes, owners: Mapping[int, bytes], groups: Mapping[int, bytes], before: int) -> UsualMember | None:
+def row_member(
+    row: bytes, owners: Mapping[int, bytes], groups: Mapping[int, bytes], before: int, /
+) -> UsualMember | None:
     """What a file or folder is in an archive: blocks, behind so many zeros; path, size of the content, its extents,
     packed. None of a row that says more than head, path and extents, of one with holes or cells that differ, and where
     more than the time does not fit a ustar block.
@@ -102,9 +104,11 @@ def row_member(row: bytes, owners: Mapping[int, bytes], groups: Mapping[int, byt
 
 
 try:
-    from ._tar_usual import usual_member as usual_member  # the same, quicker
+    from . import _tar_usual
 except ImportError:
     usual_member = row_member
+else:
+    usual_member = _tar_usual.usual_member  # the same, quicker
 
 
 def usual_header(

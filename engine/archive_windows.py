@@ -1,8 +1,8 @@
 """The windows of a stream: which bytes are made together, and from which frames they are copied.
 
 Rule: windows follow each other in the stream; one that is half full ends before the first frame of which it needs
-nothing yet, so that hardly any frame is read for two. A chunk that cannot be found raises its error with the path that needs it. One thread; it
-reads the index and footers, and no content.
+nothing yet, so that hardly any frame is read for two. A chunk that cannot be found raises its error with the path that
+needs it. One thread; it reads the index and footers, and no content.
 """
 
 from collections import defaultdict
@@ -26,8 +26,9 @@ from .events import show_path
 # Of plaintext: two full frames and the headers between their chunks. More would read more at once; but all buffers
 # of it are touched anew, which is dear on a virtual machine: 2 MiB took it 7 ms.
 WINDOW = 6 << 20
-# Then the next frame waits for the next window. An archive that was imported lies in batches of two frames and one more,
-# of its headers, which all of a batch needs; with windows of 4 MiB and more it was opened nearly twice (by bytes).
+# From here on another frame waits for the next window. An archive that was imported lies in batches of two frames and
+# one more, of its headers, which all of a batch needs: in windows that ended wherever the frame is another one, once
+# they had 4 MiB, a third more was decompressed.
 HALF = WINDOW // 2
 
 # Some 200 bytes each: what is not among them is found by the index.
@@ -88,17 +89,15 @@ def windows_of(store: Store, parts: Iterable[Part]) -> Iterator[Window]:
 
 
 class _Frame:
-    """A frame, and what the window at hand copies of it."""
+    """A frame, as its footer says."""
 
-    __slots__ = ("ids", "lengths", "number", "pack", "pieces", "starts", "window")
+    __slots__ = ("ids", "lengths", "number", "pack", "starts")
 
     def __init__(self, pack: PackName, number: int, info: FrameInfo | None) -> None:
         self.pack, self.number = pack, number
         self.ids: Sequence[ChunkId] = info.ids if info else ()
         self.lengths: Sequence[int] = info.lengths if info else ()
         self.starts: Sequence[int] = info.starts if info else ()
-        self.pieces: list[Piece] = []  # of `window`
-        self.window: Window | None = None
 
 
 class _Planner:
@@ -106,12 +105,13 @@ class _Planner:
 
     def __init__(self, store: Store) -> None:
         self._finder = _Finder(store)
+        self._pieces: dict[_Frame, list[Piece]] = {}  # of the window's frames
         self.window = Window(0)
         self.full: list[Window] = []
 
     def _next(self) -> None:
         self.full.append(self.window)
-        self.window = Window(self.window.end % BLOCK)
+        self.window, self._pieces = Window(self.window.end % BLOCK), {}
 
     def add_literal(self, data: bytes) -> None:
         """Bytes as they stand."""
@@ -147,7 +147,7 @@ class _Planner:
         except (Corrupt, ObjectMissing, BackendError) as error:
             raise naming(error, path) from error
         start = frame.starts[slot] + offset
-        if self.window.end >= HALF and frame.window is not self.window:
+        if self.window.end >= HALF and frame not in self._pieces:
             self._next()
         while self.window.end + length > WINDOW:
             room = WINDOW - self.window.end
@@ -158,12 +158,11 @@ class _Planner:
         self._place(frame, Piece(self.window.end, start, length, path, slot))
 
     def _place(self, frame: _Frame, piece: Piece) -> None:
-        window = self.window
-        if frame.window is not window:
-            frame.window = window
-            frame.pieces = window.frames[frame.pack].setdefault(frame.number, [])
-        frame.pieces.append(piece)
-        window.end += piece.length
+        pieces = self._pieces.get(frame)
+        if pieces is None:
+            pieces = self._pieces[frame] = self.window.frames[frame.pack].setdefault(frame.number, [])
+        pieces.append(piece)
+        self.window.end += piece.length
 
 
 class _Finder:

@@ -46,8 +46,8 @@ _WORTHWHILE = 0.97
 _SAMPLES, _SAMPLE = 8, 8 << 10
 _WORTH_SAMPLING = 16 * _SAMPLES * _SAMPLE
 
-# Of a frame whose end nobody asks for, this share at most is decompressed and no more: zstd goes through a window of
-# its own then, a quarter slower (2 MiB of mails and office files: 2.6 ms in one go; 2.7 ms to nine tenths, 1.7 to half).
+# Of a frame whose end nobody wants, no more is decompressed than is wanted, up to this share: zstd has a window of
+# its own then, and is a quarter slower (2 MiB of mails: 2.6 ms in one go; 2.7 ms to nine tenths, 1.7 ms to half).
 _PARTLY = 0.75
 
 

@@ -26,9 +26,9 @@ from .events import show_path
 # Of plaintext: two full frames and the headers between their chunks. More would read more at once; but all buffers
 # of it are touched anew, which is dear on a virtual machine: 2 MiB took it 7 ms.
 WINDOW = 6 << 20
-# Half full, a window is closed to other frames. An archive that was imported lies in batches of two frames and one more,
-# of its headers, which all of a batch needs: in windows that ended wherever the frame was another than before, once they
-# had 4 MiB, a fifth more was decompressed.
+# Half full, a window is closed to other frames. An archive that was imported lies in batches of two frames and one
+# more, of its headers, which all of a batch needs: in windows that ended wherever the frame is another than before,
+# once they had 4 MiB, a fifth more was decompressed.
 
 # Some 200 bytes each: what is not among them is found by the index.
 KNOWN_CHUNKS = 1 << 14

@@ -146,15 +146,21 @@ class CellStore:
             return _Cell(make_record(old.id, digests), len(data), kept=old.packed)
         record = make_record(chunk_id(data, self._id_key), digests)
         origin = old.origin if old is not None else None
-        difference = _difference(chunks.get(origin), data) if origin is not None else None
+        was = chunks.get(origin) if origin is not None else None
+        differing = difference = None
+        if was is not None and len(was) == len(data):
+            now = bytes(data)
+            differing = [at // PAGE for at in range(0, len(now), PAGE) if was[at : at + PAGE] != now[at : at + PAGE]]
+            difference = make_difference(was, now, differing)
         if origin is not None and difference is not None:
-            was = pack_extents([Extent(origin, 0, len(data))])
-            return _Cell(record, len(data), kept=was, difference=fresh.add_difference(difference))
-        pages = pages_to_patch(old, digests) if old is not None else None
-        if old is None or pages is None:
+            kept = pack_extents([Extent(origin, 0, len(data))])
+            return _Cell(record, len(data), kept=kept, difference=fresh.add_difference(difference))
+        patching = pages_to_patch(old, digests, differing) if old is not None else None
+        if patching is None:
             return _Cell(record, len(data), fresh=fresh.add(data))
+        kept, pages = patching
         place = fresh.add(*(data[page * PAGE : (page + 1) * PAGE] for page in pages))
-        return _Cell(record, len(data), kept=old.packed, fresh=place, pages=pages)
+        return _Cell(record, len(data), kept=kept, fresh=place, pages=pages)
 
     def _digests(self, piece: Piece, buffer: memoryview) -> bytes:
         """Of all pages of a piece; empty where it has none."""
@@ -244,15 +250,6 @@ class _Cell:
         if not self.kept:
             return pack_extents([Extent(ids[self.fresh], 0, self.length)])
         return pack_extents(patch(tuple(unpack_extents(self.kept)), self.pages, ids[self.fresh]))
-
-
-def _difference(old: bytes | None, now: memoryview) -> bytes | None:
-    """What makes the cell of its old chunk; None where that does not pay."""
-    if old is None or len(old) != len(now):
-        return None
-    new = bytes(now)
-    pages = [at // PAGE for at in range(0, len(new), PAGE) if old[at : at + PAGE] != new[at : at + PAGE]]
-    return make_difference(old, new, pages)
 
 
 def _cells(piece: Piece) -> list[tuple[int, int]]:

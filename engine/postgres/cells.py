@@ -8,9 +8,10 @@ did. The id is that of the cell's bytes, whole chunk or not, and proves at a res
 
 Rule: no chain. The extents of a cell lead to chunks directly: to one that it is, to several, some of them partly used
 (a patched cell), or to one that it was, with the difference (differences.py). Patching stores whole pages, and reads
-nothing of the store; a difference is a fraction of that, and its old chunk has to be read. A cell is stored whole again
-where a difference gets long, or less than LEAST_KEPT of it stayed, and where it would take more than MOST_EXTENTS
-extents, or chunks of more than MOST_HELD cells together: what is kept for it is bounded, and what a restore reads.
+nothing of the store; a difference is a fraction of that, and its old chunk has to be read. A cell is patched where a
+difference gets long. It is patched anew, over the chunk that it was, where less than LEAST_KEPT of it stayed since, and
+where it would take more than MOST_EXTENTS extents, or chunks of more than MOST_HELD cells together; and it is stored
+whole where that takes more than half of its pages. So what is kept for it is bounded, and what a restore reads.
 Nothing here reads or writes.
 """
 
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from siltstone.store import ChunkId
 
-from ..entry import Extent, unpack_extents
+from ..entry import Extent, pack_extents, unpack_extents
 from .grid import DIGEST, ID_SIZE, PAGE, split_records
 from .page_digest import changed_pages
 
@@ -77,17 +78,34 @@ def parse_records(data: bytes) -> Iterator[tuple[ChunkId, bytes]]:
         yield cell, record[ID_SIZE:]
 
 
-def pages_to_patch(old: OldCell, new: bytes) -> list[int] | None:
-    """The numbers of the pages to store beside what stays of the old cell, by the digests of all; None where it is to
-    be stored whole.
+def pages_to_patch(old: OldCell, new: bytes, differing: Sequence[int] | None = None) -> tuple[bytes, list[int]] | None:
+    """Packed extents of what stays of the old cell, and the numbers of the pages to store beside it, by the digests of
+    all; None where it is to be stored whole. `differing`: the pages that are not as in its origin, where that was read.
     """
-    if len(new) != len(old.digests) or old.differs:
+    if len(new) != len(old.digests):
         return None
-    changed = changed_pages(old.digests, new)
-    if old.pages - len(changed) < LEAST_KEPT * old.pages:
+    if not old.differs:
+        pages = changed_pages(old.digests, new)
+        if len(pages) <= (1 - LEAST_KEPT) * old.pages and _fits(old.extents, pages, old.pages):
+            return old.packed, pages
+    if differing is None and not old.differs:
+        differing = sorted({*changed_pages(old.digests, new), *_patched_pages(old)})
+    if differing is None or old.origin is None or len(differing) > old.pages // 2:
         return None
-    patched = patch(old.extents, changed, _FRESH)
-    return changed if len(patched) <= MOST_EXTENTS and _held(patched) <= MOST_HELD * old.pages * PAGE else None
+    origin = [Extent(old.origin, 0, old.pages * PAGE)]
+    return (pack_extents(origin), list(differing)) if _fits(origin, differing, old.pages) else None
+
+
+def _fits(old: Sequence[Extent], pages: Sequence[int], most: int) -> bool:
+    patched = patch(old, pages, _FRESH)
+    return len(patched) <= MOST_EXTENTS and _held(patched) <= MOST_HELD * most * PAGE
+
+
+def _patched_pages(old: OldCell) -> Iterator[int]:
+    """The pages that do not lie in the origin where they lie in the cell."""
+    for extent, page in _by_page(old.extents):
+        if extent.id != old.origin or extent.offset != page * PAGE:
+            yield page
 
 
 def patch(old: Sequence[Extent], pages: Sequence[int], fresh: ChunkId, offset: int = 0) -> list[Extent]:

@@ -128,7 +128,7 @@ class Collection:
             raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
         # Listed once more, after the index: roots that were created since the survey may need newer packs.
         self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
-        return self._segments.listed
+        return self._segments.listed or []
 
     def _marks(self, references: References, tell: Callable[[int, int], None]) -> Marks:
         marks = Marks(self.packs, self.condemned | self._store.index.suspect)

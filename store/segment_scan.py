@@ -47,7 +47,7 @@ class SegmentScan:
     def __init__(self, backend: Backend, index_key: bytes) -> None:
         self._backend, self._key = backend, index_key
         self._seen: set[str] = set()
-        self.listed: list[str] = []  # the names of all segments, as last seen
+        self.listed: list[str] | None = None  # the names of all segments, as last seen
         self._good: dict[str, int] = {}  # name -> entries
         self._packs: dict[str, bytes] = {}  # their tables of packs
         self._replaced: set[str] = set()

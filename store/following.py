@@ -94,7 +94,7 @@ class Following:
     def stored(self, frames: Sequence[FrameInfo]) -> None:
         """A pack of this session is durable."""
         for frame in (frames[0], frames[len(frames) // 2], frames[-1]):  # packs of others begin and end elsewhere
-            self._marks.append(frame.ids[-1])
+            self._marks += frame.ids[-1:]  # padding, the last frame of a pack that was copied, has no chunk
         self._near = None
 
     def found(self, chunk: ChunkId, length: int) -> None:

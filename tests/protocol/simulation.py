@@ -179,10 +179,8 @@ def _collect(actor: Actor, history: History, shard: Shard) -> None:
             history.count("packs brought back", result.removed.kept)
             history.count("given up", len(result.given_up))
             history.count("void roots", len(result.void))
-        except StoreError as error:
-            history.count(f"collector: {type(error).__name__}")
-        except EngineError as error:
-            raise Broken(f"a collector refuses: {error}") from error
+        except (StoreError, EngineError) as error:
+            history.count(f"collector: {'refused' if isinstance(error, EngineError) else type(error).__name__}")
         check(actor.schedule.storage, history)
 
 

@@ -95,13 +95,13 @@ def _shared(folder: Path, step: str, of: int) -> Taken:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         os.sched_setaffinity(process.pid, {processors[number % len(processors)]})
         started.append(process)
-    cpu, failed = [], []
+    cpu, codes = [], []
     for process in started:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        failed += [process.returncode] if process.returncode else []
+        codes.append(process.returncode)
         cpu.append(used.ru_utime + used.ru_stime)
-    assert not failed, f"{step} of {of} ended with {failed}"
+    assert not any(codes), f"{step} of {of} ended with {codes}"
     return Taken(step, time.perf_counter() - begun, tuple(cpu))
 
 

@@ -26,9 +26,10 @@ from .events import show_path
 # Of plaintext: two full frames and the headers between their chunks. More would read more at once; but all buffers
 # of it are touched anew, which is dear on a virtual machine: 2 MiB took it 7 ms.
 WINDOW = 6 << 20
-# Half full, a window is closed to other frames. An archive that was imported lies in batches of two frames and one
+# A window that is so full is closed to other frames. An archive that was imported lies in batches of two frames and one
 # more, of its headers, which all of a batch needs: in windows that ended wherever the frame is another than before,
 # once they had 4 MiB, a fifth more was decompressed.
+CLOSING = WINDOW // 2
 
 # Some 200 bytes each: what is not among them is found by the index.
 KNOWN_CHUNKS = 1 << 14
@@ -146,7 +147,7 @@ class _Planner:
         except (Corrupt, ObjectMissing, BackendError) as error:
             raise naming(error, path) from error
         start = frame.starts[slot] + offset
-        if self.window.end >= WINDOW // 2 and frame not in self._pieces:
+        if self.window.end >= CLOSING and frame not in self._pieces:
             self._next()
         while self.window.end + length > WINDOW:
             room = WINDOW - self.window.end

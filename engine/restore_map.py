@@ -7,7 +7,7 @@ store's key: what a backup goes by, too, and four times as quick as ids), and an
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -45,8 +45,11 @@ class _Stretch(NamedTuple):
 
 def map_file(rows: LevelRows, id_key: bytes, fd: int, entry: Entry, size: int) -> There:
     """Compare an open file of `size` bytes. Raises OSError, ValueError, Corrupt, ObjectMissing."""
-    stretches = _cells(rows, entry) if entry.cells else _extents(rows, entry)
-    look = partial(_compare, fd, size, id_key)
+    if entry.cells:
+        stretches, compare = _cells(rows, entry), partial(_compare_cells, fd, digest_key(id_key))
+    else:
+        stretches, compare = _extents(rows, entry), partial(_compare_extents, fd, size, id_key)
+    look = partial(_there, compare)
     if size > STRETCH:  # the first are compared while those behind them are made
         with ThreadPoolExecutor(_CORES, "silt-compare") as pool:
             found = list(pool.map(look, stretches))
@@ -76,12 +79,8 @@ def _extents(rows: LevelRows, entry: Entry) -> Iterator[_Stretch]:
         yield _Stretch(at, pack_extents(stretch), b"")
 
 
-def _compare(fd: int, size: int, id_key: bytes, stretch: _Stretch) -> There:
-    """What is there of a stretch."""
-    if stretch.records:
-        there, length = _compare_cells(fd, digest_key(id_key), stretch)
-    else:
-        there, length = _compare_extents(fd, size, id_key, stretch)
+def _there(compare: Callable[[_Stretch], tuple[bytes, int]], stretch: _Stretch) -> There:
+    there, length = compare(stretch)
     holes = True
     if 0 in there:
         extents = unpack_extents(stretch.packed)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-RETRIES = 5  # of marking
+RETRIES = 5  # of marking, when chunks have moved meanwhile
 THREADS = 8  # requests to remove packs under way at once: each waits for the storage far longer than it works
 
 
@@ -113,10 +113,10 @@ class Collection:
                 before = index
                 if not marks.unknown or (index := self._take_stock()) == before:
                     break
-                marks = self._marks(spooled, tell)  # chunks have moved meanwhile, into packs that came since
+                marks = self._marks(spooled, tell)  # what is unknown may be in packs that came since
         return marks
 
-    def _take_stock(self) -> list[str]:
+    def _take_stock(self) -> list[str] | None:
         """Check the index and list the packs, both anew; the names of the segments. Raises Corrupt."""
         # Sessions that know of a condemnation leave its packs out of the index, also of one since the survey.
         newer = read_newer(self._store.opened, self._newest)
@@ -128,7 +128,7 @@ class Collection:
             raise Corrupt(fault.object, fault.error, hint="the next 'silt backup' writes the index anew; collect then")
         # Listed once more, after the index: roots that were created since the survey may need newer packs.
         self.packs = PackList(listed_packs(self._store.backend), self._segments.named)
-        return self._segments.listed or []
+        return self._segments.listed
 
     def _marks(self, references: References, tell: Callable[[int, int], None]) -> Marks:
         marks = Marks(self.packs, self.condemned | self._store.index.suspect)

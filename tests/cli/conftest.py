@@ -102,3 +102,8 @@ def make_store(tmp_path: Path, silt: Silt) -> Callable[..., Path]:
         return place
 
     return make
+
+
+def packs(store: Path) -> list[Path]:
+    """The files of its packs, by name."""
+    return sorted(path for path in (store / "packs").rglob("*") if path.is_file())

@@ -8,7 +8,7 @@ import pytest
 
 from siltstone.store.padding import padded_size
 
-from .conftest import Silt
+from .conftest import Silt, packs
 
 
 @pytest.fixture
@@ -19,10 +19,6 @@ def store(tmp_path: Path, silt: Silt, make_store: Callable[..., Path]) -> Path:
     (tmp_path / "tree" / "file").write_bytes(os.urandom(100_123))
     silt("backup", tmp_path / "tree", "--name", "app")
     return place
-
-
-def packs(store: Path) -> list[Path]:
-    return sorted(path for path in (store / "packs").rglob("*") if path.is_file())
 
 
 def are_padded(store: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Silt
+from .conftest import Silt, packs
 
 
 @pytest.fixture
@@ -17,10 +17,6 @@ def store(tmp_path: Path, silt: Silt, make_store: Callable[..., Path]) -> Path:
     (tmp_path / "tree" / "file").write_bytes(os.urandom(100_000))
     silt("backup", tmp_path / "tree", "--name", "app")
     return place
-
-
-def packs(store: Path) -> list[Path]:
-    return sorted(path for path in (store / "packs").rglob("*") if path.is_file())
 
 
 def test_from_parity_to_whole(silt: Silt, store: Path) -> None:

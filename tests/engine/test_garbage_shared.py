@@ -125,17 +125,39 @@ def test_a_run_that_is_given_up_while_it_marks_changes_nothing_more(
     assert restores(backend, made) == ["0/1", "0/2", "0/3"]
 
 
-class _BeforeRoots(MemoryBackend):
-    """The objects of another one; something happens before a root is created."""
+class _Before(MemoryBackend):
+    """The objects of another one; something happens before one is created in a folder."""
 
-    def __init__(self, inner: MemoryBackend, happens: Callable[[], None]) -> None:
+    def __init__(self, inner: MemoryBackend, folder: str, happens: Callable[[], object]) -> None:
         super().__init__()
-        self.objects, self._happens = inner.objects, happens
+        self.objects, self._folder, self._happens = inner.objects, folder, happens
 
     def put(self, name: str, pieces: Sequence[Buffer]) -> None:
-        if name.startswith("backups/"):
+        if name.startswith(self._folder):
             self._happens()
         super().put(name, pieces)
+
+
+def test_a_pack_that_a_level_came_to_need_before_it_was_condemned_is_brought_back(
+    backend: MemoryBackend, made: Made, tmp_path: Path
+) -> None:
+    (tmp_path / "changes").write_bytes(Random(1).randbytes(200_000))  # that of the level that is forgotten
+    forget_level(reopened(backend), ref(1), "test", window_ns=0)
+    levels = []
+
+    def rely() -> None:
+        levels.append(back_up(reopened(backend), tmp_path, name="again"))
+
+    first = collect(reopened(_Before(backend, "condemned/", rely)), limits=ANY, report=ignore)
+    assert (first.dead, first.generation) == (1, 1)
+    second = run(backend)
+    assert (second.removed.kept, second.removed.packs) == (1, 0)
+    for _ in range(2):
+        run(backend)
+        assert recorded(reopened(backend), levels[0]) == picture(tmp_path)
+    last = run(backend)
+    assert (last.pending, last.dead) == (0, 0)
+    assert recorded(reopened(backend), levels[0]) == picture(tmp_path)
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["as-it-is", "if-it-counted"])
@@ -163,7 +185,7 @@ def test_a_condemnation_that_lands_after_others_have_used_its_number_counts_for_
         run(backend)
 
     (tmp_path / "changes").write_bytes(Random(1).randbytes(200_000))
-    level = back_up(reopened(_BeforeRoots(backend, land)), tmp_path, name="again")
+    level = back_up(reopened(_Before(backend, "backups/", land)), tmp_path, name="again")
     if counts:
         with pytest.raises(ObjectMissing):
             recorded(reopened(backend), level)

@@ -36,9 +36,10 @@ def deployment_from_file(file: str | None, definitions: Sequence[str], settings:
 
     path = file or settings.get("deployment")
     if not path:
+        here = f"'-c {HERE}' takes the one here" if os.path.lexists(HERE) else "'silt config new' writes one"
         raise Mistake(
             "nothing says what to back up",
-            hint="give paths, or -c FILE ('silt config new' writes one), or 'deployment' in the settings file",
+            hint=f"give paths, or -c FILE ({here}), or 'deployment' in the settings file",
         )
     return _with_settings(load_deployment(path, parse_definitions(definitions)), settings)
 

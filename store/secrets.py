@@ -82,7 +82,8 @@ def parse_key_file(text: str) -> KeyFile:
         return KeyFile(data)
     if line.startswith("silt-key-") and line.partition(":")[0] != KEY_FILE_PREFIX[:-1]:
         raise NewerFormat("the key file was made by a newer Siltstone", hint=UPDATE)
-    raise WrongKey("this is not a whole key file", hint=f"a key file is one line: {KEY_FILE_PREFIX}<base64>")
+    hint = f"a key file is one line, {KEY_FILE_PREFIX}<base64>; 'silt key new FILE' makes one"
+    raise WrongKey("this is not a whole key file", hint=hint)
 
 
 def new_kdf(secret: Secret) -> dict[str, Any]:

@@ -22,15 +22,12 @@ from ..events import Noted, Report, Warned
 from ..forgotten import forgotten_levels
 from ..levels import PARTS, Level, LevelRef, level_refs, list_levels, read_level_or_damage
 from ..parts import incomplete_levels
-from .archive_catalog import Catalog, archived_clusters, read_catalog
+from .archive_catalog import archived_clusters, read_catalog
 from .archive_names import cluster_folder
-from .archive_record import read_object, read_record
+from .archive_record import read_object
 from .errors import Malformed
+from .recoverable import newest_commit
 from .wal_retention import WalPlan, Window, plan_wal
-from .way import Way
-
-# So many segments are looked at for a last commit: an idle server archives a few without any.
-LOOK_BACK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +52,9 @@ def wal_outlook(store: Store, levels: Sequence[Level], going: Collection[LevelRe
     for cluster in archived_clusters(store):
         catalog = read_catalog(store, cluster)
         plan = plan_wal(catalog, databases, kept)
-        commits = {window: _last_commit(store, catalog, window) for window in plan.before}
+        commits = {window: newest_commit(store, catalog, window) for window in plan.before}
         found.append(ClusterWal(cluster, plan, commits))
     return found
-
-
-def _last_commit(store: Store, catalog: Catalog, window: Window) -> int | None:
-    way = Way(catalog, catalog.known_timelines, window.timeline)
-    numbers, _ = way.after(window.start)
-    for number in reversed(numbers[-LOOK_BACK:]):
-        name = catalog.source_of(way.segment(number))
-        times = read_record(store, catalog.system_identifier, name).times if name else None
-        if times is not None:
-            return times[1]
-    return None
 
 
 def prune_wal(store: Store, report: Report) -> int:

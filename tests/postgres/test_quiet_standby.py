@@ -87,7 +87,8 @@ def test_a_timeline_that_changes_meanwhile(
         if len(ended) == 100 and who == "itself":
             second.sql("SELECT pg_promote()")
         elif len(ended) == 100:
-            first.sql("SELECT pg_promote()", "CREATE TABLE later (n int)")
+            # a backup of a standby begins at a checkpoint that it replayed: the next one shall find one of timeline 2
+            first.sql("SELECT pg_promote()", "CHECKPOINT", "CREATE TABLE later (n int)")
             until(lambda: second.sql("SELECT to_regclass('later')") != [(None,)], "the second one lags")
 
     monkeypatch.setattr(Gatherer, "end", promote)

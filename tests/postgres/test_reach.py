@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from siltstone.engine.postgres.lsn import parse_lsn
 
 from . import archiving
 from .archiving import Archive, all_archived, content, load, prepare, promoted
@@ -135,7 +138,14 @@ def test_what_cannot_be_reached_is_refused(archived: Archived, tmp_path: Path) -
     ]:
         assert said in archived.restore(target, *words, code=1), words
     segments = sorted(name for name in archived.archive.objects() if len(name) == 24)
+    (whole,) = archived.archive.status()["reachable"]
+    since, last = (datetime.fromisoformat(whole[end]) for end in ("from", "to"))
+    assert datetime.fromisoformat(before) < since < last < datetime.fromisoformat(after)
+    assert f"is of {last:%Y-%m-%d %H:%M:%S}" in archived.restore(target, "--until", after, code=1)
     archived.archive.objects()[segments[-2]].unlink()
+    (short,) = archived.archive.status()["reachable"]
+    assert (short["from_lsn"], short["timeline"]) == (whole["from_lsn"], 1)
+    assert parse_lsn(whole["from_lsn"]) <= parse_lsn(short["to_lsn"]) < parse_lsn(whole["to_lsn"])
     said = archived.restore(target, "--until", "latest", code=1)
     assert f"{segments[-2]} is missing in the archive" in said
     assert not target.exists()
@@ -164,6 +174,8 @@ def test_along_the_timeline_that_was_left(archived: Archived, servers: Templates
         all_archived(copy)
         second = content(copy)
         copy.stop()
+    ways = archived.archive.status()["reachable"]
+    assert [(each["timeline"], each["level"]) for each in ways] == [(1, "x:0/0"), (2, "x:0/0")]
     for words, expected in ([], second), (["--timeline", "1"], first):
         with servers.empty(version) as again:
             archived.restore(again.data, "--until", "latest", *words)
@@ -184,11 +196,17 @@ def test_after_an_older_level_was_forgotten(
     load(server, 5, 5)
     all_archived(server)
     whole, before = content(server), set(archive.objects())
+    (reached,) = archive.status()["reachable"]
+    assert (reached["level"], reached["levels"]) == ("x:0/0", 2)
     drawn = archive.run("forget", "0/0", "--dry-run").stdout
     assert [line.split()[-1] for line in drawn.splitlines() if line.startswith("  x:0/")] == ["goes", "stays"]
     archive.run("forget", "0/0", "--undelete-window", "0", "-q")
     gone = sorted(name for name in before - set(archive.objects()) if len(name) == 24)
     assert gone
+    (left,) = archive.status()["reachable"]
+    assert (left["level"], left["levels"]) == ("x:0/1", 1)
+    assert reached["from"] < left["from"] < left["to"] == reached["to"]
+    assert f"{left['from_lsn']}  {left['to_lsn']}  x:0/1" in archive.run("wal", "status").stdout
     assert archive.status()["gaps"] == []
     assert archive.run("wal", "fetch", gone[-1], tmp_path / "segment", code=None).returncode >= 200
     with servers.empty(version) as copy:

@@ -21,13 +21,14 @@ DRY = ("standby", "no WAL reaches this standby")
 
 
 def follow(standby: Server, primary: Server) -> None:
-    """Start both, the one as a copy of the other."""
+    """Start both, the one as a copy of the other; a checkpoint takes no WAL away that has not come over yet."""
     primary.start()  # so that its own settings stand in pg_control
     primary.stop()
     run_as_user("cp", "-a", primary.data, standby.data)
     run_as_user("touch", standby.data / "standby.signal")
     quoted = primary.dsn().replace("'", "''")
     standby.configure(f"primary_conninfo = '{quoted}'\narchive_mode = always\narchive_command = 'false'")
+    primary.configure("wal_keep_size = '64MB'")
     primary.start()
     standby.start()
 

@@ -118,9 +118,14 @@ class Cluster:
         self.pgbench("--initialize", "--quiet", "--init-steps=pv", f"--scale={branches}")
         self.stop()
         self.start()
-        # The first to read a row notes that it is valid, the first vacuum that all see it: both change every page once.
+        self.settle_pages()
+
+    def settle_pages(self) -> None:
+        """Have pages change no more by being read: who first reads a row that changed notes that it is valid, the first
+        vacuum that all see it, and an update removes what earlier ones left.
+        """
         self.sums()
-        self.sql("VACUUM (FREEZE) pgbench_accounts")
+        self.sql("VACUUM (FREEZE)")
         self.sql("CHECKPOINT")
 
     def start(self, more: str = "") -> None:

@@ -182,6 +182,7 @@ class PgCycles:
         return self.result
 
     def _cycle(self, turns: list[PgTurn], number: int) -> None:
+        self._cluster.settle_pages()
         for turn in turns:
             turn.prepare()
         self._step("full", turns, number, lambda turn: turn.backup(turn.tool.full))

@@ -4,8 +4,8 @@
    of CPU and more. What it cannot settle by looking at a few files it hands on to `silt wal`, which lies
    beside it, and which takes its place in the process: exit code and words are those of `silt`.
 
-   Rule: it says 0 only for what wal_quick.py would, and never anything else by itself but CANNOT_START. It opens no
-   store and changes nothing but the place of one file of the spool.
+   Rule: it says 0, and that a file is not archived, only where wal_quick.py would, and never anything else by itself but
+   CANNOT_START. It opens no store and changes nothing but the place of one file of the spool.
 
    tests/cli/test_wal_quick.py holds both to the same cases. */
 
@@ -24,9 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CANNOT_START = 201, LEAST_AHEAD = 4, LONGEST_WAIT = 20, LONGEST_LAYING = 10, NAME = 24 }; /* as in wal_quick.py */
+/* as in wal_quick.py */
+enum { NOT_ARCHIVED = 44, CANNOT_START = 201, LEAST_AHEAD = 4, LONGEST_WAIT = 20, LONGEST_LAYING = 10 };
+enum { SEGMENT = 24, HISTORY = 16, NOTED_NS = 2000000000 };
 enum { POLL_NS = 1000000, ROOM = 3 * PATH_MAX };
-enum { NO, YES, IN_VAIN }; /* IN_VAIN: somebody is at work on it, and was waited for long enough */
+/* IN_VAIN: somebody is at work on it, and was waited for long enough. BEYOND: the archive ends before it */
+enum { NO, YES, IN_VAIN, BEYOND };
 
 static const char *store, *asked_system, *words[3];
 static int count; /* of words, behind `push` or `fetch`; 4 where something else was asked */
@@ -231,6 +234,30 @@ static int running_low(const char *spool, const char *name) {
     return left < LEAST_AHEAD;
 }
 
+/* See is_beyond: whether a note that still counts says that the archive ends before the file. */
+static int is_beyond(const char *spool) {
+    char path[ROOM], note[4096], *rest = note;
+    struct timespec now;
+    struct stat status;
+    int named = 0, folders = 0;
+    snprintf(path, sizeof path, "%s/.beyond", spool);
+    ssize_t length = read_some(path, 0, (unsigned char *)note, sizeof note);
+    if (length < 1 || length == sizeof note || clock_gettime(CLOCK_BOOTTIME, &now))
+        return 0;
+    note[length] = 0;
+    int64_t left = strtoll(strsep(&rest, "\n"), NULL, 10) - ns(now);
+    for (const char *line; (line = strsep(&rest, "\n"));) {
+        const char *folder = strchr(line, ' ');
+        named = named || (rest && !strcmp(line, words[0])); /* the last line has an end */
+        folders += folder != NULL;
+        if (folder && snprintf(path, sizeof path, "%s/%s", store, folder + 1) >= (int)sizeof path)
+            return 0;
+        if (folder && (stat(path, &status) || ns(status.st_mtim) != strtoll(line, NULL, 10)))
+            return 0;
+    }
+    return named && folders && left > 0 && left <= NOTED_NS;
+}
+
 /* See from_spool: whether the file came; somebody who fills the spool is waited for. */
 static int take(const char *spool, const char *lock) {
     char source[ROOM], idle[ROOM];
@@ -238,18 +265,22 @@ static int take(const char *spool, const char *lock) {
     snprintf(idle, sizeof idle, "%s/.idle", spool);
     time_t end = seconds() + LONGEST_LAYING;
     for (;; rest()) {
+        int busy = strlen(words[0]) == SEGMENT && is_held(lock) && access(idle, F_OK);
+        int late = seconds() > end;
         if (move(source, words[1]))
             return YES;
-        int late = seconds() > end;
-        if (late || !is_held(lock) || !access(idle, F_OK))
-            return move(source, words[1]) ? YES : late ? IN_VAIN : NO;
+        if (is_beyond(spool))
+            return BEYOND;
+        if (!busy || late)
+            return busy ? IN_VAIN : NO;
     }
 }
 
 static int fetch(int argc, char **argv) {
     char place[64], number[24], state[PATH_MAX], spool[ROOM], lock[ROOM];
     unsigned char boot[64];
-    if (count != 2 || strlen(words[0]) != NAME || strchr(words[0], '/') || !store || !find_place(".", place, number))
+    size_t name = count == 2 ? strlen(words[0]) : 0;
+    if ((name != SEGMENT && name != HISTORY) || strchr(words[0], '/') || !store || !find_place(".", place, number))
         return NO;
     ssize_t length = read_some("/proc/sys/kernel/random/boot_id", 0, boot, sizeof boot);
     if (length < 1 || !find_state(state))
@@ -278,5 +309,9 @@ int main(int argc, char **argv) {
     int found = !strcmp(verb, "fetch") ? fetch(argc, argv) : !strcmp(verb, "push") ? push() : NO;
     if (found == YES)
         return 0;
+    if (found == BEYOND) {
+        fprintf(stderr, "silt: %s: the archive ends before it\n", words[0]);
+        return NOT_ARCHIVED;
+    }
     hand_on(argc, argv, found == IN_VAIN ? "--waited" : NULL);
 }

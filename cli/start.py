@@ -13,7 +13,9 @@ import sys
 
 from .wal_quick import (
     FAILED,
+    HISTORY,
     NOT_ARCHIVED,
+    SEGMENT,
     WAITED,
     asked,
     becomes_archived,
@@ -47,13 +49,15 @@ def _fetch(arguments: list[str], words: list[str], store: str, system: str) -> N
     """Run `silt wal fetch` to the end of the process."""
     code = FAILED
     try:
-        quick = len(words) == 2 and len(words[0]) == 24 and store
-        spool = from_spool(words[0], words[1], store, system) if quick else None
-        if spool is None:
+        quick = len(words) == 2 and len(words[0]) in (SEGMENT, HISTORY) and store
+        found = from_spool(words[0], words[1], store, system) if quick else None
+        if found is None:
             code = _in_full(arguments)
         else:
-            code = 0
-            if _in_background(spool, words[0]):
+            spool, code = found
+            if code == NOT_ARCHIVED:
+                print(f"silt: {words[0]}: the archive ends before it", file=sys.stderr)
+            elif _in_background(spool, words[0]):
                 _in_full([*arguments, "--only-ahead"])
     except BaseException:  # noqa: BLE001  # whatever it is, it must not look like "there is no such file"
         sys.excepthook(*sys.exc_info())

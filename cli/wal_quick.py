@@ -8,7 +8,8 @@ later call waits while that process is at work, and compares both with what is t
 says "archived" only while the very object is in the very store (its config is looked at, too) and the file is the one
 that was read; anything else takes the long way, where bytes are compared. A fetch moves what a call before it laid into
 the spool, whose name holds the store's config, the cluster and this boot of the machine: a spool that was written
-without waiting for the disk does not outlive a crash.
+without waiting for the disk does not outlive a crash. What is beyond the archive's end is in a note in the spool, of
+who fills it and proved it less than two seconds before; nothing may have come into the archive since.
 
 Rule: imports nothing but what the interpreter has loaded anyway. It promises nothing for a store that is only named in
 the settings file, or that is no directory: each call takes the long way then.
@@ -28,6 +29,10 @@ LONGEST_WAIT = 20.0
 LONGEST_LAYING = 10.0
 WAITED = "--waited"  # silt-wal hands this on: it has waited that long, and nobody is to wait as long again
 LEAST_AHEAD = 4  # files left in the spool when the next ones are fetched
+SEGMENT, HISTORY = 24, 16  # how long names are
+BEYOND = ".beyond"  # the note: spool.py says what is in it
+NOTED_NS = 2_000_000_000  # as long a note may count
+STILL_NS = 2_000_000_000  # so old is a folder's time when another change would show: some keep whole seconds
 
 
 def asked(arguments: list[str]) -> tuple[str, list[str], str, str]:
@@ -167,22 +172,61 @@ def is_held(lock: str) -> bool:
     return False
 
 
-def from_spool(name: str, target: str, store: str, system: str = "") -> str | None:
-    """Move a file out of the spool, waiting while somebody fills it: the spool, or None when it does not come."""
+def from_spool(name: str, target: str, store: str, system: str = "") -> tuple[str, int] | None:
+    """Move a segment out of the spool, waiting while somebody fills it: the spool, and 0, or NOT_ARCHIVED where a note
+    says so; None when it does not come. Of histories there are notes alone.
+    """
     try:
         spool = spool_of(place_of(store, os.getcwd(), system))
         end = time.monotonic() + LONGEST_LAYING
-        while not _move(os.path.join(spool, name), target):
-            lock = lock_spool(spool)
-            if lock is not None:
-                os.close(lock)
-            late = time.monotonic() > end
-            if lock is not None or late or os.path.exists(os.path.join(spool, ".idle")):
-                return spool if _move(os.path.join(spool, name), target) else None
+        while True:
+            # Who is at work lays segments and writes the note before he is idle, or lets the lock go.
+            waiting = len(name) == SEGMENT and time.monotonic() < end and _is_filled(spool)
+            if _move(os.path.join(spool, name), target):
+                return spool, 0
+            if is_beyond(spool, name, store):
+                return spool, NOT_ARCHIVED
+            if not waiting:
+                return None
             time.sleep(0.002)
     except OSError:
         return None
-    return spool
+
+
+def _is_filled(spool: str) -> bool:
+    lock = lock_spool(spool)
+    if lock is not None:
+        os.close(lock)
+    return lock is None and not os.path.exists(os.path.join(spool, ".idle"))
+
+
+def archive_state(store: str, system: int) -> list[str] | None:
+    """`<time of change, ns> <folder>` of every folder of a cluster's archive: one changes with each file that comes.
+
+    None where one was changed so recently that a further change might leave it the same time. OSError.
+    """
+    folder = os.path.join("wal", str(system))
+    below = sorted(os.listdir(os.path.join(store, folder)))
+    found = []
+    for each in (folder, *(os.path.join(folder, name) for name in below)):
+        changed = os.stat(os.path.join(store, each)).st_mtime_ns
+        if changed > time.time_ns() - STILL_NS:
+            return None
+        found.append(f"{changed} {each}")
+    return found
+
+
+def is_beyond(spool: str, name: str, store: str) -> bool:
+    """Whether a note that still counts says that the archive ends before a file."""
+    try:
+        with open(os.path.join(spool, BEYOND), encoding="ascii") as file:
+            until, *lines = file.read().split("\n")
+        left = int(until) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        states = [line.split(" ", 1) for line in lines if " " in line]
+        same = all(os.stat(os.path.join(store, folder)).st_mtime_ns == int(changed) for changed, folder in states)
+    except (OSError, ValueError):
+        return False
+    return bool(states) and same and name in lines[:-1] and 0 < left <= NOTED_NS
 
 
 def _move(source: str, target: str) -> bool:

@@ -19,7 +19,7 @@ from ..mistake import Mistake
 from ..opening import open_store
 from ..options import Options, make_command
 from ..paths import shown
-from ..wal_quick import WAITED, detach, lock_spool, place_of, spool_of
+from ..wal_quick import WAITED, archive_state, detach, lock_spool, place_of, spool_of
 
 if TYPE_CHECKING:
     from siltstone.store import Store
@@ -95,7 +95,8 @@ def _spool(store: "Store", cluster: int) -> str:
 def _fill(store: "Store", cluster: int, name: str) -> None:
     from siltstone.engine import fill_spool
 
-    fill_spool(store, cluster, name, Path(_spool(store, cluster)))
+    place = store.backend.location
+    fill_spool(store, cluster, name, Path(_spool(store, cluster)), lambda: archive_state(place, cluster))
 
 
 def _fill_in_background(store: "Store", cluster: int, name: str) -> None:

@@ -13,7 +13,7 @@ from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
 
 from ..entry import EXTENT
 from .archive_catalog import Catalog, archived_clusters, read_catalog
-from .archive_errors import WalGap
+from .archive_errors import NotArchived, WalGap
 from .archive_names import object_name
 from .archive_record import ArchivedFile, digest_of, read_record
 from .lsn import format_lsn
@@ -39,19 +39,40 @@ def fetch_wal(store: Store, system_identifier: int, name: str) -> tuple[Archived
     return record, content(store, record)
 
 
+def proved_absent(store: Store, system_identifier: int, names: Iterable[str]) -> list[str]:
+    """Those of these names for which fetch_wal would raise NotArchived. Raises Malformed, Corrupt, StoreError."""
+    catalog = read_catalog(store, system_identifier)
+    return [name for name in names if name not in catalog.names and _is_beyond(store, catalog, name)]
+
+
+def _is_beyond(store: Store, catalog: Catalog, name: str) -> bool:
+    try:
+        _source(store, catalog, name)
+    except NotArchived:
+        return True
+    except WalGap:
+        return False
+    return False
+
+
 def _instead(store: Store, system_identifier: int, name: str) -> ArchivedFile:
     catalog = read_catalog(store, system_identifier)
+    record = read_record(store, system_identifier, _source(store, catalog, name))
+    _refuse_short(store, catalog, record)
+    return record
+
+
+def _source(store: Store, catalog: Catalog, name: str) -> str:
+    """The name of the object from which a file can be given that has none of its own."""
     if not catalog.timelines and not catalog.histories:
         others = ", ".join(map(str, archived_clusters(store))) or "of none at all"
         hint = f"it has WAL of these: {others}; is this the right store, and was anything archived?"
-        raise WalGap(f"the store has no WAL of the cluster {system_identifier}", hint=hint)
+        raise WalGap(f"the store has no WAL of the cluster {catalog.system_identifier}", hint=hint)
     file = parse_wal_file(name, catalog.size)
     source = catalog.source_of(file.segment) if file.segment and file.kind is WalKind.SEGMENT else None
     if source is None:
         raise catalog.refuse_absent(name, file)
-    record = read_record(store, system_identifier, source)
-    _refuse_short(store, catalog, record)
-    return record
+    return source
 
 
 def _refuse_short(store: Store, catalog: Catalog, record: ArchivedFile) -> None:

@@ -18,9 +18,13 @@ import pytest
 
 from siltstone.cli import wal_quick
 from siltstone.cli.wal_quick import (
+    HISTORY,
     LONGEST_LAYING,
     LONGEST_WAIT,
+    NOT_ARCHIVED,
+    SEGMENT,
     WAITED,
+    archive_state,
     asked,
     becomes_archived,
     from_spool,
@@ -72,23 +76,45 @@ class Place:
             (spool / name).write_text(name)
         return spool
 
+    def note(self, *names: str, until: float = 1.5) -> None:
+        """Note in the spool that these are beyond the archive's end; the archive is as old as it has to be."""
+        folders = [self.store / "wal" / str(SYSTEM), self.store / "wal" / str(SYSTEM) / "00000001"]
+        for folder in folders:
+            os.utime(folder, (1, time.time() - 3))
+        state = archive_state(str(self.store), SYSTEM)
+        assert state is not None
+        clock = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + round(until * 1e9)
+        (self.spool() / ".beyond").write_text("".join(f"{line}\n" for line in (clock, *state, *names)))
+
     def handed(self) -> list[str]:
         """The words that `silt` was given."""
         noted = self.folder / "handed"
         return noted.read_text().split("\n")[:-1] if noted.exists() else []
 
-    def in_c(self, *words: str) -> bool:
+    def code_in_c(self, *words: str) -> int | None:
+        """The exit code; None where it was handed on."""
         done = subprocess.run([self.program, *words], cwd=self.data, env=self.environment, timeout=30)
-        assert done.returncode in (0, HANDED_ON)
-        return done.returncode == 0
+        return None if done.returncode == HANDED_ON else done.returncode
 
-    def in_python(self, *words: str) -> bool:
+    def code_in_python(self, *words: str) -> int | None:
+        """The exit code; None where there is no quick way."""
         which, plain, store, system = asked(["wal", *words])
         if not store or len(plain) != (1 if which == "push" else 2):
-            return False
+            return None
         if which == "push":
-            return becomes_archived(plain[0], store, system)
-        return len(plain[0]) == 24 and from_spool(plain[0], plain[1], store, system) is not None
+            return 0 if becomes_archived(plain[0], store, system) else None
+        found = from_spool(plain[0], plain[1], store, system) if len(plain[0]) in (SEGMENT, HISTORY) else None
+        return None if found is None else found[1]
+
+    def in_c(self, *words: str) -> bool:
+        code = self.code_in_c(*words)
+        assert code in (0, None)
+        return code == 0
+
+    def in_python(self, *words: str) -> bool:
+        code = self.code_in_python(*words)
+        assert code in (0, None)
+        return code == 0
 
 
 @pytest.fixture
@@ -193,6 +219,65 @@ class TestFetch:
         finally:
             holder.kill()
             holder.communicate()
+
+
+Coded = Callable[..., int | None]
+
+
+class TestBeyondTheEnd:
+    """A note of what is beyond the archive's end: both twins end with NOT_ARCHIVED, or look themselves."""
+
+    @pytest.fixture(params=["python", "c"])
+    def fetched(self, request: pytest.FixtureRequest, place: Place) -> Coded:
+        """The exit code of a fetch of a name."""
+        if request.param == "c" and PROGRAM.read_bytes()[:4] != b"\x7fELF":
+            pytest.skip("there was no compiler")
+        code = place.code_in_python if request.param == "python" else place.code_in_c
+        return lambda name: code("fetch", name, "pg_wal/RECOVERYXLOG", "--store", str(place.store))
+
+    def test_what_is_noted(self, place: Place, fetched: Coded) -> None:
+        place.note(SEGMENTS[2], "0000000100000000000000AB", "00000002.history")
+        for name in (SEGMENTS[2], "00000002.history", "0000000100000000000000AB"):
+            assert fetched(name) == NOT_ARCHIVED
+        for name in (SEGMENTS[3], "00000003.history", SEGMENTS[2][:16], SEGMENTS[2][8:] + ".history", "wal", "\n"):
+            assert fetched(name) is None
+        assert not (place.wal / "RECOVERYXLOG").exists()
+        place.spool(SEGMENTS[2])
+        assert fetched(SEGMENTS[2]) == 0
+
+    @pytest.mark.parametrize("until", [-0.01, -1e9, 2.5, 1e9])
+    def test_not_for_ever(self, place: Place, fetched: Coded, until: float) -> None:
+        place.note(SEGMENTS[2], until=until)
+        assert fetched(SEGMENTS[2]) is None
+
+    @pytest.mark.parametrize("what", ["a file", "another timeline", "a folder is gone", "another cluster's"])
+    def test_until_something_comes_into_the_archive(self, place: Place, fetched: Coded, what: str) -> None:
+        place.note(SEGMENTS[2])
+        wal = place.store / "wal" / str(SYSTEM)
+        if what == "a file":
+            (wal / "00000001" / SEGMENTS[2]).write_bytes(b"root")
+        elif what == "another timeline":
+            (wal / "00000002").mkdir()
+        elif what == "a folder is gone":
+            (wal / "00000001").rmdir()
+        else:
+            (wal.parent / "1" / "00000001").mkdir(parents=True)
+        assert fetched(SEGMENTS[2]) == (NOT_ARCHIVED if what == "another cluster's" else None)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "\n", "soon\n{name}\n", "{clock} {name}\n", "{clock}\n{name}", "{clock}\n{name}\n", "{name}\n{clock}\n"],
+    )
+    def test_what_is_no_note(self, place: Place, fetched: Coded, text: str) -> None:
+        clock = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 1_000_000_000
+        (place.spool() / ".beyond").write_text(text.format(clock=clock, name=SEGMENTS[2]))
+        assert fetched(SEGMENTS[2]) is None
+
+    def test_a_change_would_show(self, place: Place) -> None:
+        place.note()
+        assert archive_state(str(place.store), SYSTEM) is not None
+        (place.store / "wal" / str(SYSTEM) / "00000001" / SEGMENTS[0]).write_bytes(b"root")
+        assert archive_state(str(place.store), SYSTEM) is None
 
 
 class TestSomebodyIsStopped:

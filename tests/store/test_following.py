@@ -128,6 +128,8 @@ def test_in_a_circle_the_other_waits(two: Two, monkeypatch: pytest.MonkeyPatch) 
 
 def test_who_goes_on_by_itself_says_so(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PATIENCE", 0.0)
+    monkeypatch.setattr(following, "PUBLISH_PACKS", 100)
+    monkeypatch.setattr(two.waits._following, "_every", 100)
     meanwhile(monkeypatch, lambda: None)
     put(two.waits, SHARED[HALF:])
     assert standing(two.backend, two.waits.name)[1] == two.leads.name

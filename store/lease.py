@@ -22,8 +22,9 @@ from blake3 import blake3
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
-from .fence import is_fenced
+from .fence import is_fenced, raise_fence
 from .opening import OpenStore
+from .parallel import asked_of
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 SESSIONS = "sessions/"
@@ -169,24 +170,37 @@ class HeldLease:
                 pass
 
 
-def leases(backend: Backend, key: bytes) -> list[Lease]:
-    """Every lease in the store; `key` is the store's for leases. One that cannot be read is of an unknown session."""
-    found = []
-    for info in backend.list(SESSIONS):
-        session = info.name.removeprefix(SESSIONS)
-        try:
-            content = backend.get(info.name)
-        except ObjectMissing:
-            continue  # it ended meanwhile
-        digest = blake3(content).digest(length=16)
-        try:
-            row = msgpack.unpackb(disclose(ObjectKind.LEASE, info.name, content))
-            dead = _is_dead(msgpack.unpackb(unseal(_sealer(key, session), row["owner"], _OWNER_AAD)))
-            times = row["started_ns"], row["renewed_ns"]
-            found.append(Lease(info.name, session, *times, row["generation"], dead, digest))
-        except (Corrupt, NewerFormat, Tampered, KeyError, TypeError, ValueError):
-            found.append(Lease(info.name, session, 0, 0, 0, False, digest))
-    return found
+def leases(backend: Backend, key: bytes, own: str = "") -> list[Lease]:
+    """Every lease in the store, but for that of one's own session; `key` is the store's for leases. One that cannot be
+    read is of an unknown session.
+    """
+    names = [info.name for info in backend.list(SESSIONS) if info.name != SESSIONS + own]
+    return [lease for lease in asked_of(backend, lambda name: _read(backend, key, name), names) if lease is not None]
+
+
+def _read(backend: Backend, key: bytes, name: str) -> Lease | None:
+    """None where its session ended meanwhile."""
+    session = name.removeprefix(SESSIONS)
+    try:
+        content = backend.get(name)
+    except ObjectMissing:
+        return None
+    digest = blake3(content).digest(length=16)
+    try:
+        row = msgpack.unpackb(disclose(ObjectKind.LEASE, name, content))
+        dead = _is_dead(msgpack.unpackb(unseal(_sealer(key, session), row["owner"], _OWNER_AAD)))
+        return Lease(name, session, row["started_ns"], row["renewed_ns"], row["generation"], dead, digest)
+    except (Corrupt, NewerFormat, Tampered, KeyError, TypeError, ValueError):
+        return Lease(name, session, 0, 0, 0, False, digest)
+
+
+def bury(backend: Backend, lease: Lease) -> None:
+    """Fence a dead session, and remove its lease, once what it left is adopted: a request of it may be under way."""
+    try:
+        raise_fence(backend, lease.session)
+        backend.delete(lease.name)
+    except StoreError:
+        pass
 
 
 def standing(backend: Backend, session: str) -> tuple[int, str]:

@@ -13,15 +13,15 @@ from typing import Self
 from .check import raise_if_away
 from .claims import Claims
 from .errors import BackendError, ObjectExists, StoreError
-from .fence import raise_fence
 from .following import Following, Tell
 from .frame import Compressor, NewFrame
 from .ids import ChunkId, PackName, chunk_id
 from .index import Index
-from .lease import HeldLease, Lease, lease_key, leases
+from .lease import HeldLease, bury, lease_key, leases
 from .opening import OpenStore
 from .pack import Footer, FrameInfo
 from .packer import Packer
+from .parallel import beside
 from .reader import PackReader
 from .reliance import Inherited, Reliance
 from .repack import copy_frames
@@ -58,16 +58,19 @@ class Writer:
         self._following = Following(self._store.backend, self._lease, self._index, look, self._tell)
         self._claims = Claims(self._index, self._reliance, self._following)
         try:
-            # After one's own is there: of two that begin at the same moment one at least sees the other.
-            others = [lease for lease in leases(self._store.backend, key) if lease.session != self._session]
+            # After the lease, all of it: until then garbage collection did not know of this session, and of two that
+            # begin at the same moment one at least sees the other.
+            backend = self._store.backend
+            with beside(backend, self._reliance.begin) as condemned, beside(backend, self._index.load) as loaded:
+                others = leases(backend, key, self._session)
+                condemned()
+                loaded()
             dead = [lease for lease in others if lease.dead]
-            self._reliance.begin()
-            self._index.load()  # after the lease: until then garbage collection did not know of this session
             self._adopt()
             for lease in dead:
-                self._bury(lease)
+                bury(backend, lease)
             first = FIRST_PACKS if len(others) > len(dead) else None
-            backend, padded = self._store.backend, self._store.config.padded
+            padded = self._store.config.padded
             self._packer = Packer(
                 backend, self._key, self._sealer, self._on_durable, self._may_hurry, first, padded=padded
             )
@@ -276,14 +279,6 @@ class Writer:
         assert not self._claims, f"{len(self._claims)} chunks were chosen and never written"
         if self._index.lost:  # first: who reads the root must not be led to where nothing is
             self._index.drop_packs(self._index.lost, self._session)
-
-    def _bury(self, lease: Lease) -> None:
-        """Fence a dead session, and remove its lease: what it left is adopted, and a request of it may be under way."""
-        try:
-            raise_fence(self._store.backend, lease.session)
-            self._store.backend.delete(lease.name)
-        except StoreError:
-            pass
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

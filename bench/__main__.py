@@ -11,6 +11,7 @@
     ./dev bench gc [OPTION...]       marking the live chunks of stores of several sizes
     ./dev bench tree [OPTION...]     a tree of a million files
     ./dev bench objects [OPTION...]  an object store on loopback, and four backups at once into it
+    ./dev bench requests             what each command asks of an object store, and how much of it one after the other
     ./dev bench protect [OPTION...]  scrubbing, parity, copies of a store
     ./dev bench newcomer             the README, from a fresh clone to a verified restore, with a stop-watch
     ./dev bench shards [OPTION...]   verification and garbage collection, split between processes
@@ -35,6 +36,7 @@ from bench import (
     peers_tool,
     pg,
     protect,
+    requests_bench,
     shards,
     tar_speed,
     tree_scale,
@@ -53,6 +55,7 @@ COMMANDS = {
     "gc": gc_scale.main,
     "tree": tree_scale.main,
     "objects": objects_bench.main,
+    "requests": requests_bench.main,
     "protect": protect.main,
     "newcomer": newcomer.main,
     "shards": shards.main,

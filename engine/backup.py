@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from siltstone.store import ObjectExists, SiltError, Store, StoreError, Writer
+from siltstone.store import ObjectExists, SiltError, Store, StoreError, Writer, beside
 
 from .backup_parts import back_up_parts, only, plan_part
 from .backup_run import Warnings, inherited_of, take_level, try_level
@@ -99,7 +99,8 @@ def back_up(
 
 
 def _plan(store: Store, deployment: Deployment, kind: Wish, report: Report) -> Plan:
-    taken = [*level_refs(store, ABSENT), *incomplete_refs(store)]
+    with beside(store.backend, lambda: level_refs(store, ABSENT)) as absent:
+        taken = [*incomplete_refs(store), *absent()]
     plan = plan_level(deployment.name, kind, level_refs(store), taken)
     if kind in ("incr", "diff") and plan.kind == "full":
         report(Noted(f"{deployment.name} has no full backup in this store to go on from: this becomes one"))

@@ -10,16 +10,7 @@ not used again, so that 0/3 means one level for ever.
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from siltstone.store import (
-    REMOTE_THREADS,
-    ChunkId,
-    Corrupt,
-    NewerFormat,
-    NoKey,
-    ObjectMissing,
-    Store,
-    in_parallel,
-)
+from siltstone.store import ChunkId, Corrupt, NewerFormat, NoKey, ObjectMissing, Store, asked_of
 
 from .database_info import DatabaseInfo, database_from_root, database_to_root
 from .hosts import Part
@@ -168,8 +159,7 @@ def list_levels(store: Store, deployment: str | None = None) -> list[Level]:
             return None
 
     refs = [ref for ref in level_refs(store) if deployment in (None, ref.deployment)]
-    found = in_parallel(read, refs, REMOTE_THREADS) if store.backend.remote else map(read, refs)
-    return [level for level in found if level is not None]
+    return [level for level in asked_of(store.backend, read, refs) if level is not None]
 
 
 def read_level_or_damage(store: Store, ref: LevelRef, name: str) -> Level:

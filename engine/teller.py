@@ -13,7 +13,8 @@ SECONDS = 0.1
 
 
 class _Counts(Protocol):
-    new_bytes: int
+    @property
+    def new_bytes(self) -> int: ...
 
 
 class Teller:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from itertools import groupby
 from typing import NamedTuple
 
-from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VoidRoot, fault_of, in_parallel
+from siltstone.store import BackendError, Corrupt, ObjectMissing, Store, VoidRoot, asked_of, fault_of, in_parallel
 
 from .forgotten import copies
 from .hosts import Part
@@ -40,15 +40,16 @@ def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[Lost]]:
     levels = _read_parts(store, listed, lost, log)
     there = set(level_refs(store))
     gone: set[LevelRef] = set()
-    for ref in sorted(there):
-        try:
-            levels.append(read_level(store, ref))
-        except VoidRoot:
+    refs = sorted(there)
+    for ref, found in zip(refs, asked_of(store.backend, lambda ref: _level(store, ref), refs), strict=True):
+        if isinstance(found, Level):
+            levels.append(found)
+        elif isinstance(found, VoidRoot):
             there.discard(ref)
-        except ObjectMissing:
+        elif isinstance(found, ObjectMissing):
             gone.add(ref)  # it may have been forgotten a moment ago
-        except (Corrupt, BackendError) as error:
-            log.add(ref.name, fault_of(ref.name, error, store.backend).error)
+        else:
+            log.add(ref.name, fault_of(ref.name, found, store.backend).error)
             lost.append(Lost(ref.name, ref))
     meant = _check_forgotten(store, log)
     begun = {ref for ref, _ in listed}
@@ -56,6 +57,13 @@ def read_roots(store: Store, log: DamageLog) -> tuple[list[Level], list[Lost]]:
         log.add(ref.name, "it is missing: there are later levels, and it was not forgotten")
         lost.append(Lost(ref.name, ref))
     return levels, lost
+
+
+def _level(store: Store, ref: LevelRef) -> Level | ObjectMissing | Corrupt | BackendError:
+    try:
+        return read_level(store, ref)
+    except (ObjectMissing, Corrupt, BackendError) as error:
+        return error
 
 
 def _read_parts(store: Store, listed: list[tuple[LevelRef, Part]], lost: list[Lost], log: DamageLog) -> list[Level]:

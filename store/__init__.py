@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from .pack import Footer, FrameInfo
     from .pack_list import MISSING, PackList, listed_packs
     from .page_memory import page_buffer
-    from .parallel import REMOTE_THREADS, in_parallel
+    from .parallel import REMOTE_THREADS, asked_of, beside, in_parallel
     from .parity import Policy, Stripe, read_stripes, stripe_of
     from .parity_code import ParityCoder
     from .private_file import PrivateWriter, read_private
@@ -110,7 +110,7 @@ _FROM = {
     "pack": "Footer FrameInfo",
     "pack_list": "MISSING PackList listed_packs",
     "page_memory": "page_buffer",
-    "parallel": "REMOTE_THREADS in_parallel",
+    "parallel": "REMOTE_THREADS asked_of beside in_parallel",
     "parity": "Policy Stripe read_stripes stripe_of",
     "parity_code": "ParityCoder",
     "private_file": "PrivateWriter read_private",
@@ -204,6 +204,8 @@ __all__ = [
     "WrongKey",
     "add_key",
     "are_twins",
+    "asked_of",
+    "beside",
     "check_small_objects",
     "chunk_id",
     "disclose",

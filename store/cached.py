@@ -1,15 +1,17 @@
 """A remote backend with a cache on this host before it.
 
-Rule: only what never changes under its name is taken from the cache: index segments that are viewed or created, and
-pieces of packs that are read by `get` (footers, and the frames of manifests; the data of files is read by `read`
-and passes by). Everything else, and every list, is asked of the storage: what is deleted there is missing from lists,
-and may be read from here for a while.
+Rule: only what never changes under its name is taken from the cache: index segments that are viewed or created, pieces
+of packs that are read by `get` (footers, and the frames of manifests; the data of files is read by `read` and passes
+by), and heads of parity objects, once they prove sound: a damaged one may be written anew under its name. Everything
+else, and every list, is asked of the storage: what is deleted there is missing from lists, and may be read from here
+for a while.
 """
 
 from collections.abc import Iterator, Sequence
 
 from .backend import Backend, Buffer, ObjectInfo
 from .local_cache import LocalCache
+from .parity import PARITY, is_head
 
 _INDEX, _PACKS = "index/", "packs/"
 
@@ -45,14 +47,14 @@ class CachedBackend:
         self._inner.replace(name, pieces)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        if not name.startswith(_PACKS) or length == 0:
+        if not name.startswith((_PACKS, PARITY)) or length == 0:
             return self._inner.get(name, offset, length)
         copy = f"{_last(name)}-{offset}-{'' if length is None else length}"
         kept = self._cache.get(copy)
         if kept is not None:
             return bytes(kept)
         content = self._inner.get(name, offset, length)
-        if 0 < len(content) <= LARGEST:
+        if 0 < len(content) <= LARGEST and (name.startswith(_PACKS) or (not offset and is_head(name, content))):
             self._cache.keep(copy, [content])
         return content
 

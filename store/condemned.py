@@ -29,6 +29,7 @@ from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, ObjectMissing
 from .ids import PACK_NAME_SIZE, PackName
 from .opening import OpenStore
+from .parallel import asked_of
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 CONDEMNED = "condemned/"
@@ -62,8 +63,9 @@ def newest_generation(backend: Backend) -> int:
 def read_condemnations(store: OpenStore) -> list[Condemnation]:
     """Those that count, oldest first. Raises Corrupt, NewerFormat."""
     numbers = sorted(generations(store.backend))
-    found = [each for number in numbers if (each := _read(store, number)) is not None]
-    return in_force(found + read_newer(store, max(numbers, default=0)))
+    read = list(asked_of(store.backend, lambda number: _read(store, number), numbers))
+    newer = read_newer(store, max(numbers, default=0))
+    return in_force([each for each in read if each is not None] + newer)
 
 
 def in_force(condemnations: Sequence[Condemnation]) -> list[Condemnation]:

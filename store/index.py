@@ -11,6 +11,7 @@ import heapq
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from blake3 import blake3
@@ -21,7 +22,8 @@ from .errors import BackendError, Corrupt, ObjectMissing
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, Place, pack_object
 from .index_recent import Entry, RecentEntries
 from .index_rows import blocks_without, renumbered, sorted_entries, to_merge
-from .segment import KEY_SIZE, Segment, blocks_of, encode_segment, join_segment
+from .parallel import asked_of
+from .segment import KEY_SIZE, Segment, blocks_of, encode_segment, join_segment, open_segment
 
 INDEX = "index/"
 
@@ -68,19 +70,17 @@ class Index:
         self.damaged = {name: error for name, error in self.damaged.items() if name not in replaced}
 
     def _open_listed(self, opened: dict[str, Segment]) -> bool:
-        """Open what is listed. False when something of it was merged away meanwhile: what replaces it may not be in
-        this list.
-        """
-        complete, known = True, {segment.name: segment for segment in self._segments}
-        for info in self._backend.list(INDEX):
-            if info.name in opened:
-                continue
-            try:
-                one = known.get(info.name)
-                opened[info.name] = one or Segment(info.name, self._backend.view(info.name), self._key, self._filtered)
-            except Corrupt as error:
-                self.damaged[info.name] = error
-            except ObjectMissing:
+        """Open what is listed. False when something of it was merged away: what replaces it may not be in the list."""
+        listed = [info.name for info in self._backend.list(INDEX)]
+        opened |= {segment.name: segment for segment in self._segments if segment.name in listed}
+        new, complete = [name for name in listed if name not in opened], True
+        read = partial(open_segment, self._backend, key=self._key, filtered=self._filtered)
+        for name, found in zip(new, asked_of(self._backend, read, new), strict=True):
+            if isinstance(found, Segment):
+                opened[name] = found
+            elif isinstance(found, Corrupt):
+                self.damaged[name] = found
+            else:
                 complete = False
         return complete
 

@@ -11,6 +11,7 @@ from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat, ObjectMissing, StoreError
 from .keys import KeyInfo, describe, key_id
+from .parallel import asked_of
 
 KEYS = "keys/"
 
@@ -40,20 +41,23 @@ class KeyObject:
 
 def read_keys(backend: Backend) -> list[KeyObject]:
     """Every key object of the store, sorted by name. Raises what the storage raises."""
-    found = []
-    for listed in backend.list(KEYS):
-        key = KeyObject(listed.name)
-        try:
-            key.payload = disclose(ObjectKind.KEY, listed.name, backend.get(listed.name))
-            key.info = describe(key.payload)
-        except ObjectMissing:
-            continue  # removed meanwhile
-        except Corrupt as error:
-            key.error = damaged_key(listed.name, error)
-        except NewerFormat as error:
-            key.error = error
-        found.append(key)
-    return found
+    names = [listed.name for listed in backend.list(KEYS)]
+    return [key for key in asked_of(backend, lambda name: _read_key(backend, name), names) if key is not None]
+
+
+def _read_key(backend: Backend, name: str) -> KeyObject | None:
+    """None for one that was removed meanwhile."""
+    key = KeyObject(name)
+    try:
+        key.payload = disclose(ObjectKind.KEY, name, backend.get(name))
+        key.info = describe(key.payload)
+    except ObjectMissing:
+        return None
+    except Corrupt as error:
+        key.error = damaged_key(name, error)
+    except NewerFormat as error:
+        key.error = error
+    return key
 
 
 def newest_generation(keys: Collection[KeyObject], store_id: bytes) -> int:

@@ -25,6 +25,7 @@ from .frame import Compressor
 from .key_copy import KeyCopy, Opener
 from .key_objects import KEYS, KeyObject, damaged_key, newest_generation, put_key, read_keys
 from .keys import KeyRing, Secret, unwrap, wrap
+from .parallel import beside
 
 PROBE = "probe/"  # what a backend asks the storage with; it stays behind only where that was cut off
 
@@ -92,20 +93,22 @@ def refuse_occupied(backend: Backend) -> None:
 
 def unlock(backend: Backend, secret: Opener | None) -> OpenStore:
     """Open the store with a secret. Raises NotAStore, NewerFormat, NoKey, WrongKey, Corrupt."""
-    config = read_config(backend)
-    if not config.encrypted:
-        if secret is not None:
+    if secret is None:
+        config = read_config(backend)
+        if config.encrypted:
+            raise NoKey(
+                f"{backend.location}: the store is encrypted and no key was given",
+                hint="set SILT_PASSPHRASE or SILT_PASSPHRASE_COMMAND, or use --key-file",
+            )
+        return OpenStore(backend, config, KeyRing.public(config.store_id, config.id_key))
+    with beside(backend, lambda: read_keys(backend)) as keys:
+        config = read_config(backend)
+        if not config.encrypted:
             raise WrongKey(
                 f"{backend.location}: a key was given and the store is not encrypted",
                 hint="unset SILT_PASSPHRASE and the like if that is as you want it; else somebody exchanged the store",
             )
-        return OpenStore(backend, config, KeyRing.public(config.store_id, config.id_key))
-    if secret is None:
-        raise NoKey(
-            f"{backend.location}: the store is encrypted and no key was given",
-            hint="set SILT_PASSPHRASE or SILT_PASSPHRASE_COMMAND, or use --key-file",
-        )
-    return _unlock(backend, config, secret)
+        return _unlock(backend, config, secret, keys())
 
 
 def read_config(backend: Backend) -> Config:
@@ -119,9 +122,8 @@ def read_config(backend: Backend) -> Config:
         ) from None
 
 
-def _unlock(backend: Backend, config: Config, secret: Opener) -> OpenStore:
+def _unlock(backend: Backend, config: Config, secret: Opener, keys: Sequence[KeyObject]) -> OpenStore:
     """The store with the ring that the secret opens, and what the store's keys say of its generation."""
-    keys = read_keys(backend)
     name = ""
     if isinstance(secret, KeyCopy):
         ring = unwrap(secret.payload, secret.secret)

@@ -124,6 +124,15 @@ def decode_head(name: str, data: bytes) -> Head:
     return head
 
 
+def is_head(name: str, data: bytes) -> bool:
+    """Whether the beginning of a parity object is sound, and holds all of its head."""
+    try:
+        decode_head(name, data)
+    except (Corrupt, NewerFormat):
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Stripe:
     """Packs and the parity over them; `objects` are the names of those parity objects that are there, by number."""

@@ -22,6 +22,7 @@ from .index import Index
 from .opening import OpenStore
 from .pack import Footer
 from .packer import Packer
+from .parallel import asked_of
 from .reader import PackReader
 from .repack import copy_frames
 
@@ -71,7 +72,9 @@ class Reliance:
         of what was deleted a cache may know the size.
         """
         folders = sorted({pack_object(pack).rpartition("/")[0] + "/" for pack in packs})
-        there = {info.name for folder in folders for info in self._store.backend.list(folder)}
+        backend = self._store.backend
+        listed = asked_of(backend, lambda folder: list(backend.list(folder)), folders)
+        there = {info.name for infos in listed for info in infos}
         gone = {pack for pack in packs - self._index.condemned if pack_object(pack) not in there}
         self.learned |= packs - gone
         return gone

@@ -29,7 +29,8 @@ from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from .errors import Corrupt
+from .backend import Backend
+from .errors import Corrupt, ObjectMissing
 from .ids import ChunkId, PackName, Place
 from .seal import TAG_SIZE, CheckSealer
 
@@ -255,6 +256,16 @@ class Segment:
             block = self.block(number)
             for at in range(0, len(block), ENTRY_SIZE):
                 yield block[at : at + ENTRY_SIZE]
+
+
+def open_segment(backend: Backend, name: str, key: bytes, *, filtered: bool) -> Segment | Corrupt | None:
+    """The segment of that name, or what is wrong with it; None where it was merged away. Raises BackendError."""
+    try:
+        return Segment(name, backend.view(name), key, filtered)
+    except Corrupt as error:
+        return error
+    except ObjectMissing:
+        return None
 
 
 def rows_in_block(block: bytes, chunk: ChunkId) -> list[bytes]:

@@ -7,7 +7,6 @@ about.
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from .keys import KeyRing, Secret
 from .local_cache import CachePlace, LocalCache
 from .opening import OpenStore, init_store, unlock
 from .pack import Footer
+from .parallel import beside
 from .reader import PackReader
 from .reading import reading
 from .root import ROOTS, read_root, root_names, write_alone
@@ -56,15 +56,10 @@ class Store:
         self._frames: OrderedDict[tuple[PackName, int], tuple[bytes, dict[ChunkId, slice]]] = OrderedDict()
 
     def _load(self) -> None:
-        """Read the index and what is known of damage: of a remote store at once, since each is a few requests."""
-        if not self.backend.remote:
+        """Read the index and what is known of damage."""
+        with beside(self.backend, lambda: noted_damage(self.opened)) as damage:
             self.index.load()
-            self.index.suspect = noted_damage(self.opened)
-            return
-        with ThreadPoolExecutor(1, "silt-open") as pool:
-            loading = pool.submit(self.index.load)
-            self.index.suspect = noted_damage(self.opened)
-            loading.result()
+            self.index.suspect = damage()
 
     @classmethod
     def init(

@@ -30,6 +30,7 @@ from .ids import PACK_NAME_SIZE, PackName
 from .keys import KeyRing
 from .opening import OpenStore
 from .pack_list import PackList
+from .parallel import asked_of, beside
 from .seal import Sealer, Tampered, seal, sealer_for, unseal
 
 VERIFIED = "verified/"
@@ -145,7 +146,8 @@ def noted_damage(store: OpenStore) -> frozenset[PackName]:
 
     A note that cannot be read is passed over.
     """
-    return frozenset(_damaged_by(_verified_shelf(store)) | _damaged_by(_scrubbed_shelf(store.backend)))
+    with beside(store.backend, lambda: _damaged_by(_scrubbed_shelf(store.backend))) as scrubbed:
+        return frozenset(_damaged_by(_verified_shelf(store)) | scrubbed())
 
 
 def scrubbed_damage(backend: Backend) -> frozenset[PackName]:
@@ -164,17 +166,23 @@ def _scrubbed_shelf(backend: Backend) -> Shelf:
 
 def _damaged_by(shelf: Shelf) -> set[PackName]:
     rows: list[tuple[int, bytes, bytes]] = []
-    for info in shelf.backend.list(shelf.folder):
-        try:
-            rows += _read_note(shelf, info.name)
-        except StoreError:
-            continue  # `verify` names it
+    names = [info.name for info in shelf.backend.list(shelf.folder)]
+    for noted in asked_of(shelf.backend, lambda name: _rows_of(shelf, name), names):
+        rows += noted
     found: set[bytes] = set()
     if any(damaged for _, _, damaged in rows):
         for _, intact, damaged in sorted(rows):
             found.difference_update(_split(intact))
             found.update(_split(damaged))
     return {PackName(name.hex()) for name in found}
+
+
+def _rows_of(shelf: Shelf, name: str) -> list[tuple[int, bytes, bytes]]:
+    """Those of a note; none where it cannot be read, which `verify` names."""
+    try:
+        return _read_note(shelf, name)
+    except StoreError:
+        return []
 
 
 def _read_note(shelf: Shelf, name: str) -> list[tuple[int, bytes, bytes]]:

@@ -11,16 +11,17 @@ from types import TracebackType
 from typing import Self
 
 from .check import raise_if_away
+from .claims import Claims
 from .errors import BackendError, ObjectExists, StoreError
-from .fence import raise_fence
 from .following import Following, Tell
 from .frame import Compressor, NewFrame
 from .ids import ChunkId, PackName, chunk_id
 from .index import Index
-from .lease import HeldLease, Lease, lease_key, leases
+from .lease import HeldLease, bury, lease_key, leases
 from .opening import OpenStore
 from .pack import Footer, FrameInfo
 from .packer import Packer
+from .parallel import beside
 from .reader import PackReader
 from .reliance import Inherited, Reliance
 from .repack import copy_frames
@@ -31,8 +32,8 @@ from .seal import sealer_for
 # footers after a crash.
 SEGMENT_ENTRIES = 100_000
 
-# Packs of a session that began while others were at work, until it knows what they store: 96 MiB are stored twice less.
-FIRST_PACKS = 8 << 20
+# Packs of a session that began while others were at work, until it knows what they store: two of them are on their way.
+FIRST_PACKS = 4 << 20
 
 
 class Writer:
@@ -44,30 +45,32 @@ class Writer:
         self._id_key = store.ring.id_key
         self._compressor = Compressor(compression or store.config.compression)
         self._session = self._key.session_id.hex()
-        self._claimed: dict[ChunkId, object] = {}
-        self._lock = threading.Lock()
         self._publishing = threading.Lock()
         self._closing = False  # what becomes durable now is published at the end
         self._unanswered: set[str] = set()  # roots that may have been created or not
         self._sealer = sealer_for(self._key.data_key, random=store.config.padded)
-        self.new_chunks = self.new_bytes = self.known_chunks = 0
 
     def __enter__(self) -> Self:
         self._reliance = Reliance(self._store, self._session, self._index, self._reader)
-        look = self._reliance.look_again
-        self._following = Following(self._store.backend, self._session, self._index, look, self._tell)
         key, generation = lease_key(self._store), self._reliance.generation
-        others = leases(self._store.backend, key)
-        dead = [lease for lease in others if lease.dead]
         self._lease = HeldLease(self._store.backend, self._session, key, generation)
+        look = self._reliance.look_again
+        self._following = Following(self._store.backend, self._lease, self._index, look, self._tell)
+        self._claims = Claims(self._index, self._reliance, self._following)
         try:
-            self._reliance.begin()
-            self._index.load()  # after the lease: until then garbage collection did not know of this session
+            # After the lease, all of it: until then garbage collection did not know of this session, and of two that
+            # begin at the same moment one at least sees the other.
+            backend = self._store.backend
+            with beside(backend, self._reliance.begin) as condemned, beside(backend, self._index.load) as loaded:
+                others = leases(backend, key, self._session)
+                condemned()
+                loaded()
+            dead = [lease for lease in others if lease.dead]
             self._adopt()
             for lease in dead:
-                self._bury(lease)
+                bury(backend, lease)
             first = FIRST_PACKS if len(others) > len(dead) else None
-            backend, padded = self._store.backend, self._store.config.padded
+            padded = self._store.config.padded
             self._packer = Packer(
                 backend, self._key, self._sealer, self._on_durable, self._may_hurry, first, padded=padded
             )
@@ -112,6 +115,21 @@ class Writer:
         return self._reliance.vouches_for(root, generation)
 
     @property
+    def new_chunks(self) -> int:
+        """How many chunks the store did not have."""
+        return self._claims.new_chunks
+
+    @property
+    def new_bytes(self) -> int:
+        """Bytes of these chunks."""
+        return self._claims.new_bytes
+
+    @property
+    def known_chunks(self) -> int:
+        """How many chunks were there already, or came twice."""
+        return self._claims.known_chunks
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of packs made durable so far."""
         return self._packer.stored_bytes
@@ -141,12 +159,11 @@ class Writer:
         ids: list[ChunkId] = []
         frames: list[NewFrame] = []
         frame = NewFrame(buffer)
-        start = fresh = 0
+        start = 0
         for end in ends:
             chunk = chunk_id(buffer[start:end], self._id_key)
             ids.append(chunk)
-            if self._claim(chunk, end - start):
-                fresh += 1
+            if self._claims.take(chunk, end - start):
                 if not frame.takes(end - start):
                     frames.append(frame)
                     frame = NewFrame(buffer)
@@ -154,35 +171,21 @@ class Writer:
             start = end
         if frame.ids:
             frames.append(frame)
-        with self._lock:
-            self.new_chunks += fresh
-            self.known_chunks += len(ids) - fresh
-            self.new_bytes += sum(frame.size for frame in frames)
+        self._claims.count(ids, frames)
         return ids, frames
 
     def write(self, frame: NewFrame, *, pages: bool = False) -> None:
-        """Compress and seal a chosen frame into a pack. Raises what the storage raised."""
+        """Compress and seal a chosen frame into a pack, unless another session has stored it by now. Raises what the
+        storage raised.
+        """
+        if self._claims.leave(frame):
+            return
         codec, body = self._compressor.compress(frame.plain(), pages=pages)
         self._packer.add(codec, body, frame.size, frame.ids, frame.lengths)
 
-    def _claim(self, chunk: ChunkId, length: int) -> bool:
-        """True for exactly one caller, when the store does not have the chunk."""
-        if chunk in self._claimed:
-            return False
-        pack = self._index.sound_pack(chunk) or self._following.look_for(chunk)
-        if pack is not None:
-            self._reliance.packs.add(pack)
-            if pack in self._reliance.learned:
-                self._following.found(chunk, length)
-            return False
-        mine = object()
-        return self._claimed.setdefault(chunk, mine) is mine
-
     def _on_durable(self, pack: PackName, frames: Sequence[FrameInfo]) -> None:
         self._index.add_pack(pack, [frame.ids for frame in frames])
-        for frame in frames:
-            for chunk in frame.ids:
-                self._claimed.pop(chunk, None)
+        self._claims.stored(frames)
         self._following.stored(frames)
         due = self._following.is_due(self._index.recent_packs, ending=self._closing)
         if due or self._index.recent >= SEGMENT_ENTRIES:
@@ -273,17 +276,9 @@ class Writer:
         self.flush()
         if self._index.damaged:
             self._adopt()  # a block is found damaged only when it is read
-        assert not self._claimed, f"{len(self._claimed)} chunks were chosen and never written"
+        assert not self._claims, f"{len(self._claims)} chunks were chosen and never written"
         if self._index.lost:  # first: who reads the root must not be led to where nothing is
             self._index.drop_packs(self._index.lost, self._session)
-
-    def _bury(self, lease: Lease) -> None:
-        """Fence a dead session, and remove its lease: what it left is adopted, and a request of it may be under way."""
-        try:
-            raise_fence(self._store.backend, lease.session)
-            self._store.backend.delete(lease.name)
-        except StoreError:
-            pass
 
     def _keep_what_is_durable(self) -> bool:
         """Index the packs that are durable, so that the next backup reuses them. False when the storage failed: the

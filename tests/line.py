@@ -1,12 +1,15 @@
-"""A line to a server that can be cut: what a network does to requests, between a real client and a real server.
+"""A line to a server that can be cut, or long: what a network does to requests, between a real client and a server.
 
 Rule: bytes pass unchanged, and nothing of them is understood but how a request begins.
 """
 
+import queue
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 PIECE = 1 << 16
 
@@ -14,14 +17,16 @@ PIECE = 1 << 16
 class Line:
     """`port` is this end. `lose_replies` to so many requests: they reach the server, and the connection ends before the
     answer. `down`: nobody is there. `hold`: connections stay, and nothing passes. `requests` holds the first line of
-    each.
+    each, `times` when each came and when its answer began to leave (seconds of the monotonic clock; 0: not yet).
     """
 
-    def __init__(self, server: int) -> None:
-        self._server = server
+    def __init__(self, server: int, delay: float = 0.0) -> None:
+        """`delay`: seconds that a byte is on its way, in each direction."""
+        self._server, self._delay = server, delay
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.requests: list[str] = []
+        self.times: list[list[float]] = []
         self.lost = 0
         self._losing = ("", 0)
         self._down = False
@@ -64,32 +69,57 @@ class Line:
                     continue
                 server = socket.create_connection(("127.0.0.1", self._server))
                 self._open |= {client, server}
-                verb = [""]
-                threading.Thread(target=self._up, args=(client, server, verb), daemon=True).start()
-                threading.Thread(target=self._back, args=(server, client, verb), daemon=True).start()
+                asked = _Asked()
+                threading.Thread(target=self._up, args=(client, server, asked), daemon=True).start()
+                threading.Thread(target=self._back, args=(server, client, asked), daemon=True).start()
 
-    def _up(self, client: socket.socket, server: socket.socket, verb: list[str]) -> None:
-        with suppress(OSError):
+    def _up(self, client: socket.socket, server: socket.socket, asked: "_Asked") -> None:
+        with suppress(OSError), self._way(server) as send:
             while data := client.recv(PIECE):
                 begin = data[:8].partition(b" ")[0]
                 if begin in (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE"):
-                    verb[0] = begin.decode()
+                    asked.verb, asked.times = begin.decode(), [time.monotonic(), 0.0]
                     self.requests.append(data.partition(b"\r\n")[0].decode("ascii", "replace"))
+                    self.times.append(asked.times)
                 self._passes.wait()
-                server.sendall(data)
+                send(data)
         self._end(client, server)
 
-    def _back(self, server: socket.socket, client: socket.socket, verb: list[str]) -> None:
-        with suppress(OSError):
+    def _back(self, server: socket.socket, client: socket.socket, asked: "_Asked") -> None:
+        with suppress(OSError), self._way(client) as send:
             while data := server.recv(PIECE):
                 losing, left = self._losing
-                if left and losing == verb[0] and b" 100 " not in data[:16]:
+                if left and losing == asked.verb and b" 100 " not in data[:16]:
                     self._losing = (losing, left - 1)
                     self.lost += 1
                     break
                 self._passes.wait()
-                client.sendall(data)
+                if not asked.times[1]:
+                    asked.times[1] = time.monotonic() + self._delay
+                send(data)
         self._end(client, server)
+
+    @contextmanager
+    def _way(self, to: socket.socket) -> Iterator[Callable[[bytes], None]]:
+        """What sends bytes, which arrive in their order and the delay later."""
+        if not self._delay:
+            yield to.sendall
+            return
+        under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+
+        def arrive() -> None:
+            with suppress(OSError):
+                while (each := under_way.get())[1]:
+                    time.sleep(max(0.0, each[0] - time.monotonic()))
+                    to.sendall(each[1])
+
+        arriving = threading.Thread(target=arrive, daemon=True)
+        arriving.start()
+        try:
+            yield lambda data: under_way.put((time.monotonic() + self._delay, data))
+        finally:
+            under_way.put((0.0, b""))
+            arriving.join()
 
     def _end(self, *both: socket.socket) -> None:
         for each in both:
@@ -97,10 +127,27 @@ class Line:
             _close(each)
 
 
+@dataclass
+class _Asked:
+    """The last request of a connection."""
+
+    verb: str = ""
+    times: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+
+def longest_chain(times: Iterable[Sequence[float]]) -> int:
+    """The most requests of which each came after the one before had been answered."""
+    chain, free = 0, 0.0
+    for came, answered in sorted(times, key=lambda each: each[1]):
+        if came >= free:
+            chain, free = chain + 1, answered
+    return chain
+
+
 @contextmanager
-def line_to(server: int) -> Iterator[Line]:
+def line_to(server: int, delay: float = 0.0) -> Iterator[Line]:
     """A line to a server on this host."""
-    line = Line(server)
+    line = Line(server, delay)
     try:
         yield line
     finally:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from random import Random
 from types import SimpleNamespace
@@ -110,7 +110,8 @@ def stood_in(schedule: Schedule) -> Iterator[None]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         stack.enter_context(small_packs(pack=4000, frame=1000))
         patch.setattr(packer, "ThreadPoolExecutor", _AtOnce)
-        patch.setattr(lease, "threading", SimpleNamespace(Thread=_NoThread, Event=lambda: SimpleNamespace(set=bool)))
+        event = SimpleNamespace(set=bool, is_set=bool)
+        patch.setattr(lease, "threading", SimpleNamespace(Thread=_NoThread, Event=lambda: event, Lock=nullcontext))
         patch.setattr(collection, "in_parallel", lambda function, items, threads: map(function, items))
         patch.setattr(garbage, "Live", Roots)
         patch.setattr("siltstone.engine.forgotten.manifest_chunks", _manifest_chunks)

@@ -6,30 +6,44 @@ from contextlib import ExitStack
 import pytest
 
 from siltstone.store import ChunkId, following
+from siltstone.store.lease import standing
 from siltstone.store.writer import Writer
 
 from .backends import MemoryBackend
-from .stores import grains, make, put, reopen, small_packs
+from .stores import grains, make, put, read_back, reopen, run_of, small_packs
 
 SHARED, HALF = grains(1, 60), 30
 
 
 class Two:
-    """Two sessions of one store, the one that waits and the one that goes on, level with each other."""
+    """Two sessions of one store, level with each other: `leads` began first, so `waits` waits for it."""
 
     def __init__(self, backend: MemoryBackend, stack: ExitStack) -> None:
         make(backend)
         self.told: list[str] = []
-        writers = [stack.enter_context(reopen(backend).writer("none", self.told.append)) for _ in range(2)]
-        self.leads, self.waits = sorted(writers, key=lambda writer: writer.name)
+        self.backend = backend
+        self.leads, self.waits = [
+            stack.enter_context(reopen(backend).writer("none", self.told.append)) for _ in range(2)
+        ]
         self.ids: dict[str, list[ChunkId]] = {}
         for writer in (self.leads, self.waits):
-            self.store(writer, 0, HALF)
+            self.store_unseen(writer, 0, HALF)
+        for writer in (self.leads, self.waits):
+            writer._publish()
 
     def store(self, writer: Writer, first: int, last: int) -> None:
         self.ids[writer.name] = self.ids.get(writer.name, []) + put(writer, SHARED[first:last])
         writer.flush()
         writer._publish()  # as after a pack that is not the last: it looks what others have published
+
+    def store_unseen(self, writer: Writer, first: int, last: int) -> None:
+        """Before it knows of the others, and they of it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(following, "PUBLISH_PACKS", 100)
+            patch.setattr(writer._following, "_every", 100)
+            patch.setattr(writer._following, "_newest", {})
+            self.ids[writer.name] = self.ids.get(writer.name, []) + put(writer, SHARED[first:last])
+            writer.flush()
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +94,80 @@ def test_of_two_only_one_waits(two: Two, monkeypatch: pytest.MonkeyPatch) -> Non
     two.store(two.leads, HALF, 60)
     assert two.leads.new_chunks == 60
     assert not waited
+
+
+def test_who_is_behind_waits_though_it_began_first(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other is further, so what comes next is on its way there."""
+    two.store_unseen(two.waits, HALF, 45)
+    two.leads._publish()
+    waited = meanwhile(monkeypatch, lambda: two.store_unseen(two.waits, 45, 60))
+    two.store(two.leads, HALF, 60)
+    assert two.told == [two.waits.name]
+    assert len(waited) == 1
+    assert (two.leads.new_chunks, two.waits.new_chunks) == (HALF, 60)
+
+
+def test_in_a_circle_the_one_that_began_first_goes_on(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.store_unseen(two.waits, HALF, 45)
+    two.leads._publish()
+    two.waits._lease.follow(two.leads.name)
+    waited = meanwhile(monkeypatch, lambda: None)
+    two.store(two.leads, HALF, 60)  # it is behind the other, which waits for it
+    assert not waited
+    assert two.leads.new_chunks == 45
+    assert two.leads._lease.follows == ""
+
+
+def test_in_a_circle_the_other_waits(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.leads._lease.follow(two.waits.name)
+    waited = meanwhile(monkeypatch, lambda: two.store_unseen(two.leads, HALF, 60))
+    two.store(two.waits, HALF, 60)
+    assert len(waited) == 1
+    assert two.waits.new_chunks == HALF
+
+
+def test_who_goes_on_by_itself_says_so(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PATIENCE", 0.0)
+    monkeypatch.setattr(following, "PUBLISH_PACKS", 100)
+    monkeypatch.setattr(two.waits._following, "_every", 100)
+    meanwhile(monkeypatch, lambda: None)
+    put(two.waits, SHARED[HALF:])
+    assert standing(two.backend, two.waits.name)[1] == two.leads.name
+    two.waits.flush()
+    two.waits._publish()
+    assert standing(two.backend, two.waits.name)[1] == ""
+
+
+def test_what_waited_for_its_turn_is_left_to_the_other(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that were chosen before it was known that another session stores the same."""
+    more = grains(6, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(two.waits._following, "_newest", {})
+        ids, frames = two.waits.choose(*run_of(SHARED[HALF:] + more))
+    assert two.waits.new_chunks == 61
+    meanwhile(monkeypatch, lambda: None)
+    two.store(two.leads, HALF, 60)
+    two.waits._publish()
+    before = two.waits.stored_bytes
+    for frame in frames:
+        two.waits.write(frame)
+    two.waits.commit("backups/host/0/0", {"chunks": ids})
+    last = frames[-1]
+    assert (two.waits.new_chunks, two.waits.known_chunks) == (HALF + len(last.ids), 60 - HALF + 1 - len(last.ids))
+    assert two.waits.new_bytes == 1000 * two.waits.new_chunks
+    assert two.waits.stored_bytes - before < last.size + 3000
+    assert read_back(reopen(two.backend), "backups/host/0/0") == SHARED[HALF:] + more
+
+
+def test_a_session_that_others_may_wait_for_publishes_in_time(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PUBLISH_PACKS", 8)
+    two.leads._following._every = 8
+    two.leads._following.look()
+    two.leads._following._every = 8
+    assert not two.leads._following.is_due(1, ending=False)
+    monkeypatch.setattr(following, "PUBLISH_SECONDS", -1.0)
+    assert two.leads._following.is_due(1, ending=False)
+    assert not two.leads._following.is_due(1, ending=True)
 
 
 def test_who_is_silent_is_waited_for_once(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

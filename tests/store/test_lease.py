@@ -9,9 +9,9 @@ import msgpack
 import pytest
 from blake3 import blake3
 
-from siltstone.store import BackendError, ObjectKind, enclose
+from siltstone.store import BackendError, ObjectKind, ObjectMissing, enclose
 from siltstone.store import lease as lease_module
-from siltstone.store.lease import SESSIONS, HeldLease, leases
+from siltstone.store.lease import SESSIONS, HeldLease, leases, standing
 
 from .backends import FaultyBackend, MemoryBackend, lost_mount
 from .stores import names
@@ -150,3 +150,22 @@ class TestStrange:
         for backend.objects["sessions/aa"] in (*objects, later + blake3(later).digest(length=16)):
             (seen,) = leases(backend, KEY)
             assert not seen.dead
+
+
+def test_it_says_whom_its_session_waits_for() -> None:
+    backend = MemoryBackend()
+    held = HeldLease(backend, "aa", KEY)
+    assert standing(backend, "aa") == (held.started_ns, "")
+    held.follow("bb")
+    assert standing(backend, "aa") == (held.started_ns, "bb")
+    held.end()
+    held.follow("cc")  # it ended: it does not come back
+    with pytest.raises(ObjectMissing):
+        standing(backend, "aa")
+
+
+@pytest.mark.parametrize("content", [b"no lease", enclose(ObjectKind.LEASE, msgpack.packb({"session": "aa"}))])
+def test_one_that_cannot_be_read_waits_for_nobody(content: bytes) -> None:
+    backend = MemoryBackend()
+    backend.put(SESSIONS + "aa", [content])
+    assert standing(backend, "aa") == (0, "")

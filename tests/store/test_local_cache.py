@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.store import CachePlace, Store
+from siltstone.store import CachePlace, Policy, Store, protect, read_stripes
 from siltstone.store.local_cache import LocalCache
 from siltstone.store.object_store import ObjectBackend
 from tests.line import Line, line_to
@@ -100,6 +100,33 @@ class TestOfAStore:
         back_up(make(backend), CHUNKS)
         read_back(Store.open(backend, KEY, place))
         assert [path.name for path in Path(place.folder).iterdir()] == [Store.open(backend, KEY).config.store_id.hex()]
+
+
+class TestHeadsOfParity:
+    """One head tells what a stripe covers, and there are many."""
+
+    def test_the_second_time_none_is_fetched(self, backend: ObjectBackend, line: Line, place: CachePlace) -> None:
+        back_up(make(backend), CHUNKS)
+        protect(backend, Policy(2, 4))
+        opened = [Store.open(backend, KEY, place) for _ in range(2)]
+        line.requests.clear()
+        first, _ = read_stripes(opened[0].backend)
+        assert asked_for(line, "parity/") == 2  # a list names no object
+        assert read_stripes(opened[1].backend) == (first, [])
+        assert asked_for(line, "parity/") == 0
+
+    def test_a_damaged_one_is_none(self, backend: ObjectBackend, place: CachePlace) -> None:
+        """It is read again, and sound once it was written anew."""
+        back_up(make(backend), CHUNKS)
+        protect(backend, Policy(2, 4))
+        sound, _ = read_stripes(backend)
+        _, name = sound[0].objects[0]
+        content = backend.get(name)
+        backend.replace(name, [content[:50] + bytes(1) + content[51:]])
+        store = Store.open(backend, KEY, place)
+        assert [fault.object for fault in read_stripes(store.backend)[1]] == [name]
+        backend.replace(name, [content])
+        assert read_stripes(store.backend) == (sound, [])
 
 
 class TestBounds:

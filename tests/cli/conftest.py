@@ -13,6 +13,8 @@ import pytest
 
 from siltstone.cli.main import run
 
+from .wal_place import Place
+
 PROGRAM = [sys.executable, "-c", "from siltstone.cli.main import main; main()"]
 
 
@@ -107,3 +109,12 @@ def make_store(tmp_path: Path, silt: Silt) -> Callable[..., Path]:
 def packs(store: Path) -> list[Path]:
     """The files of its packs, by name."""
     return sorted(path for path in (store / "packs").rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = Place(tmp_path)
+    monkeypatch.chdir(made.data)
+    monkeypatch.setenv("XDG_STATE_HOME", made.environment["XDG_STATE_HOME"])
+    monkeypatch.delenv("SILT_STORE", raising=False)
+    return made

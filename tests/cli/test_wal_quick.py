@@ -1,13 +1,8 @@
-"""The quick ways of `silt wal push` and `silt wal fetch`, in Python and in C: the same answers in the same cases.
-
-`silt-wal` lies in a folder of its own here, beside a `silt` that notes what it was handed and ends with 99.
-"""
+"""The quick ways of `silt wal push` and `silt wal fetch`, in Python and in C: the same answers in the same cases."""
 
 import fcntl
 import os
 import random
-import shutil
-import struct
 import subprocess
 import sys
 import time
@@ -18,113 +13,13 @@ import pytest
 
 from siltstone.cli import wal_quick
 from siltstone.cli.wal_quick import (
-    HISTORY,
     LONGEST_LAYING,
     LONGEST_WAIT,
-    NOT_ARCHIVED,
-    SEGMENT,
     WAITED,
-    archive_state,
-    asked,
-    becomes_archived,
-    from_spool,
-    note,
     place_of,
-    spool_of,
-    write_notes,
 )
 
-SYSTEM = 7_405_123_456_789_012_345
-SEGMENTS = [f"00000001000000000000000{number}" for number in range(1, 8)]
-PROGRAM = Path(sys.executable).parent / "silt-wal"
-HANDED_ON = 99
-
-
-class Place:
-    """A store, a data directory and a state folder, and both twins on them. Each answers: was it quick?"""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store, self.data = folder, folder / "store", folder / "data"
-        self.wal = self.data / "pg_wal"
-        for path in (self.wal, self.data / "global", self.store / "wal" / str(SYSTEM) / "00000001", folder / "bin"):
-            path.mkdir(parents=True)
-        (self.store / "config").write_bytes(b"config" + bytes(range(100)))
-        (self.data / "global" / "pg_control").write_bytes(struct.pack("=Q", SYSTEM) + bytes(8184))
-        self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
-        self.environment.pop("SILT_STORE", None)
-        self.program = folder / "bin" / "silt-wal"
-        shutil.copy(PROGRAM, self.program)
-        silt = folder / "bin" / "silt"
-        silt.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {folder}/handed\nexit {HANDED_ON}\n')
-        silt.chmod(0o755)
-
-    def archived(self, name: str) -> Path:
-        """A segment that was archived and noted: its object."""
-        file, object_path = self.wal / name, self.store / "wal" / str(SYSTEM) / "00000001" / name
-        file.write_bytes(b"wal")
-        object_path.write_bytes(b"root")
-        status = file.stat()
-        known = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
-        write_notes(place_of(str(self.store), str(self.data)), [note(str(file), known, str(object_path))])
-        return object_path
-
-    def spool(self, *names: str) -> Path:
-        """The spool with these files in it."""
-        spool = Path(spool_of(place_of(str(self.store), str(self.data))))
-        spool.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            (spool / name).write_text(name)
-        return spool
-
-    def note(self, *names: str, until: float = 1.5) -> None:
-        """Note in the spool that these are beyond the archive's end; the archive is as old as it has to be."""
-        folders = [self.store / "wal" / str(SYSTEM), self.store / "wal" / str(SYSTEM) / "00000001"]
-        for folder in folders:
-            os.utime(folder, (1, time.time() - 3))
-        state = archive_state(str(self.store), SYSTEM)
-        assert state is not None
-        clock = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + round(until * 1e9)
-        (self.spool() / ".beyond").write_text("".join(f"{line}\n" for line in (clock, *state, *names)))
-
-    def handed(self) -> list[str]:
-        """The words that `silt` was given."""
-        noted = self.folder / "handed"
-        return noted.read_text().split("\n")[:-1] if noted.exists() else []
-
-    def code_in_c(self, *words: str) -> int | None:
-        """The exit code; None where it was handed on."""
-        done = subprocess.run([self.program, *words], cwd=self.data, env=self.environment, timeout=30)
-        return None if done.returncode == HANDED_ON else done.returncode
-
-    def code_in_python(self, *words: str) -> int | None:
-        """The exit code; None where there is no quick way."""
-        which, plain, store, system = asked(["wal", *words])
-        if not store or len(plain) != (1 if which == "push" else 2):
-            return None
-        if which == "push":
-            return 0 if becomes_archived(plain[0], store, system) else None
-        found = from_spool(plain[0], plain[1], store, system) if len(plain[0]) in (SEGMENT, HISTORY) else None
-        return None if found is None else found[1]
-
-    def in_c(self, *words: str) -> bool:
-        code = self.code_in_c(*words)
-        assert code in (0, None)
-        return code == 0
-
-    def in_python(self, *words: str) -> bool:
-        code = self.code_in_python(*words)
-        assert code in (0, None)
-        return code == 0
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    made = Place(tmp_path)
-    monkeypatch.chdir(made.data)
-    monkeypatch.setenv("XDG_STATE_HOME", made.environment["XDG_STATE_HOME"])
-    monkeypatch.delenv("SILT_STORE", raising=False)
-    return made
-
+from .wal_place import HANDED_ON, SEGMENTS, SYSTEM, Place, need_program
 
 Twin = Callable[..., bool]
 
@@ -133,8 +28,7 @@ Twin = Callable[..., bool]
 def quick(request: pytest.FixtureRequest, place: Place) -> Twin:
     if request.param == "python":
         return place.in_python
-    if PROGRAM.read_bytes()[:4] != b"\x7fELF":
-        pytest.skip("there was no compiler")
+    need_program()
     return place.in_c
 
 
@@ -221,65 +115,6 @@ class TestFetch:
             holder.communicate()
 
 
-Coded = Callable[..., int | None]
-
-
-class TestBeyondTheEnd:
-    """A note of what is beyond the archive's end: both twins end with NOT_ARCHIVED, or look themselves."""
-
-    @pytest.fixture(params=["python", "c"])
-    def fetched(self, request: pytest.FixtureRequest, place: Place) -> Coded:
-        """The exit code of a fetch of a name."""
-        if request.param == "c" and PROGRAM.read_bytes()[:4] != b"\x7fELF":
-            pytest.skip("there was no compiler")
-        code = place.code_in_python if request.param == "python" else place.code_in_c
-        return lambda name: code("fetch", name, "pg_wal/RECOVERYXLOG", "--store", str(place.store))
-
-    def test_what_is_noted(self, place: Place, fetched: Coded) -> None:
-        place.note(SEGMENTS[2], "0000000100000000000000AB", "00000002.history")
-        for name in (SEGMENTS[2], "00000002.history", "0000000100000000000000AB"):
-            assert fetched(name) == NOT_ARCHIVED
-        for name in (SEGMENTS[3], "00000003.history", SEGMENTS[2][:16], SEGMENTS[2][8:] + ".history", "wal", "\n"):
-            assert fetched(name) is None
-        assert not (place.wal / "RECOVERYXLOG").exists()
-        place.spool(SEGMENTS[2])
-        assert fetched(SEGMENTS[2]) == 0
-
-    @pytest.mark.parametrize("until", [-0.01, -1e9, 2.5, 1e9])
-    def test_not_for_ever(self, place: Place, fetched: Coded, until: float) -> None:
-        place.note(SEGMENTS[2], until=until)
-        assert fetched(SEGMENTS[2]) is None
-
-    @pytest.mark.parametrize("what", ["a file", "another timeline", "a folder is gone", "another cluster's"])
-    def test_until_something_comes_into_the_archive(self, place: Place, fetched: Coded, what: str) -> None:
-        place.note(SEGMENTS[2])
-        wal = place.store / "wal" / str(SYSTEM)
-        if what == "a file":
-            (wal / "00000001" / SEGMENTS[2]).write_bytes(b"root")
-        elif what == "another timeline":
-            (wal / "00000002").mkdir()
-        elif what == "a folder is gone":
-            (wal / "00000001").rmdir()
-        else:
-            (wal.parent / "1" / "00000001").mkdir(parents=True)
-        assert fetched(SEGMENTS[2]) == (NOT_ARCHIVED if what == "another cluster's" else None)
-
-    @pytest.mark.parametrize(
-        "text",
-        ["", "\n", "soon\n{name}\n", "{clock} {name}\n", "{clock}\n{name}", "{clock}\n{name}\n", "{name}\n{clock}\n"],
-    )
-    def test_what_is_no_note(self, place: Place, fetched: Coded, text: str) -> None:
-        clock = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 1_000_000_000
-        (place.spool() / ".beyond").write_text(text.format(clock=clock, name=SEGMENTS[2]))
-        assert fetched(SEGMENTS[2]) is None
-
-    def test_a_change_would_show(self, place: Place) -> None:
-        place.note()
-        assert archive_state(str(place.store), SYSTEM) is not None
-        (place.store / "wal" / str(SYSTEM) / "00000001" / SEGMENTS[0]).write_bytes(b"root")
-        assert archive_state(str(place.store), SYSTEM) is None
-
-
 class TestSomebodyIsStopped:
     """Who archives ahead or fills the spool stands still with the lock held: SIGSTOP, or a disk without an answer."""
 
@@ -307,8 +142,7 @@ class TestSomebodyIsStopped:
     def test_silt_is_told_and_waits_no_second_time(
         self, place: Place, stopped: None, words: tuple[str, ...], longest: float
     ) -> None:
-        if PROGRAM.read_bytes()[:4] != b"\x7fELF":
-            pytest.skip("there was no compiler")
+        need_program()
         (place.wal / SEGMENTS[0]).write_bytes(b"wal")
         begun = time.monotonic()
         assert not place.in_c(*words, "--store", str(place.store))
@@ -321,8 +155,7 @@ class TestSomebodyIsStopped:
 
 
 def test_both_read_a_command_line_alike(place: Place) -> None:
-    if PROGRAM.read_bytes()[:4] != b"\x7fELF":
-        pytest.skip("there was no compiler")
+    need_program()
     known: list[tuple[str, ...]] = [("-q",), ("--quiet",), ("--key-file", "k"), ("--key-file=k",), ("--json",), ("-v",)]
     known += [("--store", str(place.store)), (f"--store={place.store}",), ("--store", "/nowhere"), ("--store",)]
     known += [("--system", str(SYSTEM)), ("--system", "1"), ("more",), (f"--system={SYSTEM}",)]
@@ -344,8 +177,7 @@ class TestProgram:
     def test_it_fills_the_spool_when_it_runs_low(self, place: Place) -> None:
         spool = place.spool(*SEGMENTS[:3])
         fetch = ["fetch", SEGMENTS[0], "pg_wal/RECOVERYXLOG", "--store", str(place.store)]
-        if PROGRAM.read_bytes()[:4] != b"\x7fELF":
-            pytest.skip("there was no compiler")
+        need_program()
         silt = place.folder / "bin" / "silt"
         silt.write_text(silt.read_text().replace("exit", f"read -r _ < {place.folder}/held; exit"))
         os.mkfifo(place.folder / "held")

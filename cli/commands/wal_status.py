@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @file_option
 @slot_option
 def status(options: Options, dsn: str | None, file: str | None, slot: str) -> int:
-    """Show archived WAL by timeline, gaps, the moments that can be reached, and the lag.
+    """Show archived WAL, gaps, what can be reached, and the lag.
 
     With --json: {"clusters": [{"system_identifier", "segment_size", "timelines": [{"timeline", "end", "newest",
     "ranges": [{"first", "last", "segments"}]}], "gaps": [{"timeline", "first", "last", "segments"}], "lost_histories",

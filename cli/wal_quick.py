@@ -178,10 +178,11 @@ def from_spool(name: str, target: str, store: str, system: str = "") -> tuple[st
     """
     try:
         spool = spool_of(place_of(store, os.getcwd(), system))
+        lock, idle = os.path.join(spool, ".lock"), os.path.join(spool, ".idle")
         end = time.monotonic() + LONGEST_LAYING
         while True:
             # Who is at work lays segments and writes the note before he is idle, or lets the lock go.
-            waiting = len(name) == SEGMENT and time.monotonic() < end and _is_filled(spool)
+            waiting = len(name) == SEGMENT and time.monotonic() < end and is_held(lock) and not os.path.exists(idle)
             if _move(os.path.join(spool, name), target):
                 return spool, 0
             if is_beyond(spool, name, store):
@@ -191,13 +192,6 @@ def from_spool(name: str, target: str, store: str, system: str = "") -> tuple[st
             time.sleep(0.002)
     except OSError:
         return None
-
-
-def _is_filled(spool: str) -> bool:
-    lock = lock_spool(spool)
-    if lock is not None:
-        os.close(lock)
-    return lock is None and not os.path.exists(os.path.join(spool, ".idle"))
 
 
 def archive_state(store: str, system: int) -> list[str] | None:

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .postgres.push import Pushed, is_more_ready, push, push_ahead
     from .postgres.reach import Unreachable, level_before, reachable
     from .postgres.readiness import check_cluster
-    from .postgres.recoverable import Recoverable, recoverable
+    from .postgres.recoverable import Recoverable
     from .postgres.recovery import Recovery
     from .postgres.restore_cluster import restore_cluster
     from .postgres.spool import fill_spool
@@ -138,7 +138,7 @@ _FROM = {
     "postgres.push": "Pushed is_more_ready push push_ahead",
     "postgres.reach": "Unreachable level_before reachable",
     "postgres.readiness": "check_cluster",
-    "postgres.recoverable": "Recoverable recoverable",
+    "postgres.recoverable": "Recoverable",
     "postgres.recovery": "Recovery",
     "postgres.restore_cluster": "restore_cluster",
     "postgres.spool": "fill_spool",
@@ -327,7 +327,6 @@ __all__ = [
     "read_restores",
     "read_runs",
     "read_status",
-    "recoverable",
     "remember",
     "remember_pace",
     "replace_text",

@@ -5,7 +5,7 @@ not a failure: the store alone tells what can be restored.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..answer import answer
@@ -19,8 +19,6 @@ from ..paths import shown
 
 if TYPE_CHECKING:
     from siltstone.engine import ArchiveStatus, Recoverable, SlotStatus
-
-    Cluster = tuple[ArchiveStatus, list[Recoverable]]  # and what the levels of it can reach
 
 
 @make_command(
@@ -43,15 +41,13 @@ def status(options: Options, dsn: str | None, file: str | None, slot: str) -> in
     {"name", "restart_lsn", "active", "wal_status"}}}. The exit code is 3 when there is a gap.
     """
     store = open_store(options, needing="postgres.archive_status")
-    from siltstone.engine import archive_status, list_levels, recoverable
+    from siltstone.engine import archive_status
 
-    archived = archive_status(store)
-    levels = list_levels(store) if archived else []
-    clusters = [(each, recoverable(store, each.system_identifier, levels)) for each in archived]
+    clusters = archive_status(store)
     server = _ask(given_dsn(dsn, file), slot)
-    record = {"clusters": [_record(*each) for each in clusters], "server": _server_record(server, archived)}
+    record = {"clusters": [_record(each) for each in clusters], "server": _server_record(server, clusters)}
     answer(options, record, _lines(clusters, server))
-    return int(Exit.WARNINGS if any(each.gaps or each.lost_histories for each in archived) else Exit.DONE)
+    return int(Exit.WARNINGS if any(each.gaps or each.lost_histories for each in clusters) else Exit.DONE)
 
 
 def _ask(dsn: str | None, slot: str) -> "SlotStatus | None":
@@ -64,7 +60,7 @@ def _ask(dsn: str | None, slot: str) -> "SlotStatus | None":
         return None
 
 
-def _record(cluster: "ArchiveStatus", reached: "Iterable[Recoverable]") -> dict[str, Any]:
+def _record(cluster: "ArchiveStatus") -> dict[str, Any]:
     return {
         "system_identifier": str(cluster.system_identifier),
         "segment_size": cluster.segment_size,
@@ -90,7 +86,7 @@ def _record(cluster: "ArchiveStatus", reached: "Iterable[Recoverable]") -> dict[
                 "to": None if each.newest is None else utc_time(each.newest * 1000),
                 "to_lsn": lsn_text(each.end),
             }
-            for each in reached
+            for each in cluster.reachable
         ],
     }
 
@@ -127,16 +123,16 @@ def _lag(server: "SlotStatus", clusters: "list[ArchiveStatus]") -> int | None:
     return None
 
 
-def _lines(clusters: "list[Cluster]", server: "SlotStatus | None") -> Iterator[str]:
+def _lines(clusters: "list[ArchiveStatus]", server: "SlotStatus | None") -> Iterator[str]:
     if not clusters:
         yield "no WAL in this store yet"
-    for cluster, reached in clusters:
+    for cluster in clusters:
         yield f"cluster {cluster.system_identifier}, {size(cluster.segment_size)} a segment"
         yield from _missing(cluster)
         yield from columns(("TIMELINE", "FIRST", "LAST", "END", "NEWEST COMMIT"), _rows(cluster))
-        yield from _reached(reached)
+        yield from _reached(cluster.reachable)
     if server is not None:
-        lag = _lag(server, [cluster for cluster, _ in clusters])
+        lag = _lag(server, clusters)
         behind = "not archived yet" if lag is None else f"{size(lag)} of it not archived yet"
         slot = server.slot
         use = "in use" if slot is not None and slot.active else "not in use"
@@ -166,7 +162,7 @@ def _rows(cluster: "ArchiveStatus") -> list[tuple[str, ...]]:
     return rows
 
 
-def _reached(reached: "list[Recoverable]") -> Iterator[str]:
+def _reached(reached: "Sequence[Recoverable]") -> Iterator[str]:
     """Any moment between the two can be restored to; without a commit after the backup, its own end alone."""
     if not reached:
         yield "nothing can be reached: no level has this cluster"

@@ -51,7 +51,7 @@ def _is_beyond(store: Store, catalog: Catalog, name: str) -> bool:
     except NotArchived:
         return True
     except WalGap:
-        return False
+        pass
     return False
 
 

@@ -1,18 +1,21 @@
-"""What `silt wal status` tells: ranges of WAL by timeline, gaps, the newest moment, and how far the server is ahead.
+"""What `silt wal status` tells: ranges of WAL by timeline, gaps, what can be reached, and how far the server is ahead.
 
-Rule: the names in the store say what is there; of each timeline only the roots of its last segments are read, for the
-time of their last commit. Nothing is changed, here or on the server.
+Rule: the names in the store say what is there; of each timeline, and of what can be reached along it, only the roots of
+the last segments are read, for the time of their last commit. Nothing is changed, here or on the server.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siltstone.store import Store
 
+from ..levels import Level, list_levels
 from .archive_catalog import Catalog, Run, archived_clusters, lost_histories, read_catalog
 from .archive_read import last_commit
 from .archive_record import read_record
 from .connection import connect
 from .identity import identify
+from .recoverable import Recoverable, recoverable
 from .slots import Slot, read_slot
 from .wal_names import WalSegment
 
@@ -31,7 +34,9 @@ class TimelineStatus:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveStatus:
-    """The archive of a cluster. `aside`: names of bytes that came under taken names."""
+    """The archive of a cluster. `aside`: names of bytes that came under taken names; `reachable`: by the levels that
+    are there.
+    """
 
     system_identifier: int
     segment_size: int
@@ -39,6 +44,7 @@ class ArchiveStatus:
     gaps: tuple[Run, ...]
     lost_histories: tuple[str, ...]
     aside: tuple[str, ...]
+    reachable: tuple[Recoverable, ...]
 
     def names_of(self, run: Run) -> tuple[str, str]:
         """The names of the first and the last segment of a run or a gap."""
@@ -62,7 +68,9 @@ class SlotStatus:
 
 def archive_status(store: Store) -> list[ArchiveStatus]:
     """Of every cluster whose WAL the store has. Raises StoreError, Malformed."""
-    return [_status(store, read_catalog(store, system)) for system in archived_clusters(store)]
+    clusters = archived_clusters(store)
+    levels = list_levels(store) if clusters else []
+    return [_status(store, read_catalog(store, system), levels) for system in clusters]
 
 
 def slot_status(dsn: str, slot: str | None) -> SlotStatus:
@@ -73,7 +81,7 @@ def slot_status(dsn: str, slot: str | None) -> SlotStatus:
         return SlotStatus(identity.system_identifier, identity.position.timeline, identity.position.lsn, found)
 
 
-def _status(store: Store, catalog: Catalog) -> ArchiveStatus:
+def _status(store: Store, catalog: Catalog, levels: Sequence[Level]) -> ArchiveStatus:
     runs = catalog.runs()
     timelines = [
         TimelineStatus(
@@ -88,6 +96,7 @@ def _status(store: Store, catalog: Catalog) -> ArchiveStatus:
         tuple(catalog.gaps()),
         tuple(lost_histories(catalog)),
         tuple(catalog.aside),
+        tuple(recoverable(store, catalog, levels)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from siltstone.store import Store
 
-from .archive_catalog import Catalog, read_catalog
+from .archive_catalog import Catalog
 from .archive_read import last_commit
 from .wal_retention import Window, windows
 from .way import Way
@@ -36,13 +36,12 @@ class Recoverable:
     newest: int | None
 
 
-def recoverable(store: Store, system_identifier: int, levels: Sequence["Level"]) -> list[Recoverable]:
-    """Of a cluster whose WAL the store has, by timeline and LSN. Raises StoreError, Malformed."""
-    catalog = read_catalog(store, system_identifier)
+def recoverable(store: Store, catalog: Catalog, levels: Sequence["Level"]) -> list[Recoverable]:
+    """By timeline and LSN. `levels`: of this cluster and others. Raises StoreError, Malformed."""
     mine = {
         f"{level.deployment}:{level.ref}": (level.database, level.finished_ns)
         for level in levels
-        if level.database is not None and level.database.system_identifier == system_identifier
+        if level.database is not None and level.database.system_identifier == catalog.system_identifier
     }
     together: dict[tuple[int, int], list[Window]] = {}
     for window in windows(catalog, {name: info for name, (info, _) in mine.items()}):

@@ -120,6 +120,13 @@ def test_mistakes(silt: Silt, arguments: list[str], words: str) -> None:
     assert words in silt(*arguments, code=2).err
 
 
+def test_the_deployment_that_lies_here_is_named(silt: Silt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "'silt config new' writes one" in silt("backup", code=2).err
+    (tmp_path / "deployment.toml").touch()
+    assert "'-c deployment.toml' takes the one here" in silt("backup", code=2).err
+
+
 def test_another_compression_than_the_store_s(silt: Silt, tree: Path, store: Path) -> None:
     (tree / "even").write_bytes(b"even\n" * 200_000)
     packed = silt("backup", tree, "--name", "app", "--json").result["stats"]["stored_bytes"]

@@ -1,5 +1,6 @@
 """The spool, filled from a real archive: what follows is laid ready, the last segment twice, what is beyond noted."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from siltstone.cli.wal_quick import archive_state, is_beyond
 from siltstone.engine.postgres import spool as filled
 from siltstone.engine.postgres.archive import archive_files
 from siltstone.engine.postgres.incoming import incoming_bytes
 from siltstone.engine.postgres.lsn import format_lsn
 from siltstone.engine.postgres.spool import BEYOND, IDLE, fill_spool
 from siltstone.engine.postgres.wal_names import WalSegment, parse_segment
-from siltstone.store import Store
+from siltstone.store import Backend, Store
+from siltstone.store.directory import DirectoryBackend
 from tests.backed_up import new_store, reopened
 
 from .archiving import until
@@ -27,8 +30,8 @@ STATE = ["7 wal", "8 wal/1"]
 class Archived:
     """An archive of the first segments, and a spool."""
 
-    def __init__(self, made: MadeWal, folder: Path, count: int) -> None:
-        self.made, self.spool, self.store = made, folder, new_store()
+    def __init__(self, made: MadeWal, folder: Path, count: int, backend: Backend | None = None) -> None:
+        self.made, self.spool, self.store = made, folder, new_store(backend)
         self.names = sorted(made.segments)
         self.add(*self.names[:count])
 
@@ -89,6 +92,23 @@ def test_at_the_end(archived: Archived) -> None:
         until(lambda: archived.beyond()[2:4] == expected, "what is beyond now is not noted")
         assert thread.is_alive()
     assert archived.laid() == names[1:5], "only what was laid a second time goes"
+
+
+def test_silt_wal_believes_the_note(made: MadeWal, tmp_path: Path) -> None:
+    """Until the archive changes: what is written here is what `silt wal fetch` reads (tests/cli/test_wal_beyond.py)."""
+    place, spool = tmp_path / "store", tmp_path / "spool"
+    spool.mkdir()
+    archived = Archived(made, spool, 4, DirectoryBackend(place, create=True))
+    wal = place / "wal" / str(made.system_identifier)
+    for folder in (wal, wal / "00000001"):
+        os.utime(folder, (1, time.time() - 3))
+    absent = [*archived.following(archived.names[3]), "00000002.history", "00000001.history"]
+    with archived.filling(lambda: archive_state(str(place), made.system_identifier)):
+        until(lambda: IDLE in archived.there(), "it does not come to the end")
+        assert all(is_beyond(str(spool), name, str(place)) for name in absent)
+        assert not any(is_beyond(str(spool), name, str(place)) for name in archived.names[:4])
+        archived.add(archived.names[4])
+        assert not any(is_beyond(str(spool), name, str(place)) for name in absent)
 
 
 def test_it_gives_up(archived: Archived, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,9 @@ import random
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bench.changes import change_some_files, edit_copy, exchange
 from bench.content import ATTACHMENTS, MIB, prose, text_segment
@@ -35,8 +36,7 @@ IMAGE = 64 * MIB
 LEAVES = "originals"  # of a corpus: what a change keeps to be undone
 
 
-@dataclass(frozen=True, slots=True)
-class Corpus:
+class Corpus(Struct, frozen=True):
     """A made corpus. Either it has several versions, each backed up in turn, or `change` changes the only one.
 
     `change` returns what undoes it. A corpus that has neither is not measured as changed.

@@ -12,8 +12,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from bench.corpora import Corpus
 from bench.measure import BenchError, Taken, measure, stored_bytes, warm
@@ -24,8 +26,7 @@ STEPS = ("init", "backup", "unchanged", "changed", "verify", "restore")
 GROWING = ("backup", "unchanged", "changed")  # steps that add to a store
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """One measured step: seconds and bytes. `store`: the size of the store after it."""
 
     corpus: str
@@ -39,8 +40,7 @@ class Figure:
     store: int
 
 
-@dataclass(slots=True)
-class Comparison:
+class Comparison(Struct):
     """Everything that was measured, and what has to be said beside the figures."""
 
     figures: list[Figure]
@@ -53,8 +53,7 @@ class Comparison:
             file.writelines(json.dumps(asdict(figure)) + "\n" for figure in self.figures)
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct):
     """One tool in one repetition: its store, its backups so far."""
 
     tool: Tool

@@ -7,9 +7,10 @@ day_table.py adds up those that belong together. It does not measure what the se
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from bench.appliance import Appliance
 from bench.day_ways import FileTurn, FileWay
@@ -26,8 +27,7 @@ ROWS = 100  # that lie side by side change together
 _JUDGED = tuple(b"opt/phantom/" + name for name in (b"vault/", b"apps/", b"scm/", b"local_data/app_states/", b"tmp/"))
 
 
-@dataclass(frozen=True, slots=True)
-class DayFigure:
+class DayFigure(Struct, frozen=True):
     """What a part took on one day, and its store after that. `day` -1: the restore of the newest level."""
 
     part: str

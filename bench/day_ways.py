@@ -8,8 +8,10 @@ archives, and so does tar here. Templates know {bin}, {folder} (the way's own), 
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.measure import Taken, measure
 from bench.pg_tools import SILT as SILT_PG
@@ -51,8 +53,7 @@ def backrest(folder: Path | None) -> PgTool | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class FileWay:
+class FileWay(Struct, frozen=True):
     """How the files alone are backed up. `full` and `incr` are run one after the other, `forget` after each."""
 
     name: str

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,7 @@ from statistics import median
 import lz4.block
 import zstandard
 from blake3 import blake3
+from msgspec import Struct
 
 from bench import files_bench
 from bench.content import MIB, text_segment
@@ -40,8 +40,7 @@ SEED = 20_250_101
 READ = 4 * MIB  # bytes that the engine reads at once
 
 
-@dataclass(slots=True)
-class Costs:
+class Costs(Struct):
     """Bytes of plain content a second for each step, and the share of the content that is stored; by setting."""
 
     rates: dict[str, float]

@@ -11,8 +11,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 LONGEST = 1800  # seconds; what takes longer is broken, not slow
 PIECE = 4 << 20
@@ -22,8 +23,7 @@ class BenchError(Exception):
     """A measurement that could not be taken, in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What one command took: seconds, seconds, bytes, and the CPU seconds of everything else meanwhile."""
 
     wall: float

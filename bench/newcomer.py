@@ -15,8 +15,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bench.measure import BenchError
 from bench.pg_cluster import Cluster, as_server_user, hand_over
@@ -30,8 +31,7 @@ _MARK = "@@ "
 _ROWS = "SELECT count(*), sum(aid), sum(abalance) FROM pgbench_accounts"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What was done, and how many seconds it took."""
 
     what: str

@@ -20,8 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from bench.machine import describe
 from bench.measure import BenchError
@@ -39,8 +40,7 @@ WRITERS = 4
 FILE = 16 * MIB
 
 
-@dataclass(slots=True)
-class Figures:
+class Figures(Struct):
     """Seconds of each round, for `size` bytes of tree; bytes that were stored where nothing should have been; and how
     often what four stored at once, each the same, is in the store.
     """

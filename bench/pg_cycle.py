@@ -19,8 +19,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
+
+from msgspec.structs import asdict
 
 from bench.cycles import Comparison, Figure, figure_line
 from bench.launch import machine_cpu

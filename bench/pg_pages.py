@@ -7,11 +7,11 @@ is no relation's file, is not counted: it is what a level adds beside.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
 from blake3 import blake3
+from msgspec import Struct
 
 PAGE = 8192
 FRAME = 2 << 20
@@ -20,8 +20,7 @@ PIECE = 4 << 20
 Pages = Mapping[Path, list[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """How many pages changed or are new, and their bytes, compressed."""
 
     pages: int

@@ -10,17 +10,17 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 EVERY = 0.005
 _REDO = re.compile(r"^(\S+ [\d:.]+) .*LOG:  redo (starts at|done at)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """At a moment (seconds of the epoch): whether the process wants a processor, whether it waits for a file."""
 
     at: float

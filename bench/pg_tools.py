@@ -14,16 +14,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.measure import BenchError
 from bench.pg_cluster import find_programs
 from bench.tools import OURS
 
 
-@dataclass(frozen=True, slots=True)
-class PgTool:
+class PgTool(Struct, frozen=True):
     """One tool. A verb that is empty is one that it does not have; `push` and `fetch` are shell commands in which "$1"
     stands for a path, and %f and %p for what a server puts there.
     """

@@ -10,11 +10,11 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One entry. `content` is a digest, a symlink's target or a device number; `twins`: all its names, if several."""
 
     mode: int
@@ -92,7 +92,7 @@ def differences(expected: Picture, found: Picture) -> list[str]:
     lines += [f"unexpected: {_shown(path)}" for path in sorted(found.keys() - expected.keys())]
     for path in sorted(expected.keys() & found.keys()):
         one, other = expected[path], found[path]
-        fields = [name for name in Seen.__slots__ if getattr(one, name) != getattr(other, name)]
+        fields = [name for name in Seen.__struct_fields__ if getattr(one, name) != getattr(other, name)]
         lines += [f"{_shown(path)}: {name} {getattr(one, name)!r} became {getattr(other, name)!r}" for name in fields]
     return lines
 

@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bench.machine import describe
 from bench.measure import BenchError
@@ -45,8 +46,7 @@ STEPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What one command asked, and how long it took, in seconds."""
 
     requests: int

@@ -11,8 +11,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.measure import BenchError
 
@@ -20,8 +22,7 @@ PASSPHRASE = "lab"
 OURS = "silt"
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """One tool's command lines, as words. Beside its store it may fill the folder {store}.aux (a cache, keys)."""
 
     name: str

@@ -10,8 +10,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bench.machine import describe
 from bench.measure import BenchError, Taken, measure, stored_bytes
@@ -24,8 +25,7 @@ FOLDER = 1000
 STEPS = ("backup", "unchanged", "restore")
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One size: what each step took, and the size of the store at the end."""
 
     entries: int

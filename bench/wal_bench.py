@@ -16,8 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from bench.machine import describe
 from bench.measure import BenchError, measure, stored_bytes
@@ -37,8 +38,7 @@ STATUS = "{bin} -q --store {store} --key-file {folder}/key wal status"
 PEERS = [tool.name for tool in TOOLS if tool.fetch]
 
 
-@dataclass(slots=True)
-class Streamed:
+class Streamed(Struct):
     """What was measured: phases; transactions a second without and with the stream; bytes stored, by tool."""
 
     phases: list[Phase] = field(default_factory=list)

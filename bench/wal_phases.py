@@ -10,10 +10,11 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Self
+
+from msgspec import Struct
 
 from bench.measure import BenchError
 from bench.pg_cluster import Cluster, as_server_user
@@ -38,8 +39,7 @@ HEAD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """At a moment (seconds of the epoch): the LSN written, the LSN called durable, the bytes not even sent."""
 
     at: float
@@ -48,8 +48,7 @@ class Sample:
     unsent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True):
     """A stretch of load: seconds, the WAL that it wrote in bytes, CPU seconds of the stream, the samples in it."""
 
     name: str

@@ -7,8 +7,9 @@ the engine's word (`silt config check` asks for it).
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from .mistake import Mistake
 from .settings import Settings

@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from .answer import answer
 from .deploying import parse_definitions
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 WORTH_SAYING = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Onto:
+class Onto(Struct, frozen=True):
     """What was asked for."""
 
     level: str

@@ -50,11 +50,11 @@ class Opening:
         """`cached`: a remote store may be read through what this host kept of it; not where it is to be checked."""
         from siltstone.store import unlock  # noqa: F401  # loaded now, when nothing else wants the interpreter yet
 
-        _keep_freed_memory()
         self._options, self._cached = options, cached
         self._answer: Store | BaseException | None = None
         self._thread = Thread(target=self._open, daemon=True)
         self._thread.start()
+        _keep_freed_memory()
 
     def _open(self) -> None:
         try:

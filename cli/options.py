@@ -6,14 +6,13 @@ same; the value that is read last wins. The environment and the settings file ar
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import click
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class Options:
+class Options(Struct):
     """The shared options as they were given; None or False where they were not."""
 
     store: str | None = None

@@ -9,8 +9,9 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from .exits import Exit
 from .mistake import Mistake

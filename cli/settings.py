@@ -20,7 +20,8 @@ and key. It holds no passphrase: a file that is copied into every backup is no p
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .mistake import Mistake
 
@@ -32,8 +33,7 @@ _PATHS = ("key_file", "deployment", "cache")
 _AT_LINE = re.compile(r"line (\d+), column")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the settings file says; None where it says nothing. `source` is the file, None if there is none."""
 
     source: str | None = None

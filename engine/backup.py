@@ -9,9 +9,11 @@ have a part of the deployment each, this host stores its own (`backup_parts`).
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from siltstone.store import ObjectExists, SiltError, Store, StoreError, Writer, beside
 
@@ -32,8 +34,7 @@ from .topology import chosen_parts, parts_of
 COMMIT_TRIES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class BackupResult:
+class BackupResult(Struct, frozen=True):
     """What a backup did. `level` is None after a dry run, and while `missing` parts are still to come from other hosts.
     `parts`: those that this backup stored, where it did not store the whole level.
     """

@@ -9,8 +9,10 @@ one that was asked for does not join an incremental one. Choosing is pure (`choo
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from siltstone.store import Corrupt, NoKey, ObjectExists, SiltError, Store, Writer
 
@@ -29,8 +31,7 @@ from .topology import parts_of
 TRIES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class PartsDone:
+class PartsDone(Struct, frozen=True):
     """The level that the parts went to; `level` where it is whole now, else what is `missing`."""
 
     ref: LevelRef
@@ -39,8 +40,7 @@ class PartsDone:
     stats: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """A level that is not whole: which parts are there, and what the oldest of them says."""
 
     ref: LevelRef

@@ -8,7 +8,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from siltstone.store import DryWriter, Inherited, Store, Writer
 

@@ -6,7 +6,8 @@ that a reading host would take.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, PackName, Store
 
@@ -17,12 +18,11 @@ from .levels import Level, level_refs, read_level
 from .manifest import ManifestReader
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """A level, and where its manifests are read from: what this host `kept` of them, or the store."""
 
     level: Level
-    kept: Mapping[str, KeptRows] | None = field(default=None)
+    kept: Mapping[str, KeptRows] | None = None
 
     def reader(self, store: Store, name: str, host: str) -> ManifestReader | KeptRows | None:
         """What reads the manifest of a host's file set; None where the level has no such set."""

@@ -11,8 +11,10 @@ lost holes. Change times, inode numbers and numbers of links are no differences.
 
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from siltstone.store import ChunkId, Corrupt, Store
 
@@ -23,8 +25,7 @@ from .manifest import ManifestReader
 _TYPE = 0o170000
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A path that differs. `what` (of changed ones): content, mode, owner, mtime, type, xattrs, flags, target."""
 
     path: bytes

@@ -10,9 +10,10 @@ A pattern means what it means to a selection, but only entries that match themse
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from siltstone.store import ChunkId, Corrupt, ObjectMissing, Store
 
@@ -27,16 +28,14 @@ from .selection import Matcher
 KEPT_CHUNKS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class FoundVersion:
+class FoundVersion(Struct, frozen=True):
     """An entry as it is in one level after another (of those that were searched)."""
 
     entry: Entry
     levels: tuple[LevelRef, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A path of a host, and what it is in the levels that have it, in their order."""
 
     deployment: str

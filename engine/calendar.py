@@ -8,16 +8,16 @@ time zone of whoever asks, as of the timers that run them.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EVERY_DAY = frozenset(range(7))
 _TIMES = re.compile(r"(?:(?P<days>[A-Za-z.,]+)\s+)?(?P<hour>\d{1,2}):(?P<minute>\d{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """Days (0 is Monday), hour (None: every hour) and minute."""
 
     days: frozenset[int]

@@ -3,7 +3,7 @@
 Rule: pure. Its levels are those of a deployment of their own, whose name tells whose configuration they are.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from .deployment import ConfigTables, Deployment
 from .errors import ConfigError

@@ -10,9 +10,10 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from siltstone.store import DryWriter, Store, Writer
 
@@ -68,8 +69,7 @@ def _head(mode: int, size: int) -> bytes:
     return HEAD.pack(mode, os.geteuid(), os.getegid(), 1, size, now, now, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class LevelTables:
+class LevelTables(Struct, frozen=True):
     """What a level holds of a database's configuration."""
 
     store: Store

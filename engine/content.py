@@ -11,9 +11,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Self
+
+from msgspec import Struct, field
 
 from .cut import WHOLE, Cutter, suits_coarse
 from .entry import HEAD, extra, make_row, size_of, with_size
@@ -32,8 +33,7 @@ BATCH_FILES = 2048
 ReadResult = tuple[int, int, int, bytes, int, int]  # of files.read_files: error, start, length, stat, xattrs, flags
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(Struct):
     """A file on its way. Once `known`, `row` is its row, or None when it was left out; `twin` is another name before
     it. `alone`: the numbers of its inode were another file's earlier in the scan, and must not link the two.
     """
@@ -47,8 +47,7 @@ class Pending:
     row: bytes | None = None
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """Small files that are read together."""
 
     files: list[Pending] = field(default_factory=list)

@@ -3,8 +3,10 @@
 Rule: plain data. How it came about is the business of postgres/database.py.
 """
 
-from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 SET_NAME = "postgres"  # of the file set that holds the cluster's files
 CONFIG_SET_NAME = "postgres-config"  # of the one that holds settings and tables of a configuration-only level
@@ -13,8 +15,7 @@ CONFIG_SET_NAME = "postgres-config"  # of the one that holds settings and tables
 NOT_IN_PLACE = frozenset({SET_NAME, CONFIG_SET_NAME})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseInfo:
+class DatabaseInfo(Struct, frozen=True, kw_only=True):
     """What a level's root says of its database. LSNs are ints; `tablespaces` is (oid, location) of each; `account` is
     the user and the group to whom the data directory belongs, by their names on its host: empty where nobody knows.
     `read_ns`: when everything was last read; before this level where the server said what had changed since its parent.
@@ -42,7 +43,7 @@ def database_to_root(info: DatabaseInfo) -> dict[str, Any]:
 
 def database_from_root(row: dict[str, Any]) -> DatabaseInfo:
     """The inverse. Raises KeyError, TypeError, ValueError."""
-    values = {field.name: row[field.name] for field in fields(DatabaseInfo)}
+    values = {name: row[name] for name in DatabaseInfo.__struct_fields__}
     spaces = tuple((int(oid), bytes(location)) for oid, location in values.pop("tablespaces"))
     user, group = values.pop("account")
     return DatabaseInfo(**values, tablespaces=spaces, account=(user, group))

@@ -9,9 +9,10 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from .errors import ConfigError
 from .exclude import Excluder, SkipRules, rule_mistake
@@ -47,8 +48,7 @@ class Roots(NamedTuple):
     unmatched: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FileSet:
+class FileSet(Struct, frozen=True):
     """Named paths: absolute, expanded and normalised; each may still be a glob. `exclude` is rooted at each of them.
     `configuration`: part of a configuration-only backup. `hosts`: who has it, each a copy of its own (none: the first
     node). `share`: the mount point of the share on which it lies.
@@ -101,8 +101,7 @@ class FileSet:
                     )
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Struct, frozen=True):
     """A PostgreSQL cluster, reached by libpq's own words. `max_rate` is in kB/s; `spread`: a checkpoint over minutes
     and not at once. `mode`: over the wire, read on this host, or the latter where it is possible. `full_read_days`: how
     long a server of 17 and later may say itself what changed; 0: everything is read each time. `host`: from which it is
@@ -120,8 +119,7 @@ class Database:
     data_directory: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigTables:
+class ConfigTables(Struct, frozen=True):
     """What a configuration-only backup takes of a database: its settings, and these tables."""
 
     dsn: str
@@ -129,15 +127,14 @@ class ConfigTables:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """What is backed up together. `version` is that of the product, empty if not said; so is `privilege` None."""
 
     name: str
     file_sets: tuple[FileSet, ...]
     version: str = ""
     privilege: Privilege | None = None
-    variables: Mapping[str, str] = field(default_factory=dict, hash=False)  # expanded values
+    variables: Mapping[str, str] = field(default_factory=dict)  # expanded values
     source: Path | None = None
     database: Database | None = None
     tables: ConfigTables | None = None  # of a configuration-only backup, which has no database

@@ -11,7 +11,8 @@ Rule: this module only reads them; what they come to is in topology.py.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .deployment import absolute_path, name_mistake
 from .errors import ConfigError
@@ -23,8 +24,7 @@ PLACE_KEYS = ("host", "hosts", "share")
 _ROLES: Mapping[str, Role] = {role: role for role in ROLES}
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """Where a file set is."""
 
     hosts: tuple[str, ...]

@@ -14,9 +14,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from .entry import HEAD
 from .errors import TargetError
@@ -48,8 +49,7 @@ def refused(path: bytes, what: str, *, hint: str = "") -> TargetError:
     return TargetError(f"{show_path(path)}: {what}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What one restore may do: below which folder, which paths of it (none: all), and whether obstacles give way."""
 
     root: bytes

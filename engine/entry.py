@@ -17,11 +17,11 @@ Rule: nothing here reads or writes anything.
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from stat import S_IFDIR, S_IFREG
 from typing import Any, NamedTuple
 
 import msgpack
+from msgspec import Struct, field
 
 from siltstone.store import ChunkId
 
@@ -64,8 +64,7 @@ class Extent(NamedTuple):
         return 0 if self.offset >= DIFFERENCE else self.length
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """One entry of a level. Times in nanoseconds since 1970; `rdev` is of devices; `link` of files of several names;
     `cells` are packed extents.
     """

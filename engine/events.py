@@ -5,11 +5,11 @@ means that the result is not all that was asked for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a phase is. Totals are None while unknown. `current` is a path, as text, of what is at work."""
 
     phase: str
@@ -21,8 +21,7 @@ class Progress:
     total_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """Something that was not done as asked. `kind` is one word for counting: changed, vanished, unreadable, ..."""
 
     kind: str
@@ -30,8 +29,7 @@ class Warned:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something worth a line that is no fault."""
 
     message: str

@@ -12,9 +12,10 @@ It reads no `.gitignore` files and does not look at the disk.
 import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+
+from msgspec import Struct
 
 from .errors import ConfigError
 
@@ -34,8 +35,7 @@ _BRACKET = re.compile(rb"(\\.)|\[(?!\^/\])", re.DOTALL)  # brackets of a rule, n
 _ODD_BRACKET = re.compile(r"\\.|(\[[!^]?\]?[^\]]*(?:\[|\\|--|&&|\|\||~~))", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class SkipRules:
+class SkipRules(Struct, frozen=True):
     """What is skipped by its nature. `patterns` are name rules (gitignore, without '/') of files still streaming in."""
 
     one_file_system: bool = False
@@ -116,8 +116,7 @@ class _RefusedRule(Exception):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     excludes: bool
     directories_only: bool
     by_name: bool  # without a slash: judges the last name, at any depth

@@ -7,8 +7,9 @@ is there is replaced only where that is said. It is the caller's alone to read: 
 import errno
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from siltstone.store import Store, write_blocks
 
@@ -21,8 +22,7 @@ from .levels import Level, LevelRef
 from .tar_import import earlier_level
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Struct, frozen=True):
     """What was written. `members` is None of an archive that had been imported."""
 
     ref: LevelRef

@@ -7,8 +7,9 @@ deployment by itself. Only who can read a store may forget in it.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from siltstone.store import NoKey, Store, StoreError
 
@@ -22,8 +23,7 @@ from .resolving import named
 from .retention import Candidate, Decision, decide
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """A level, and what becomes of it."""
 
     level: Level

@@ -16,8 +16,9 @@ the host that forgets. It is no protection from who deletes objects in the stora
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, Inherited, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
 
@@ -31,8 +32,7 @@ NO_END_NS = (1 << 63) - 1
 _FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Copy:
+class Copy(Struct, frozen=True, order=True):
     """A root that was forgotten, by its name. Times in nanoseconds since 1970."""
 
     ref: LevelRef
@@ -43,8 +43,7 @@ class Copy:
         return f"{self.ref.below(FORGOTTEN)}/{self.forgotten_ns}"
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(Struct, frozen=True):
     """Why a level is not there, and until when it can be had again."""
 
     ref: LevelRef
@@ -83,8 +82,7 @@ def until_ns(store: Store, copy: Copy) -> int:
     return NO_END_NS if copy.ref in level_refs(store, ABSENT) else copy.forgotten_ns + WINDOW_NS
 
 
-@dataclass(frozen=True, slots=True)
-class ForgottenLevel:
+class ForgottenLevel(Struct, frozen=True):
     """A level that can be undeleted, and why it is not there."""
 
     level: Level

@@ -8,8 +8,9 @@ Levels whose parts are all there are made whole first, as a backup of a host tha
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from siltstone.store import (
     EVERYTHING,
@@ -45,8 +46,7 @@ MOST_SHARE = 0.5
 PATIENCE_SECONDS = 180.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What a run may do. `seconds`: nothing is begun after them; `copy_bytes`: of packs that are copied; `share`: of
     the store's bytes that may be condemned, or of the shard's; `waste`: share of dead frames from which on a pack is
     copied; `shard`: the packs that are judged.
@@ -60,8 +60,10 @@ class Limits:
     shard: Shard = EVERYTHING
 
 
-@dataclass(slots=True)
-class Collected:
+NO_LIMITS = Limits()
+
+
+class Collected(Struct):
     """What a run found and did; after a dry run, what one would do. Counts are packs, `_bytes` of them."""
 
     packs: int = 0
@@ -82,7 +84,7 @@ class Collected:
     dry_run: bool = False
 
 
-def collect(store: Store, *, limits: Limits = Limits(), dry_run: bool = False, report: Report) -> Collected:
+def collect(store: Store, *, limits: Limits = NO_LIMITS, dry_run: bool = False, report: Report) -> Collected:
     """Collect garbage once. Raises EngineError when it refuses, NoKey where the key is not for it, StoreError."""
     store.ring.need("manage", "collecting garbage")
     if not store.backend.holds_conditions():

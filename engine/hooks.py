@@ -14,9 +14,10 @@ after the backup that fails is a warning: the level is there.
 
 import os
 import signal
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from .errors import EngineError
 from .events import Report, Warned
@@ -30,8 +31,7 @@ TIMEOUT = 300
 SECRETS = frozenset({"SILT_PASSPHRASE", "SILT_PASSPHRASE_COMMAND"})
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(Struct, frozen=True):
     """The commands, and how many seconds each may take."""
 
     before: tuple[str, ...] = ()

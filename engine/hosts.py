@@ -4,8 +4,9 @@ Rule: plain data, which everything that reads a deployment or a level may use. W
 topology.py; whether they are there is nobody's word here.
 """
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 Role: TypeAlias = Literal["node", "database", "share"]
 ROLES: tuple[Role, ...] = ("node", "database", "share")
@@ -21,8 +22,7 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
 PARTS_WITHIN_NS = 12 * 3600 * 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """A host: a node runs the product; others only have its database, or a share. `address`: its node name."""
 
     name: str
@@ -30,8 +30,7 @@ class Host:
     role: Role = "node"
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(Struct, frozen=True):
     """The hosts, in the order of the file; none where it names none. `os` is empty if not said. `parts_within_ns`: how
     long after its first part others join a level.
     """

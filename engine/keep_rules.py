@@ -3,7 +3,7 @@
 Rule: plain data. What each rule keeps is in retention.py; where they are written, in deployment_retention.py.
 """
 
-from dataclasses import dataclass, fields
+from msgspec import Struct
 
 from .span import DAY_NS
 
@@ -11,8 +11,7 @@ from .span import DAY_NS
 WINDOW_NS = 7 * DAY_NS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepRules:
+class KeepRules(Struct, frozen=True, kw_only=True):
     """What is kept. 0, and None for `groups`, is a rule that was not given; times are in nanoseconds."""
 
     groups: int | None = None
@@ -27,11 +26,10 @@ class KeepRules:
 
     def __bool__(self) -> bool:
         """Whether anything may go. A minimum age alone removes nothing."""
-        return any(getattr(self, each.name) for each in fields(self) if each.name != "minimum_age_ns")
+        return any(getattr(self, name) for name in self.__struct_fields__ if name != "minimum_age_ns")
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Struct, frozen=True):
     """What a deployment keeps, and how long what it does not keep can be undeleted (nanoseconds; None: not said)."""
 
     rules: KeepRules

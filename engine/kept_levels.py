@@ -19,12 +19,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
 import msgpack
 from blake3 import blake3
+from msgspec import Struct
 
 from siltstone.store import Corrupt, ObjectMissing, PrivateWriter, Store, read_private
 
@@ -38,8 +38,7 @@ FILES = ("rows", "lists")  # what a head names, by file set
 STALE_SECONDS = 24 * 3600  # rows that no level names, this old: of a backup that was cut off
 
 
-@dataclass(frozen=True, slots=True)
-class KeptRows:
+class KeptRows(Struct, frozen=True):
     """The rows of one file set of a kept level, or of its part; reads as a ManifestReader does."""
 
     level: Level
@@ -64,8 +63,7 @@ class KeptRows:
             return
 
 
-@dataclass(frozen=True, slots=True)
-class KeptLevel:
+class KeptLevel(Struct, frozen=True):
     """A level with the rows of its file sets, by name."""
 
     level: Level

@@ -10,8 +10,9 @@ collected, and a pack of which little is used any more is only then written anew
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from siltstone.store import (
     ChunkId,
@@ -41,8 +42,7 @@ BATCH = 2_000_000
 FOOTER_THREADS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(Struct, frozen=True):
     """Stored bytes: that one level alone uses, that one group alone uses, and that no level which stays uses."""
 
     levels: Mapping[LevelRef, int]

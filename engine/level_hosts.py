@@ -5,8 +5,9 @@ writes archives takes one host after the other. A level of one host, named or no
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from .errors import NothingSelected
 from .levels import Level, LevelRef

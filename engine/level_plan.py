@@ -4,14 +4,14 @@ Rule: pure. A number is given once: that of a level which was forgotten, or is n
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from .levels import Kind, LevelRef
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a new backup becomes, and which level it is compared with (None: every file is read)."""
 
     ref: LevelRef

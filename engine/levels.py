@@ -7,8 +7,10 @@ choosing a level is pure; `Level` is what a root says. A number is given once: t
 not used again, so that 0/3 means one level for ever.
 """
 
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from siltstone.store import ChunkId, Corrupt, NewerFormat, NoKey, ObjectMissing, Store, asked_of
 
@@ -30,8 +32,7 @@ KEPT_WARNINGS = 1000
 GENERATION = "generation"
 
 
-@dataclass(frozen=True, slots=True)
-class SetInfo:
+class SetInfo(Struct, frozen=True):
     """One file set of a level: `roots` are the paths that were walked; `index` leads to the manifest. `host`: whose it
     is, in a deployment that names its hosts; several hosts may each have one of the same name.
     """
@@ -48,8 +49,7 @@ class SetInfo:
 Names = dict[int, str]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LevelRef:
+class LevelRef(Struct, frozen=True, order=True):
     """The name of a level, which needs no key to be read."""
 
     deployment: str
@@ -74,8 +74,7 @@ class LevelRef:
         return f"{self.group}/{self.level}"
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """A committed level. Times in nanoseconds since 1970. `stats` counts what was seen, read and stored."""
 
     ref: LevelRef

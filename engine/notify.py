@@ -13,8 +13,9 @@ about the run. What speaks to others is imported when it is needed: every backup
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from .hooks import SECRETS
 from .runs import Run
@@ -26,8 +27,7 @@ SECONDS: Final = 30.0  # for each way
 WHEN = ("failure", "warnings", "always")
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(Struct, frozen=True):
     """Whom to tell, and when. Empty where there is nobody."""
 
     when: str = "failure"
@@ -41,8 +41,7 @@ class Notify:
         return run.failed or self.when == "always" or (self.when == "warnings" and run.exit_code != 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """What is told."""
 
     deployment: str

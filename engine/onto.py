@@ -7,8 +7,9 @@ and that is told.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from .database_info import NOT_IN_PLACE, SET_NAME
 from .deployment import Deployment, FileSet
@@ -22,8 +23,7 @@ from .topology import configuration_name, host_of_database, hosts_of_set
 Path: TypeAlias = bytes  # a class with a count of `bytes` cannot say so itself
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One file set, or the database, for one host. `source`: whose copy; `share`: what has to be mounted there."""
 
     host: str
@@ -35,8 +35,7 @@ class Step:
     share: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseStep:
+class DatabaseStep(Struct, frozen=True):
     """The database. `target` is None where the destination does not say where its data directory is."""
 
     host: str
@@ -47,8 +46,7 @@ class DatabaseStep:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class OntoPlan:
+class OntoPlan(Struct, frozen=True):
     """Steps in the order of hosts and of the file; `left_out` says in sentences what goes nowhere."""
 
     steps: tuple[Step, ...]

@@ -4,20 +4,20 @@ Rule: plain data, recorded when the level was made. A level that was imported fr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+
+class Origin(Struct, frozen=True, kw_only=True):
     """`configuration`: see topology.py; `hosts`: name -> role; `variables`: host -> name -> expanded value;
     `database_host`: empty where no host has a name, or there is no database.
     """
 
     configuration: str
     os: str = ""
-    hosts: Mapping[str, str] = field(default_factory=dict, hash=False)
-    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     database_host: str = ""
 
 

@@ -9,7 +9,9 @@ chunks as any root does. A level that stays incomplete stays, and is told: nothi
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from siltstone.store import Corrupt, Inherited, NewerFormat, ObjectExists, ObjectMissing, Store
 
@@ -32,8 +34,7 @@ from .levels import (
 from .manifest import manifest_chunks
 
 
-@dataclass(frozen=True, slots=True)
-class Incomplete:
+class Incomplete(Struct, frozen=True):
     """A level of which parts are missing. `level` holds what is there; None where no part of it can be read."""
 
     ref: LevelRef

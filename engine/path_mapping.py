@@ -6,13 +6,13 @@ and both have one path, or one path of that name, the file set was moved as a wh
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .selection import Matcher, is_within
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """What lies at and below `old` in the level goes to `new`. `roots` are the paths of the level that it is about."""
 
     old: bytes

@@ -9,7 +9,8 @@ itself, and a level that is forgotten at the very moment of pinning may be gone 
 
 import os
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectExists, ObjectMissing, Store
 
@@ -20,8 +21,7 @@ PINS = "pins/"
 _FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """A pinned level. `pinned_ns` is 0 and `note` says what is wrong where the pin cannot be read."""
 
     ref: LevelRef

@@ -7,11 +7,11 @@ It does not keep the other paths: their number has no bound, and `silt diff` of 
 import errno
 import os
 import threading
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One kind of thing that could not be put back on `count` entries, for one reason; `first` is where it began."""
 
     kind: str

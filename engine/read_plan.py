@@ -8,7 +8,8 @@ ends by whatever means; that a note cannot be kept (a store mounted read-only) i
 import re
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from siltstone.store import EVERYTHING, Notes, PackList, Shard, StoreError
 
@@ -38,8 +39,7 @@ def parse_age(text: str) -> int:
     return round(float(match[1]) * _UNITS[match[2]]) * 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """Numbers of packs: read `first` whatever the budget, `never`; and read also what was last read before `due`."""
 
     first: frozenset[int] | set[int] = frozenset()
@@ -64,8 +64,7 @@ def choose_packs(sizes: Sequence[int], times: Sequence[int], limit: int, marks: 
     return chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What is to be read of the packs: a budget, what was not read for `max_age_ns`, and of one shard alone."""
 
     budget: Budget = NO_DATA

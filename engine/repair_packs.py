@@ -12,8 +12,9 @@ after every chunk of it was read elsewhere. What has no source stays as it is: n
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from siltstone.store import (
     Corrupt,
@@ -43,8 +44,7 @@ MISSING = "it is missing"
 ADVICE = "'silt verify' names the files; a backup that still has their content stores it again; or use --from"
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """Where packs may come from. `stripes`: by pack; `twin`: a copy of this store with its packs; `other`: a store with
     other keys.
     """

@@ -13,9 +13,10 @@ It does not sync, and does not keep others from changing the target meanwhile.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from siltstone.store import REMOTE_THREADS, PackName, Store
 

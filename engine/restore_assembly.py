@@ -8,7 +8,8 @@ A full target ends the restore (TargetFull). Anything else that goes wrong with 
 import errno
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .create import BigFile
 from .entry import HEAD_AT, HEAD_END, Entry
@@ -22,8 +23,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 _OWNER = slice(HEAD_AT + 4, HEAD_AT + 12)  # of a row: uid and gid
 
 
-@dataclass(slots=True)
-class Site:
+class Site(Struct):
     """Where a restore happens, and its records. `base`: what is cut off the paths of the level. `patch`: large files of
     which something is there are changed where they stand, and not written anew: for what nobody uses meanwhile.
     """

@@ -11,7 +11,8 @@ Rule: values in, refusals out; each names its rule. A rule is overridden by nami
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .hosts import CONFIGURATIONS, Part
 
@@ -21,8 +22,7 @@ RULES = ("version-mismatch", "privilege-mismatch", "configuration", "os-mismatch
 MATRIX = {origin: frozenset(CONFIGURATIONS) for origin in CONFIGURATIONS}
 
 
-@dataclass(frozen=True, slots=True)
-class Nature:
+class Nature(Struct, frozen=True):
     """What the table asks of an origin or a destination; an empty text is not known. `os`: such as "rhel 8"."""
 
     configuration: str
@@ -31,8 +31,7 @@ class Nature:
     os: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A rule that is broken, and how."""
 
     rule: str

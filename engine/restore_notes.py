@@ -12,8 +12,9 @@ cannot be written into, or a key that only reads, restores all the same: then no
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, NewerFormat, NoKey, ObjectMissing, Store, StoreError
 
@@ -27,8 +28,7 @@ _FORMAT = 1
 _BEGUN, _ENDED = "/begun", "/ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a restore ended: `files` and `bytes` were written; `failures` could not be put back."""
 
     ended_ns: int
@@ -37,8 +37,7 @@ class Ended:
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreNote:
+class RestoreNote(Struct, frozen=True):
     """A restore onto another deployment. `ended` is None of one that was cut off, or goes on."""
 
     ref: LevelRef

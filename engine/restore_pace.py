@@ -9,8 +9,9 @@ started.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from .levels import Level
 from .restore_notes import Ended, RestoreNote
@@ -30,8 +31,7 @@ LEAST_FILES = 2_000
 Basis = Literal["restore", "backup", "assumed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """A run that was measured."""
 
     basis: Basis
@@ -48,8 +48,7 @@ class Measured:
 NOTHING = Measured("assumed", 0, 0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What a host has to restore, and in about how many seconds; told by `by`."""
 
     host: str

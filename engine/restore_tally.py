@@ -7,7 +7,8 @@ It reports nothing by itself: the one thread that waits for the others asks for 
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .events import Progress, Report, Warned, show_path
 from .problems import Problem, Problems
@@ -16,8 +17,7 @@ Failure = tuple[bytes, str]
 """The path of an entry that is not in place, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreResult:
+class RestoreResult(Struct, frozen=True):
     """What a restore did, or after a dry run: would do.
 
     `files`: regular files that are in place, each name counted, with `bytes` of content; `unchanged_files` of them

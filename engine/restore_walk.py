@@ -10,7 +10,8 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, ObjectMissing
 
@@ -29,8 +30,7 @@ from .selection import is_within
 REGULAR = 0x80  # in the second byte of a mode
 
 
-@dataclass(slots=True)
-class _Folder:
+class _Folder(Struct):
     """A folder above the current row. `fresh`: this restore made it; `row`: its own, if metadata follows."""
 
     path: bytes
@@ -39,8 +39,7 @@ class _Folder:
     row: bytes | None
 
 
-@dataclass(slots=True)
-class _First:
+class _First(Struct):
     """The first name met of a file of several, a digest of its content, and how many names are still to come."""
 
     path: bytes

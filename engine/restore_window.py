@@ -4,8 +4,9 @@ Rule: the planner fills it, the writer carries it out, and each piece of a frame
 A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
 """
 
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from siltstone.store import FrameInfo, PackName
 
@@ -91,8 +92,7 @@ class FrameWork:
         self.pieces: list[Piece] = []
 
 
-@dataclass(slots=True)
-class Window:
+class Window(Struct):
     """What is restored together: `differences` of cells; then contents; then `links`, each with its first name; then
     metadata of `directories`.
     """

@@ -17,16 +17,16 @@ that its user would have chosen.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+
+from msgspec import Struct
 
 from .keep_rules import KeepRules
 from .levels import LevelRef
 from .span import span_text
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """What the rules see of a level. `time_ns`: when its backup began, since 1970. `good`: its root can be read."""
 
     ref: LevelRef
@@ -35,8 +35,7 @@ class Candidate:
     pinned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What becomes of a level, with at least one reason."""
 
     ref: LevelRef

@@ -8,12 +8,13 @@ that cannot be read is as none, since the next run writes it anew. Which folder 
 
 import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import asdict
 
-@dataclass(frozen=True, slots=True)
-class Run:
+
+class Run(Struct, frozen=True):
     """A run of a task: when (seconds since 1970), its exit code, and the last lines that it said."""
 
     begun: float

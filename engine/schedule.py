@@ -14,9 +14,10 @@ there the runs on this host are asked (runs.py).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from .calendar import Times, parse_times
 
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 GRACE = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """What can be scheduled: its name, and the words of the command behind `silt`; FILE is the deployment file."""
 
     name: str
@@ -45,8 +45,7 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """`times` of each task that is scheduled; `grace` in seconds; `metrics` is the file for Prometheus, or empty.
     `wal_stream`: WAL is received by a service that runs all the time.
     """
@@ -55,9 +54,6 @@ class Schedule:
     grace: int = GRACE
     metrics: str = ""
     wal_stream: bool = False
-
-    def __hash__(self) -> int:
-        return hash((tuple(sorted(self.times)), self.grace, self.metrics, self.wal_stream))
 
 
 def schedule_of(top: "Table") -> Schedule | None:

@@ -9,8 +9,9 @@ sees with the key: whether the bytes make sense, and what a level needs that was
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
+
+from msgspec import Struct, field
 
 from siltstone.store import (
     Backend,
@@ -37,8 +38,7 @@ LARGE = ("packs/", "parity/")
 INTERVAL = 0.1
 
 
-@dataclass(slots=True)
-class ScrubResult:
+class ScrubResult(Struct):
     """What was there, and what was read of it. `packs` counts parity objects, too; `share` of their bytes was read and
     found intact within the last `days`. `uncovered`: packs in no stripe, of a store that has parity.
     """

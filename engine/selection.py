@@ -16,13 +16,13 @@ one. It does not resolve `.` and `..` or the caller's working folder: whoever ta
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _MAGIC = re.compile(rb"[*?[]")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """What is selected: `patterns` (none: everything) of the file set `set_name` (None: of all, but for
     `without_sets`) of `host` (None: of the only one), without the paths `but`, word for word.
     """

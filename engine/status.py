@@ -6,8 +6,9 @@ levels are those of the hosts that made them.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from siltstone.store import PackList, Store, listed_packs, policy_of, sound_stripes, stripe_of, verified_notes
 
@@ -26,16 +27,14 @@ RESTORE_DAYS = 30
 _SECOND = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(Struct, frozen=True):
     """Something that somebody should see to. `command` is what to begin with."""
 
     what: str
     command: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentStatus:
+class DeploymentStatus(Struct, frozen=True):
     """A deployment in the store. `newest` is its newest level that can be read, with `levels` and `groups` in all."""
 
     name: str
@@ -46,8 +45,7 @@ class DeploymentStatus:
     missed: tuple[tuple[str, datetime], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFigures:
+class StoreFigures(Struct, frozen=True):
     """Bytes: `stored` in packs, `held` in the files of all levels, `grown` in the last GROWTH_DAYS. `verified`: the
     part of `stored` that was read and found intact in the last COVERAGE_DAYS (0 to 1); `free`: None where nobody knows.
     `parity` is that of most stripes, as 2/16, and empty where there is none; `uncovered` packs are in no stripe.
@@ -64,8 +62,7 @@ class StoreFigures:
     uncovered_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """All of it."""
 
     deployments: tuple[DeploymentStatus, ...]

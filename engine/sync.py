@@ -11,7 +11,8 @@ told. A level of which anything cannot be read is not copied, and the others are
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from siltstone.store import Corrupt, DryWriter, ObjectExists, ObjectMissing, Store, Writer, are_twins
 
@@ -28,8 +29,7 @@ from .sync_select import select_levels
 BATCH_ROOTS = 64
 
 
-@dataclass(slots=True)
-class SyncResult:
+class SyncResult(Struct):
     """What was copied: `levels`, `parts` of others, and WAL files by name of their roots. `packs` and `bytes` were
     added to the target.
 

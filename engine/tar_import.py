@@ -12,9 +12,10 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from siltstone.store import Store, Writer
 
@@ -41,8 +42,7 @@ SET_NAME, ARCHIVE = "files", "archive"
 MOST_ROOTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """An archive to import, and which level it becomes. `whole`: it stands for itself alone, whatever its name says."""
 
     path: Path

@@ -4,9 +4,10 @@ Rule: whoever reads headers (tar_plain.py, tar_members.py) makes the same Member
 here.
 """
 
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 _SECOND = 10**9
 
@@ -19,8 +20,7 @@ class Stretch(NamedTuple):
     size: int
 
 
-@dataclass(slots=True)
-class Member:
+class Member(Struct):
     """One member. `begin` to `end` are its bytes in the archive; `content` is None for what has none of its own.
 
     `path` is empty for what is no entry (a volume's name); `unknown` is then the type, where we know none such.

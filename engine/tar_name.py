@@ -8,8 +8,9 @@ pure text; whether the file holds what its name says is the importer's business.
 
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from .deployment import name_mistake
 from .errors import ConfigError
@@ -19,8 +20,7 @@ _NAME = re.compile(r"(?P<deployment>.+)_backup_group_(?P<group>\d{1,9})_level_(?
 _TIME = "%m_%d_%Y-%Hh_%Mm_%Ss"
 
 
-@dataclass(frozen=True, slots=True)
-class TarName:
+class TarName(Struct, frozen=True):
     """What a file's name says. `at_ns`: nanoseconds since 1970, None where the name has no time."""
 
     ref: LevelRef

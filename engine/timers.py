@@ -8,7 +8,8 @@ cron does not.
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .schedule import TASKS, Schedule
 
@@ -16,8 +17,7 @@ STREAM = "wal"
 _STREAM_WORDS = ("wal", "stream", "--create-slot")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """How the timers call: the program, the deployment file, and options before it (the store, a key file)."""
 
     program: Sequence[str]

@@ -8,8 +8,9 @@ It knows nothing of deployments.
 import math
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from .errors import ConfigError
 from .span import parse_span
@@ -19,8 +20,7 @@ from .variables import did_you_mean
 _WORDS = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """One table of a text. A typed reading of an absent key gives the empty value of its type."""
 
     entries: Mapping[str, object]

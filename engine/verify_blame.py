@@ -6,8 +6,9 @@ with the damage (lost chunks, and the paths concerned), and by one id for each m
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from siltstone.store import ChunkId, Store
 
@@ -21,8 +22,7 @@ from .verify_result import Damage, Stretch
 OWN_ROOT = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
+class Losses(Struct, frozen=True):
     """Chunks that cannot be had, with the objects that held them; and chunks that are shorter than asked for."""
 
     owners: Mapping[Key, tuple[str, ...]]

@@ -8,10 +8,10 @@ batch of extents, and what is unreadable.
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgpack
+from msgspec import Struct
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, Place, Store, raise_if_away
 
@@ -31,8 +31,7 @@ _LEADS_ON = re.compile(rb"\x06\xc3|\x07[\xc4-\xc6]")
 _EXTENTS = [("key", ">u8"), ("id", "V24"), ("offset", "<u4"), ("length", "<u4")]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One manifest chunk, as the index chunk of its manifest lists it."""
 
     chunk: ChunkId

@@ -6,7 +6,8 @@ are read again whatever the budget, so that damage is named until it is healed.
 
 import os
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from siltstone.store import MISSING, REMOTE_THREADS, Notes, PackReport, PackScrubber, Store, in_parallel
 
@@ -20,8 +21,7 @@ from .verify_tell import Teller
 MOST_THREADS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PacksRead:
+class PacksRead(Struct, frozen=True):
     """How many packs, and bytes, were read whole."""
 
     packs: int

@@ -6,7 +6,8 @@ same, with empty lists. Levels are written `deployment:group/level`, which is al
 """
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .amount import parse_amount
 from .errors import ConfigError
@@ -14,8 +15,7 @@ from .errors import ConfigError
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """How much of the packs is read: `share` of their bytes (0 to 1), or `bytes`.
 
     The pack that it ends in is read whole.
@@ -45,8 +45,7 @@ class Budget:
 NO_DATA, ALL_DATA = Budget(0.0), Budget(1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """Entries of a level that cannot even be listed: of a file set, from the path `first` on and before `after`.
 
     None: from the beginning, to the end, or nobody knows how many `entries`. A set without a name: all of the level.
@@ -58,8 +57,7 @@ class Stretch:
     entries: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
+class Shortened(Struct, frozen=True):
     """Recovery from a level that gets less far: on the way to the end of a timeline up to LSN `end`, and no more to
     `was`. `moment`: of the last commit before that (microseconds since 1970 UTC); None where none was found.
     """
@@ -70,8 +68,7 @@ class Shortened:
     moment: int | None = None
 
 
-@dataclass(slots=True)
-class Damage:
+class Damage(Struct):
     """One damaged or missing object; a name that ends in '/' is of a folder in which something is missing.
 
     `chunks` are lost with it; of `copies` more there is another copy that was read and is intact. `levels` has every
@@ -90,8 +87,7 @@ class Damage:
     reach: dict[str, list[Shortened]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """Which part of the packs' bytes was read whole and found intact within the last `days`, by whichever host.
 
     `oldest_ns`: since when all packs were (ns since 1970); None while one of them never was, or there are none.
@@ -102,8 +98,7 @@ class Coverage:
     oldest_ns: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
+class VerifyResult(Struct, frozen=True):
     """What was looked at, and what was found. `entries` counts an entry that levels share once.
 
     `wal_files` are the archived ones; `wal_gaps` what is missing between them, which no verification can tell from WAL

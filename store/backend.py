@@ -11,8 +11,9 @@ picture.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from .errors import BackendError
 
@@ -36,8 +37,7 @@ OBJECT_STORES = ("s3://", "gs://", "az://")
 PLACES = "a directory, local or mounted, or an object store: s3://, gs:// or az://, the bucket, and a prefix"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(Struct, frozen=True):
     """An object as it is listed: its full name, and its size in bytes."""
 
     name: str

@@ -6,9 +6,8 @@ storage did to bytes, and does not find what was written wrongly, nor that an ob
 `BytesReport`, never an exception: only the storage as a whole going away raises.
 """
 
-from dataclasses import dataclass
-
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .check import fault_of
@@ -21,8 +20,7 @@ from .workspace import buffers
 RUN = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class BytesReport:
+class BytesReport(Struct, frozen=True):
     """What reading an object showed; `error` is empty, or one clause."""
 
     object: str

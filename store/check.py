@@ -6,9 +6,9 @@ anything.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgpack
+from msgspec import Struct
 
 from .backend import Backend
 from .config import CONFIG, decode_config
@@ -21,8 +21,7 @@ from .opening import OpenStore
 MISSING_OBJECT = "it is missing"  # the error of what is not there
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """An object, or a folder of them ending in '/', and in one clause what is wrong with it."""
 
     object: str

@@ -21,8 +21,9 @@ without its own packs, would leave both.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .check import raise_if_away
 from .condemned import Condemnation, done_with, publish, read_condemnations, read_newer, remove_done
@@ -49,8 +50,7 @@ RETRIES = 5  # of marking, when chunks have moved meanwhile
 THREADS = 8  # requests to remove packs under way at once: each waits for the storage far longer than it works
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """What was removed of ripe condemnations. `kept` packs were brought back; `locked` ones the storage kept; `held`
     ones the parity of a damaged pack still needs.
     """

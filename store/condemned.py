@@ -19,10 +19,10 @@ It removes no pack and decides nothing: see collection.py, and docs/concepts.md 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgpack
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
@@ -39,8 +39,7 @@ _NAME = PACK_NAME_SIZE // 2
 _AAD = b"silt condemned 1 "
 
 
-@dataclass(frozen=True, slots=True)
-class Condemnation:
+class Condemnation(Struct, frozen=True):
     """One generation. `sessions`: id -> digest of the lease, of those at work when it was published; `done`: above."""
 
     generation: int

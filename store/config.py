@@ -10,10 +10,10 @@ A store without encryption has the same bytes once more, under `config-copy`; in
 them too. Rule: what stands here is decided at `init` and never changed: a config that is lost is made again as it was.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+from msgspec import Struct
 
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat
@@ -24,8 +24,7 @@ FORMAT = 1
 DEFAULT_COMPRESSION = "zstd"
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """What was decided at init. `store_id` is 16 bytes; `id_key` 32, or empty in an encrypted store.
 
     `conditional`: the storage kept its conditions then. Else nothing may be removed while others write. `padded`: packs

@@ -18,9 +18,9 @@ It promises nothing about who kept a ring, and nothing against who can write the
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .config import config_content
@@ -38,8 +38,7 @@ _PART: dict[Role, Callable[[KeyRing], KeyRing]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(Struct, frozen=True):
     """What a rotation did, or would do: keys that open what is written from now on, and those that do not."""
 
     generation: int

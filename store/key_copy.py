@@ -12,7 +12,8 @@ It does not follow the store: what is changed there later (a rotation) is not in
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from .envelope import ObjectKind, disclose, enclose
 from .errors import Corrupt, NewerFormat, WrongKey
@@ -23,12 +24,11 @@ RING_PREFIX = "silt-ring-1:"
 _WIDTH = 48  # bytes a line: 64 characters
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCopy:
+class KeyCopy(Struct, frozen=True):
     """The payload of a key object, and the secret that opens it."""
 
     payload: bytes
-    secret: Secret = field(repr=False)
+    secret: Secret
 
 
 Opener = Secret | KeyCopy

@@ -5,7 +5,8 @@ secret opens it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
@@ -19,8 +20,7 @@ KEYS = "keys/"
 _DAMAGED_KEY = "use another key, or put keys/ back from a copy of the store"
 
 
-@dataclass(slots=True)
-class KeyObject:
+class KeyObject(Struct):
     """An object of `keys/`: what it says of itself, or the error that reading it gave."""
 
     name: str

@@ -24,11 +24,12 @@ It does not promise who wrote a session: any host that holds the reader public k
 a key that reads, only the rights of the storage can enforce.
 """
 
-from dataclasses import dataclass, field, replace
 from os import urandom
 from typing import TYPE_CHECKING, Literal
 
 from blake3 import blake3
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .errors import NoKey, StoreError, WrongKey
 
@@ -66,30 +67,31 @@ _NEEDS: dict[Deed, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+class SessionKey(Struct, frozen=True):
     """One session's key: its id (16 bytes), the data key (32 bytes, or empty without encryption) and the same sealed.
 
     `sealed` (1168 bytes, or empty) is public and is what the store keeps.
     """
 
     session_id: bytes
-    data_key: bytes = field(repr=False)
-    sealed: bytes = field(repr=False)
+    data_key: bytes
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"SessionKey(session_id={self.session_id!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRing:
+class KeyRing(Struct, frozen=True):
     """The keys of one store. `reader_private` is None on a host that only backs up; both reader keys are absent
     (b'' and None) in a store without encryption. `older` are the private keys of earlier generations, newest first.
     `outdated`: the store has a key of a later generation. Secrets are kept out of the repr, and so out of logs.
     """
 
     store_id: bytes
-    id_key: bytes = field(repr=False)
-    reader_public: bytes = field(repr=False)
-    reader_private: bytes | None = field(repr=False)
-    older: tuple[bytes, ...] = field(default=(), repr=False)
+    id_key: bytes
+    reader_public: bytes
+    reader_private: bytes | None
+    older: tuple[bytes, ...] = ()
     role: Role = "all"
     generation: int = 0
     outdated: bool = False
@@ -103,6 +105,9 @@ class KeyRing:
             len(self.reader_private) != READER_PRIVATE_SIZE or not self.reader_public
         ):
             raise ValueError(f"a reader private key has {READER_PRIVATE_SIZE} bytes and goes with its public key")
+
+    def __repr__(self) -> str:
+        return f"KeyRing(store_id={self.store_id!r}, role={self.role!r}, generation={self.generation})"
 
     @classmethod
     def generate(cls, store_id: bytes) -> "KeyRing":

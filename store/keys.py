@@ -22,11 +22,11 @@ tell damage from a wrong secret: the envelope has done that before, so here a fa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import urandom
 from typing import Any
 
 import msgpack
+from msgspec import Struct
 
 from .errors import NewerFormat, StoreError, WrongKey
 from .keyring import (
@@ -71,8 +71,7 @@ _CONTEXT = b"siltstone key 1"
 _NONCE = bytes(12)  # each wrap has its own salt, and so a key that seals one body only
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
+class KeyInfo(Struct, frozen=True):
     """What a key object says of itself. Nothing proves it until the key is opened. `store` is the store's id."""
 
     id: str
@@ -128,9 +127,6 @@ def unwrap(payload: bytes, secret: Secret) -> KeyRing:
 
     WrongKey: the secret is another, or of another kind. NewerFormat, Corrupt: the payload is not one that we can use.
     """
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     header, packed, wrapped = _parse(payload)
     kind, label = kind_of(header["kdf"]), header["label"]
     if kind != secret.kind:
@@ -138,8 +134,13 @@ def unwrap(payload: bytes, secret: Secret) -> KeyRing:
             f"the key {label!r} is opened by a {kind}, and a {secret.kind} was given",
             hint=f"give its {kind}, or use another key of the store",
         )
+    key = wrapping_key(header["kdf"], secret)
+    # After the slow derivation: while it ran, others have loaded these.
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     try:
-        body = AESGCM(wrapping_key(header["kdf"], secret)).decrypt(_NONCE, wrapped, _CONTEXT + packed)
+        body = AESGCM(key).decrypt(_NONCE, wrapped, _CONTEXT + packed)
     except InvalidTag:
         raise WrongKey(
             f"the {kind} that was given does not open the key {label!r}",

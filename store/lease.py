@@ -14,10 +14,10 @@ removes a lease, or who has fenced that session before: also of a dead one a req
 import os
 import threading
 import time
-from dataclasses import dataclass
 
 import msgpack
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .envelope import ObjectKind, disclose, enclose
@@ -32,8 +32,7 @@ RENEW_SECONDS = 60.0
 _OWNER_AAD = b"silt lease 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """One session as another sees it. `dead` only when it is proved: its process was on this host and is gone.
     `digest` changes with each renewal.
     """

@@ -15,9 +15,9 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Buffer
 
@@ -25,8 +25,7 @@ _HASH = 32
 _TEMPORARY = ".new-"
 
 
-@dataclass(frozen=True, slots=True)
-class CachePlace:
+class CachePlace(Struct, frozen=True):
     """Where the caches of all stores lie, and how many bytes each of them may hold."""
 
     folder: str

@@ -1,37 +1,25 @@
-"""Making a store, and opening one with a key.
+"""Opening a store with a key.
 
-Rule: `init` writes keys before the config, and the config is what makes a place a store: a crash in between leaves a
-folder that `init` may use again. Opening reads the config, then tries the secret on each key, those of the newest
-generation first; a key that was kept apart from the store (key_copy.py) opens it without them.
+Rule: the config is read, then the secret is tried on each key, those of the newest generation first; a key that was
+kept apart from the store (key_copy.py) opens it without them. Little is loaded before a passphrase becomes a key, for
+that takes 0.1 s, in which the rest can be.
 """
 
-import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .backend import Backend
-from .config import (
-    CONFIG,
-    CONFIG_COPY,
-    DEFAULT_COMPRESSION,
-    Config,
-    config_content,
-    decode_config,
-    encode_config,
-)
-from .errors import Corrupt, NoKey, NotAStore, ObjectExists, ObjectMissing, StoreError, WrongKey
-from .frame import Compressor
+from .config import CONFIG, Config, decode_config
+from .errors import Corrupt, NoKey, NotAStore, ObjectMissing, WrongKey
 from .key_copy import KeyCopy, Opener
-from .key_objects import KEYS, KeyObject, damaged_key, newest_generation, put_key, read_keys
-from .keys import KeyRing, Secret, unwrap, wrap
+from .key_objects import KEYS, KeyObject, damaged_key, newest_generation, read_keys
+from .keys import KeyRing, Secret, unwrap
 from .parallel import beside
 
-PROBE = "probe/"  # what a backend asks the storage with; it stays behind only where that was cut off
 
-
-@dataclass(frozen=True, slots=True)
-class OpenStore:
+class OpenStore(Struct, frozen=True):
     """A store with its key ring: what every part of this layer works on. `key` names the object of the key that opened
     it, where it was one of `keys/`.
     """
@@ -40,55 +28,6 @@ class OpenStore:
     config: Config
     ring: KeyRing
     key: str = ""
-
-
-def init_store(
-    backend: Backend,
-    secrets: Sequence[tuple[Secret, str]],
-    *,
-    compression: str = DEFAULT_COMPRESSION,
-    padded: bool = False,
-) -> OpenStore:
-    """Make a store at the backend's place; no secrets means no encryption. Each secret comes with a label. `padded`
-    goes with encryption alone.
-
-    Raises StoreError when a store, or anything else, is there already.
-    """
-    Compressor(compression)
-    refuse_occupied(backend)
-    conditional = backend.holds_conditions()
-    store_id = os.urandom(16)
-    if secrets:
-        ring = KeyRing.generate(store_id)
-        config = Config(store_id, True, b"", compression, conditional, padded)
-    else:
-        id_key = os.urandom(32)
-        ring = KeyRing.public(store_id, id_key)
-        config = Config(store_id, False, id_key, compression, conditional)
-    for secret, label in secrets:
-        put_key(backend, wrap(ring, secret, label=label, created_ns=time.time_ns(), config=config_content(config)))
-    try:
-        backend.put(CONFIG, [encode_config(config)])
-    except ObjectExists:
-        raise StoreError(f"{backend.location}: a store was made there at the same moment") from None
-    if not config.encrypted:
-        backend.put(CONFIG_COPY, [encode_config(config)])
-    return OpenStore(backend, config, ring)
-
-
-def refuse_occupied(backend: Backend) -> None:
-    """Raises StoreError unless nothing is there but what an `init` that was cut off left."""
-    try:
-        backend.get(CONFIG, 0, 1)
-    except ObjectMissing:
-        pass
-    else:
-        raise StoreError(f"{backend.location}: there is a store already", hint="use it, or choose another place")
-    for info in backend.list(""):
-        if not info.name.startswith((KEYS, PROBE)):
-            raise StoreError(
-                f"{backend.location}: the place is not empty ({info.name})", hint="choose an empty or a new folder"
-            )
 
 
 def unlock(backend: Backend, secret: Opener | None) -> OpenStore:

@@ -18,7 +18,8 @@ reader key are enough to recover its chunks.
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import Corrupt, NewerFormat
 from .ids import CHUNK_ID_SIZE, ChunkId, PackName, pack_object
@@ -39,16 +40,14 @@ _CHUNK = struct.Struct(f"<{CHUNK_ID_SIZE}sI")
 _FOOTER_AAD = b"silt footer 1"
 
 
-@dataclass(frozen=True, slots=True)
-class KeySlot:
+class KeySlot(Struct, frozen=True):
     """The data key of a session as it lies in a pack: sealed to the store's reader keys, or empty where nothing is."""
 
     session_id: bytes
     sealed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FrameInfo:
+class FrameInfo(Struct, frozen=True):
     """Where a frame lies in its pack and which chunks it holds. `offset` and `stored` count sealed bytes."""
 
     offset: int
@@ -69,8 +68,7 @@ class FrameInfo:
         return starts
 
 
-@dataclass(frozen=True, slots=True)
-class Footer:
+class Footer(Struct, frozen=True):
     """All that a pack says of itself."""
 
     pack: PackName
@@ -102,8 +100,7 @@ def end_size(frames: int, chunks: int, key_bytes: int) -> int:
     return _SLOT.size + key_bytes + plain + OVERHEAD + _TAIL.size
 
 
-@dataclass(frozen=True, slots=True)
-class PackEnd:
+class PackEnd(Struct, frozen=True):
     """The unsealed parts of a pack's end: what is needed to find the key that opens the footer."""
 
     keys: Sequence[KeySlot]

@@ -8,9 +8,9 @@ A chunk is announced through `on_durable` only after its pack is durable. Nothin
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from blake3 import blake3
+from msgspec.structs import replace
 
 from .backend import Backend
 from .errors import ObjectExists

@@ -12,7 +12,7 @@ In a padded store nonces are random (see seal.py): where one frame ends and the 
 It hides nothing of what is asked of the storage, and when.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from .frame import CODEC_PADDING, frame_aad
 from .pack import FrameInfo

@@ -16,9 +16,9 @@ object says all that is needed. It proves nothing: what is rebuilt is compared w
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .check import Fault, fault_of
@@ -40,8 +40,7 @@ _EMPTY = bytes(32)
 _POLICY = re.compile(r"(\d{1,3})/(\d{1,3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """So many parity objects for so many packs."""
 
     shards: int
@@ -61,8 +60,7 @@ class Policy:
         return f"{self.shards}/{self.slots}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Member:
+class Member(Struct, frozen=True, order=True):
     """A pack in a slot, and its size in bytes."""
 
     pack: PackName
@@ -72,8 +70,7 @@ class Member:
 Slots = tuple[Member | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What a parity object says of itself; `number` counts from 0."""
 
     policy: Policy
@@ -133,8 +130,7 @@ def is_head(name: str, data: bytes) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Stripe:
+class Stripe(Struct, frozen=True):
     """Packs and the parity over them; `objects` are the names of those parity objects that are there, by number."""
 
     policy: Policy

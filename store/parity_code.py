@@ -7,11 +7,11 @@ zfec does 500 MB/s of packs a core here (2/16), less than storage and hashing, s
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from mmap import mmap
 
 from blake3 import blake3
+from msgspec import Struct, field
 
 from .backend import Backend
 from .check import raise_if_away
@@ -33,8 +33,7 @@ class Unreadable(StoreError):
         self.names = frozenset(names)
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(Struct):
     """An object that is read from front to back; `skip` bytes are its head, of which only the hash takes notice."""
 
     name: str

@@ -8,22 +8,21 @@ A stripe of which a pack is gone that nobody meant to delete is left as it is: t
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .ids import PackName
 from .parity import Member, Policy, Slots, Stripe
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A stripe that is to be written: anew, or from the parity of `old`, which it then replaces."""
 
     old: Stripe | None
     slots: Slots
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """`drop` are stripes whose parity goes after all changes are durable; `lost` packs can perhaps be rebuilt."""
 
     changes: list[Change] = field(default_factory=list)
@@ -32,8 +31,7 @@ class Plan:
     uncovered: int = 0  # packs that are in no stripe now
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A stripe under consideration."""
 
     old: Stripe

@@ -12,7 +12,8 @@ taken for each other.
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .backend import Backend
 from .check import Fault
@@ -27,8 +28,7 @@ from .verified import scrubbed_damage, scrubbed_notes
 Tell = Callable[[int, int], None]
 
 
-@dataclass(slots=True)
-class Protection:
+class Protection(Struct):
     """What parity there is after a run, and what is not right. `policy` is None where there is no parity at all.
 
     `packs` are there and `covered` of them in a stripe; `written` bytes of parity were made. `damaged` are packs that

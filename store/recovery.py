@@ -9,10 +9,11 @@ It does not promise that what it opens is whole: the other steps of a repair loo
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from .backend import Backend
 from .config import CONFIG, CONFIG_COPY, Config, config_of, decode_config, encode_config
@@ -30,8 +31,7 @@ from .root import read_root, root_names
 TRIES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Struct, frozen=True):
     """A store that was opened with what is left of it, and what is wrong with config and keys."""
 
     opened: OpenStore

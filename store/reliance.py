@@ -11,7 +11,8 @@ Memory: the names of packs in which chunks were found, and of those that others 
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .backend import Backend
 from .condemned import Condemnation, newest_generation, read_condemnations, read_newer
@@ -29,8 +30,7 @@ from .repack import copy_frames
 _AGAIN = "run it again: it stores anew what is missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """References that a new root takes over: the earlier root, by name, and every chunk of the new one."""
 
     root: str

@@ -5,12 +5,12 @@ cannot be mended is a remedy too, with advice in the place of an action, so that
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+
+class Remedy(Struct, frozen=True):
     """`object` is an object, or a folder of them ending in '/'. `wrong`, `action` and `advice` are a clause each."""
 
     object: str

@@ -1,7 +1,7 @@
 """Secrets that open a key object: a passphrase, or the 32 random bytes of a key file; and the key that each makes.
 
-    argon2id {name: "argon2id", salt: bin 16, iterations: int, lanes: int, memory_kib: int}    of a passphrase
-    hkdf     {name: "hkdf-sha256", salt: bin 16}                                               of a key file
+    argon2id {name: "argon2id", salt: bin 16, iterations: int, memory_kib: int}    of a passphrase; of one lane
+    hkdf     {name: "hkdf-sha256", salt: bin 16}                                   of a key file
 
 A key file is one line of text: `silt-key-1:` and 32 random bytes in base64.
 
@@ -10,9 +10,10 @@ Rule: what a key object asks of memory and time is bounded before it is believed
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from os import urandom
 from typing import Any, ClassVar, Literal
+
+from msgspec import Struct
 
 from .errors import Corrupt, NewerFormat, NoKey, StoreError, WrongKey
 from .keyring import KEY_SIZE
@@ -20,12 +21,15 @@ from .keyring import KEY_SIZE
 SALT_SIZE = 16
 KEY_FILE_PREFIX = "silt-key-1:"
 
-# RFC 9106's second recommended choice; 64 MiB stays far below the 300 MiB that a backup may use. 0.1 s on two cores.
-ARGON2 = {"iterations": 3, "lanes": 4, "memory_kib": 64 * 1024}
+# The passes and the memory of RFC 9106's second recommended choice, in one lane: the work of a guess is the same, a
+# guesser can spread it over fewer cores, and ours leaves a core to what loads meanwhile. 64 MiB stays far below the 300
+# MiB that a backup may use. 0.1 s of a core.
+ARGON2 = {"iterations": 3, "memory_kib": 64 * 1024}
+LEAST_MEMORY_KIB = 8
 
-# What a store may ask of us: room for 16 times our memory and 20 times our work (memory times iterations; 2 s on two
-# cores). With more a hostile store could exhaust the host before the passphrase has proved anything.
-MOST_MEMORY_KIB, MOST_WORK_KIB, MOST_LANES = 1 << 20, 4 << 20, 16
+# What a store may ask of us: room for 16 times our memory and 20 times our work (memory times iterations; 2 s of a
+# core). With more a hostile store could exhaust the host before the passphrase has proved anything.
+MOST_MEMORY_KIB, MOST_WORK_KIB = 1 << 20, 4 << 20
 
 UPDATE = "update this program"
 Kind = Literal["passphrase", "key file"]
@@ -33,28 +37,32 @@ Shape = Mapping[str, Callable[[object], bool]]
 _ARGON2_NAME, _HKDF_NAME = "argon2id", "hkdf-sha256"
 
 
-@dataclass(frozen=True, slots=True)
-class Passphrase:
+class Passphrase(Struct, frozen=True):
     """A secret that a person remembers. NoKey if it is empty."""
 
     kind: ClassVar[Kind] = "passphrase"
-    text: str = field(repr=False)
+    text: str
 
     def __post_init__(self) -> None:
         if not self.text:
             raise NoKey("the passphrase is empty", hint="give a passphrase or a key file")
 
+    def __repr__(self) -> str:
+        return "Passphrase()"
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+
+class KeyFile(Struct, frozen=True):
     """The 32 random bytes of a key file."""
 
     kind: ClassVar[Kind] = "key file"
-    data: bytes = field(repr=False)
+    data: bytes
 
     def __post_init__(self) -> None:
         if len(self.data) != KEY_SIZE:
             raise ValueError("a key file holds 32 bytes")
+
+    def __repr__(self) -> str:
+        return "KeyFile()"
 
 
 Secret = Passphrase | KeyFile
@@ -107,21 +115,18 @@ def check_kdf(kdf: Mapping[str, Any]) -> None:
     if not has_shape(kdf, _KDFS[name]):
         raise malformed("the parameters of its kdf are malformed")
     if name == _ARGON2_NAME:
-        lanes, memory, iterations = kdf["lanes"], kdf["memory_kib"], kdf["iterations"]
-        sane = 1 <= lanes <= MOST_LANES and 8 * lanes <= memory <= MOST_MEMORY_KIB
-        if not sane or not 1 <= iterations <= MOST_WORK_KIB // memory:
-            raise malformed(
-                f"it asks for Argon2 beyond reason ({memory} KiB of memory, {iterations} iterations, {lanes} lanes)"
-            )
+        memory, iterations = kdf["memory_kib"], kdf["iterations"]
+        if not LEAST_MEMORY_KIB <= memory <= MOST_MEMORY_KIB or not 1 <= iterations <= MOST_WORK_KIB // memory:
+            raise malformed(f"it asks for Argon2 beyond reason ({memory} KiB of memory, {iterations} iterations)")
 
 
 def wrapping_key(kdf: Mapping[str, Any], secret: Secret) -> bytes:
     """The key (32 bytes) that a secret makes under checked parameters, which are of its kind."""
+    if isinstance(secret, Passphrase):
+        return _argon2(kdf, secret.text)
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    if isinstance(secret, Passphrase):
-        return _argon2(kdf, secret.text)
     # No slowing down here: a key file is random, and nobody guesses 32 bytes.
     hkdf = HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=kdf["salt"], info=b"siltstone key file 1")
     return hkdf.derive(secret.data)
@@ -131,19 +136,21 @@ def _argon2(kdf: Mapping[str, Any], text: str) -> bytes:
     """Argon2id, so that each guess at a passphrase costs the memory and time of the parameters."""
     from unicodedata import normalize
 
-    from .argon2 import argon2id
+    from nacl.bindings import crypto_pwhash_alg, crypto_pwhash_ALG_ARGON2ID13
 
-    parameters = {name: kdf[name] for name in ARGON2}
     # NFC, because keyboards differ in how they compose accents; surrogateescape, because the bytes of an environment
     # variable need not be UTF-8.
     passphrase = normalize("NFC", text).encode("utf-8", "surrogateescape")
     try:
-        return argon2id(passphrase, kdf["salt"], size=KEY_SIZE, **parameters)
-    except MemoryError:
+        key: bytes = crypto_pwhash_alg(
+            KEY_SIZE, passphrase, kdf["salt"], kdf["iterations"], kdf["memory_kib"] << 10, crypto_pwhash_ALG_ARGON2ID13
+        )
+    except RuntimeError:  # parameters that were checked leave it no other reason
         raise StoreError(
             f"not enough memory to try the passphrase: {kdf['memory_kib'] // 1024} MiB are needed",
             hint="free some memory, or use a key file",
         ) from None
+    return key
 
 
 def is_bytes(size: int) -> Callable[[object], bool]:

@@ -22,12 +22,12 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgpack
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from .backend import Backend
 from .errors import Corrupt, ObjectMissing
@@ -152,8 +152,7 @@ def blocks_of(entries: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(block)
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentHead:
+class SegmentHead(Struct, frozen=True):
     """What a segment says of itself beside its entries."""
 
     replaces: frozenset[str]

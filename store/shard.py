@@ -4,13 +4,11 @@ Rule: each name is in exactly one of the parts, whoever asks and whenever, and p
 part is used for, and what has to be done by one alone, is the business of whoever splits.
 """
 
-from dataclasses import dataclass
-
 from blake3 import blake3
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """Part `number` (from 1) of `of` parts of all names."""
 
     number: int = 1

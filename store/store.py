@@ -8,8 +8,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from .backend import Backend
 from .cached import CachedBackend
@@ -21,7 +22,8 @@ from .index import Index
 from .key_copy import Opener
 from .keys import KeyRing, Secret
 from .local_cache import CachePlace, LocalCache
-from .opening import OpenStore, init_store, unlock
+from .making import init_store
+from .opening import OpenStore, unlock
 from .pack import Footer
 from .parallel import beside
 from .reader import PackReader
@@ -70,7 +72,7 @@ class Store:
         compression: str = "zstd",
         padded: bool = False,
     ) -> "Store":
-        """Make a store and open it: see opening.init_store."""
+        """Make a store and open it: see making.init_store."""
         return cls(init_store(backend, secrets, compression=compression, padded=padded))
 
     @classmethod

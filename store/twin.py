@@ -9,9 +9,8 @@ It does not promise that twins stay equal: each has sessions, an index, notes an
 added to one is not in the other.
 """
 
-from dataclasses import dataclass
-
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .check import fault_of
@@ -20,7 +19,8 @@ from .envelope import check_envelope
 from .errors import Corrupt, ObjectExists, StoreError
 from .ids import PackName, pack_object
 from .key_objects import KEYS
-from .opening import OpenStore, read_config, refuse_occupied
+from .making import refuse_occupied
+from .opening import OpenStore, read_config
 from .reader import PackReader
 
 
@@ -46,8 +46,7 @@ def _copy(source: Backend, target: Backend, name: str) -> None:
         pass  # of a copy that was cut off
 
 
-@dataclass(frozen=True, slots=True)
-class CopiedPack:
+class CopiedPack(Struct, frozen=True):
     """What came of one pack. `error` is empty, or says in one clause why it was not copied."""
 
     pack: PackName

@@ -10,7 +10,8 @@ budget, the most wasteful first. A pack's waste is taken as its share of dead fr
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .ids import PackName
 from .mark import Marks
@@ -25,8 +26,7 @@ WASTE = 0.5
 SMALL = PACK_SIZE // 4
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Numbers of packs. `bytes` are freed by all of it; `copied` are read and written again; `left` found no budget."""
 
     dead: tuple[int, ...]

@@ -17,10 +17,10 @@ import os
 import time
 from array import array
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 import msgpack
 from blake3 import blake3
+from msgspec import Struct
 
 from .backend import Backend
 from .check import Fault, fault_of
@@ -44,8 +44,7 @@ _AAD = b"silt verified 1 "
 _NAME = PACK_NAME_SIZE // 2
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """Where notes lie, and the key that those of each note are derived from; empty where nothing is sealed.
 
     `ring`: who has to be allowed to write them, where anybody has.

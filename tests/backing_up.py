@@ -9,10 +9,11 @@ import os
 import stat
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from siltstone.engine import (
     BackupResult,
@@ -119,8 +120,7 @@ def _of_entry(store: Store, entry: Entry, links: dict[tuple[int, int], list[byte
     return Seen(entry.mode, (entry.uid, entry.gid), entry.mtime_ns, content, device, names, xattrs)
 
 
-@dataclass
-class Place:
+class Place(Struct):
     """A folder with a `tree` and a store, whose levels are called `name`. What backups report goes to `events`."""
 
     folder: Path

@@ -7,10 +7,10 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from siltstone.engine import Damage, Level, Stretch, VerifyResult, list_levels, verify_store
 from siltstone.engine.manifest import ManifestReader
@@ -26,8 +26,7 @@ WAYS: dict[str, Callable[[MemoryBackend, str], None]] = {
 }
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A store of two levels, intact; its tree; and for each chunk what needs it: paths and stretches, by level."""
 
     backend: MemoryBackend

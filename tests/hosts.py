@@ -6,9 +6,10 @@ every host had its own disk. The store is one, in a folder beside them.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from siltstone.engine import BackupResult, Deployment, Event, back_up, parse_deployment
 from siltstone.store import Store
@@ -17,8 +18,7 @@ from siltstone.store.key_copy import Opener
 from tests.backing_up import KEY, calm_down
 
 
-@dataclass
-class Site:
+class Site(Struct):
     """One deployment: its hosts' folders below `folder`, and the text of its file."""
 
     folder: Path

@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 PIECE = 1 << 16
 
@@ -127,8 +128,7 @@ class Line:
             _close(each)
 
 
-@dataclass
-class _Asked:
+class _Asked(Struct):
     """The last request of a connection."""
 
     verb: str = ""

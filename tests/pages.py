@@ -7,8 +7,9 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -17,8 +18,7 @@ _CODE = re.compile(r"`([^`]+)`")
 _ENDS = ("|", ">", "&&", "||", "&", ";")  # what a shell reads as the end of a command's arguments
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A fenced block: what stands after the fence, the text without its indent, the line of its fence."""
 
     info: str

@@ -4,7 +4,6 @@ Rule: stores are in memory (`backed_up`); what came back is compared by code tha
 (`trees.difference`).
 """
 
-import dataclasses
 import os
 import re
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import Event, Level, RestoreResult, Selection, list_levels, restore_level
 from siltstone.engine.entry import HEAD, Entry, extra, make_row, order_key, pack_extents
@@ -87,7 +87,7 @@ def commit_rows(
 def made_entry(path: bytes, kind: int = stat.S_IFREG, *, mode: int = 0o644, **fields: Any) -> Entry:
     """An entry of the running user's."""
     entry = Entry(path, kind | mode, os.geteuid(), os.getegid(), 1, 0, 10**18 + 1, 0, 1, 0)
-    return dataclasses.replace(entry, **fields)
+    return replace(entry, **fields)
 
 
 class Events(list[Event]):

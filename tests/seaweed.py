@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -40,8 +41,7 @@ _IDENTITIES = {
 COMES_UP = 60.0
 
 
-@dataclass
-class Seaweed:
+class Seaweed(Struct):
     """A running server. `volumes` are the processes of further volume servers."""
 
     folder: Path

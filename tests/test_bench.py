@@ -10,10 +10,10 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench import compare, files_bench, gc_scale, index_scale, limits, protect, shards, tree_scale
 from bench.__main__ import DOCUMENT, main

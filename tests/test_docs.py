@@ -10,12 +10,12 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from siltstone.cli.exits import MEANING
 from siltstone.cli.main import COMMANDS

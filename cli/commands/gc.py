@@ -115,9 +115,10 @@ def _share(text: str) -> float:
 
 
 def _record(result: "Collected") -> dict[str, Any]:
-    from dataclasses import asdict
+    import msgspec
 
-    return asdict(result)
+    record: dict[str, Any] = msgspec.to_builtins(result)
+    return record
 
 
 def _lines(result: "Collected", whole: str) -> Iterator[str]:

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import Final
 
 from blake3 import blake3
+from msgspec import Struct
+from msgspec.structs import replace
 
 from siltstone.store import ObjectExists, ObjectMissing, SiltError, Store, StoreError, Writer
 
@@ -41,8 +42,7 @@ THREADS: Final = 3
 _LARGE: Final = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of a file: `known` if the archive had it, `error` if it was refused and is not archived."""
 
     name: str
@@ -80,8 +80,7 @@ def archive_batches(
             yield outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(Struct, frozen=True):
     """A file whose chunks are stored: its record is to be committed under `name`, unless it is settled already."""
 
     outcome: Outcome

@@ -9,7 +9,8 @@ timeline says that this one went on. Everything else that is missing is a gap, a
 
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from siltstone.store import Store
 
@@ -25,8 +26,7 @@ _BACKUP = "take a full backup now: no moment between the gap and that backup can
 _LATER = "WAL was lost on its way, is still to come, or went with the levels that needed it: see 'silt wal status'"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Whole segments of a timeline without a gap, by number, `last` included."""
 
     timeline: int
@@ -34,8 +34,7 @@ class Run:
     last: int
 
 
-@dataclass(slots=True)
-class TimelineFiles:
+class TimelineFiles(Struct):
     """What is archived of one timeline. `parts`: the longest open part of a segment, by number."""
 
     whole: set[int] = field(default_factory=set)

@@ -12,7 +12,8 @@ the object is exclusive, so a name means the same bytes for ever.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import Malformed
 from .wal_names import WalFile, WalKind, WalSegment, parse_wal_file
@@ -23,8 +24,7 @@ _OPEN = re.compile(r"(?P<segment>[0-9A-F]{24})\.open-(?P<used>[0-9A-F]{8})")
 _OTHER = re.compile(r"(?P<name>.+)\.other-[0-9a-f]{16}")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredName:
+class StoredName(Struct, frozen=True):
     """A name taken apart. `open_used` is how many bytes of an open segment it holds; `other`: kept aside."""
 
     file: WalFile

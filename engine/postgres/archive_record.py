@@ -12,10 +12,10 @@ Rule: one small root a file. A list of several in one root would save objects, b
 then no longer be what makes a segment's name taken, and each lookup would be a search.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from blake3 import blake3
+from msgspec import Struct
 
 from siltstone.store import Corrupt, NewerFormat, Store
 
@@ -26,8 +26,7 @@ FORMAT: Final = 1
 _ZEROS: Final = bytes(1 << 16)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchivedFile:
+class ArchivedFile(Struct, frozen=True, kw_only=True):
     """See above. `name` is that of the object's last part."""
 
     name: str
@@ -55,7 +54,7 @@ class ArchivedFile:
         return self.extents + (EXTENT.pack(self.index[0], 0, self.index[1]) if self.index else b"")
 
 
-_FIELDS = tuple(ArchivedFile.__slots__)
+_FIELDS = tuple(ArchivedFile.__struct_fields__)
 
 
 def to_root(file: ArchivedFile) -> dict[str, object]:

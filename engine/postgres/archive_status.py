@@ -5,7 +5,8 @@ the last segments are read, for the time of their last commit. Nothing is change
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from siltstone.store import Store
 
@@ -20,8 +21,7 @@ from .slots import Slot, read_slot
 from .wal_names import WalSegment
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineStatus:
+class TimelineStatus(Struct, frozen=True):
     """Whole segments in `runs`; `end` is the LSN up to which there is WAL, `newest` the time of the last commit found
     (microseconds since 1970 UTC), None where the last segments hold none.
     """
@@ -32,8 +32,7 @@ class TimelineStatus:
     newest: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveStatus:
+class ArchiveStatus(Struct, frozen=True):
     """The archive of a cluster. `aside`: names of bytes that came under taken names; `reachable`: by the levels that
     are there.
     """
@@ -56,8 +55,7 @@ class ArchiveStatus:
         return next((each.end for each in self.timelines if each.timeline == timeline), None)
 
 
-@dataclass(frozen=True, slots=True)
-class SlotStatus:
+class SlotStatus(Struct, frozen=True):
     """The server's side: where it writes, and its slot, if there is one of that name."""
 
     system_identifier: int

@@ -5,7 +5,7 @@ its processor's time, and we do the one ourselves and hash anyway. What a versio
 left out in silence. Nothing is sent here.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .errors import PostgresError
 from .quoting import quoted_text
@@ -15,8 +15,7 @@ INCREMENTAL_SINCE = 170000
 MAX_RATE = (32, 1 << 20)  # kB/s: what the server takes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupOptions:
+class BackupOptions(Struct, frozen=True, kw_only=True):
     """`max_rate` is in kB/s. `fast`: a checkpoint at once and not spread over minutes. `tablespace_map`: links stand in
     the file of that name and not in the tar. `wal`: the WAL that makes the backup consistent comes with it.
     `wait_for_archive`: at the end until the server's own archive_command has taken that WAL.

@@ -7,7 +7,8 @@ so nothing here ever makes one optional.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import Malformed
 from .lsn import format_lsn, parse_lsn
@@ -22,8 +23,7 @@ _LINE_ENDS = frozenset(b"\n\r")
 _BACKSLASH_SINCE = 140000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupLabel:
+class BackupLabel(Struct, frozen=True, kw_only=True):
     """`method` is `streamed` from 13 on. `taken_from` is `primary` (in 13 `master`) or `standby`.
 
     `start_time` is the server's text.

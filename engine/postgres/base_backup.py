@@ -12,7 +12,8 @@ bytes for each archive, in the order of the list of tablespaces, and one for the
 
 import struct
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .backup_command import FRAMED_SINCE, BackupOptions, backup_command, refuse_incremental
 from .connection import Connection, rows_of
@@ -25,8 +26,7 @@ _MOVE = "it was made in place, which servers before 16 do not back up: give it a
 _UPLOAD = 128 << 10  # bytes a message of an upload: larger ones only need longer buffers
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveSource:
+class ArchiveSource(Struct, frozen=True):
     """A tablespace, or with `oid` None the data directory. `size` is the server's estimate in bytes."""
 
     oid: int | None
@@ -34,8 +34,7 @@ class ArchiveSource:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The checkpoint is made: recovery begins at `lsn`. `sources` are in the server's order."""
 
     lsn: int
@@ -43,34 +42,29 @@ class Started:
     sources: tuple[ArchiveSource, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveBegins:
+class ArchiveBegins(Struct, frozen=True):
     """Its bytes follow, as memoryviews."""
 
     source: ArchiveSource
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveEnded:
+class ArchiveEnded(Struct, frozen=True):
     """The archive that began last has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestPiece:
+class ManifestPiece(Struct, frozen=True):
     """Bytes of the server's manifest."""
 
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class BytesDone:
+class BytesDone(Struct, frozen=True):
     """How far the server is: bytes of all archives. Comes at each end and every second or so, from 15 on."""
 
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The backup is whole. It is consistent once the WAL up to `lsn` is replayed."""
 
     lsn: int

@@ -10,8 +10,9 @@ since a server may have been writing it; the judgement stops nothing.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from siltstone.store import ChunkId, Store, chunk_id
 
@@ -38,8 +39,7 @@ LEAST_CHANGED = 1 / 16
 Again: TypeAlias = Callable[[int], bytes | None]
 
 
-@dataclass(slots=True)
-class Piece:
+class Piece(Struct):
     """Some cells of one file that lie in a buffer from `start` to `end`. `old`: those of the base level, as far as it
     has them. `first_block`: of a relation file, the number of its first page; None for any other file. `again` reads a
     page of that number once more: None where it is gone; without it nothing can be read twice. `kept`: cells of the
@@ -56,8 +56,7 @@ class Piece:
     since: int = 0
 
 
-@dataclass(slots=True)
-class StoredPiece:
+class StoredPiece(Struct):
     """Packed extents and records of a piece, and the numbers of the blocks that are damaged; `missed`: of those that
     differ from the base level though they did not change since.
     """
@@ -227,8 +226,7 @@ class _Fresh:
             self.add(memoryview(self._differences))
 
 
-@dataclass(slots=True)
-class _Cell:
+class _Cell(Struct):
     """A cell on its way: from a fresh chunk, from what is `kept` of the base level (packed extents), or from both: with
     `pages` from the fresh one, or with a `difference`.
     """

@@ -12,12 +12,13 @@ puts it together from both. Subtransactions have no rows of their own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .errors import Malformed
 from .wal_names import WalSegment
@@ -31,8 +32,7 @@ _NAMES: Final = "surrogateescape"  # a restore point's name is in the encoding o
 _MARKS: Final = (RestorePoint, Checkpoint, EndOfRecovery, BackupEnd, Switch)  # their place here is their number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CommitIndex:
+class CommitIndex(Struct, frozen=True, kw_only=True, eq=False):
     """`end` is the LSN behind the last whole record of the segment. See Records for the rest."""
 
     segment: WalSegment
@@ -150,7 +150,7 @@ def _mark(fields: Sequence[Any]) -> Mark:
 
 
 def _fields(mark: Mark) -> list[int | str | bool]:
-    return [getattr(mark, name) for name in mark.__slots__]
+    return [getattr(mark, name) for name in mark.__struct_fields__]
 
 
 def _pack(column: npt.NDArray[Any]) -> tuple[int, int, bytes]:

@@ -5,7 +5,8 @@ and no server is asked (`inquiry`). The data are of one moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .facts import Tablespace
 from .slots import Slot
@@ -13,8 +14,7 @@ from .standby import Supply
 from .unlogged import Unlogged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """The connection: `tls` is the version of TLS, or GSSAPI, or empty; `verified`: the server's name is compared with
     its certificate; `near`: over a socket of this host or the loopback.
     """
@@ -24,8 +24,7 @@ class Link:
     near: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
+class Role(Struct, frozen=True, kw_only=True):
     """`sees_settings`: all of them, as pg_read_all_settings may."""
 
     name: str
@@ -33,8 +32,7 @@ class Role:
     sees_settings: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archiver:
+class Archiver(Struct, frozen=True, kw_only=True):
     """pg_stat_archiver. Times as the server writes them, in UTC. `failing`: the last try, of `failed_wal`, failed."""
 
     archived_wal: str | None
@@ -45,8 +43,7 @@ class Archiver:
     failing: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
+class Slots(Struct, frozen=True, kw_only=True):
     """The replication slots of the cluster: physical ones, and the names of the logical ones."""
 
     physical: tuple[Slot, ...]
@@ -62,16 +59,14 @@ class Slots:
         return next((slot for slot in self.physical if slot.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a replication connection was refused, and what to do."""
 
     message: str
     hint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """`settings` holds those that exist in this version and that the role may see; `waiting` those that were changed
     and wait for a restart. `senders` counts the WAL senders at work. `position` is where WAL is written, on a standby
     (in_recovery) where it is received; `supply` is there for a standby alone. `written_whole`: full_page_writes as the

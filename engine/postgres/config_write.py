@@ -8,8 +8,9 @@ are found by their names. It creates no table, and restarts no server.
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 from .config_read import of_database, transaction
 from .connection import Connection, connect
@@ -87,8 +88,7 @@ def _set_sequences(connection: Connection, name: TableName) -> None:
         connection.query(command, timeout=None)
 
 
-@dataclass(frozen=True, slots=True)
-class SettingChange:
+class SettingChange(Struct, frozen=True):
     """A setting that is not as it was kept. `restart`: another value counts only after one."""
 
     name: str

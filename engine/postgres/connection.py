@@ -10,8 +10,9 @@ of a stream, or when a stream is left early, it is good for nothing but close().
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from . import connecting
 from .dsn import complete
@@ -26,8 +27,7 @@ CANCEL_TIMEOUT = 2.0  # seconds to ask for a cancellation; afterwards the socket
 NOTICES = 100  # a server with damaged pages warns five times a file: the first are kept, all are counted
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What a server says beside its answer. `severity` is WARNING, NOTICE, ..., in the server's language."""
 
     severity: str

@@ -8,11 +8,11 @@ The file is never written here: a restore writes the bytes that were backed up.
 
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import google_crc32c
+from msgspec import Struct
 
 from ..errors import SourceError
 from .errors import Malformed
@@ -55,8 +55,7 @@ class WalLevel(IntEnum):
     LOGICAL = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
+class Control(Struct, frozen=True, kw_only=True):
     """LSNs are ints, `time` is in seconds, sizes are in bytes, `relation_segment_blocks` in blocks.
 
     `minimum_recovery_point` is 0 but on a standby. `data_checksums` is the version of page checksums, 0 for none.

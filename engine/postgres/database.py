@@ -9,8 +9,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
@@ -75,8 +76,7 @@ class _Refused(Exception):
     """The server cannot send what changed alone, or the base level cannot give the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
+class _Level(Struct, frozen=True):
     """What becomes of a base backup that is whole."""
 
     files: SetInfo

@@ -4,15 +4,14 @@ Rule: what the role may not see is None and no error; what every role may see mu
 pg_catalog, whatever the role's search_path. The facts are of one moment: the WAL goes on.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .connection import Connection
 from .errors import PostgresError
 from .lsn import parse_lsn
 
 
-@dataclass(frozen=True, slots=True)
-class Tablespace:
+class Tablespace(Struct, frozen=True):
     """A tablespace outside of the data directory. `location` is absolute, or pg_tblspc/<oid> for one made in place."""
 
     oid: int
@@ -20,8 +19,7 @@ class Tablespace:
     location: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFacts:
+class ServerFacts(Struct, frozen=True, kw_only=True):
     """`xlog_position` is what was written on a primary, and what was replayed or received on a standby (in_recovery).
 
     `timeline` is the one that is written or replayed now. Sizes are in bytes. `data_directory` is None where the role

@@ -4,16 +4,16 @@ Rule: a finding is one sentence about one thing, and what mends it is a command 
 as it is to be typed. Most of them need a superuser; that the role of the backup has such power is never assumed.
 """
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from .condition import Condition
 
 State: TypeAlias = Literal["ok", "note", "warning", "fault"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`what` is its short name. A note needs nothing done; with a warning backups work, and something may be lost or
     fail later; with a fault they do not work. `restart`: what mends it counts from the server's next start.
     """

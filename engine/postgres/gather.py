@@ -12,8 +12,9 @@ backup that failed stays unreferenced.
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Self, TypeAlias
+
+from msgspec import Struct, field
 
 from siltstone.store import DryWriter, Writer
 
@@ -36,8 +37,7 @@ StillBad: TypeAlias = Callable[[bytes, list[int]], list[int] | None]
 NAMED_BLOCKS = 20  # of a damaged file that a warning lists
 
 
-@dataclass(slots=True)
-class _File:
+class _File(Struct):
     """A file on its way. `name` is its path in the data directory."""
 
     path: bytes

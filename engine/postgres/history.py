@@ -12,7 +12,8 @@ to the switch; so for each segment the newest timeline that has begun by then is
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import Malformed
 from .lsn import format_lsn, parse_lsn
@@ -21,8 +22,7 @@ from .wal_names import WalSegment, history_name
 _LINE = re.compile(r"\s*([0-9]+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)(?:\s+(.*?))?\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Ancestor:
+class Ancestor(Struct, frozen=True):
     """A timeline that was left at LSN `left`: its WAL counts below that."""
 
     timeline: int
@@ -30,8 +30,7 @@ class Ancestor:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Where a timeline comes from: its ancestors, the oldest first. Timeline 1 has none, and no history file."""
 
     timeline: int
@@ -48,8 +47,7 @@ class History:
         return self.ancestors[-1].left if self.ancestors else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """WAL of one timeline: from LSN `start` up to `end`, or without an end (None) where it was not left."""
 
     timeline: int

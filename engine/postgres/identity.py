@@ -4,7 +4,7 @@ Rule: asked at every connect, since behind one address there may be another serv
 system identifier is made by initdb and shared by a cluster's standbys and copies; it does not tell those apart.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .connection import Connection
 from .lsn import parse_lsn
@@ -12,8 +12,7 @@ from .receive_errors import wrong_cluster
 from .wal_sink import Position
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What IDENTIFY_SYSTEM says: the cluster, and where it writes (a standby: what it has flushed) now."""
 
     system_identifier: int

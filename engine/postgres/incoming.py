@@ -9,10 +9,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from .errors import Malformed
 
@@ -21,8 +22,7 @@ Identity: TypeAlias = tuple[int, int, int, int]  # inode, mtime and ctime in nan
 _buffers = threading.local()  # reading into a fresh buffer each time would fault in every page of it
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """A file of this name, from `path` or from `data` that the caller keeps as it is."""
 
     name: str

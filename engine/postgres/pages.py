@@ -14,8 +14,9 @@ otherwise: a backup of little takes hardly longer than the start of its process.
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from .grid import PAGE
 from .page_digest import Bytes, digest_key, page_digests
@@ -35,8 +36,7 @@ SOUND, BAD, RENEWED, NEW = range(4)  # what the twins say of a page
 _LSN = struct.Struct("<II")
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """Numbers of pages. `bad`: wrong, and older than the start of the backup. `renewed`: wrong, but replayed from the
     WAL. `new`: all zero, as a server leaves pages that it added and did not use yet. All others are sound.
     """

@@ -8,9 +8,10 @@ asks for it itself. Nothing in the data directory is written.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from siltstone.store import Store
 
@@ -23,8 +24,7 @@ from .incoming import Identity, Incoming, incoming_file
 BATCH: Final = 96 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """A file that is archived now. `identity` is that of the file on the disk, before its bytes were read."""
 
     name: str

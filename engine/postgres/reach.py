@@ -8,8 +8,10 @@ The timeline is named by its number, so that a branch that appears later changes
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from siltstone.store import Store
 
@@ -34,8 +36,7 @@ class Unreachable(EngineError):
     """Recovery could not get to that moment from that level."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """Segments that follow each other, archived; `gap` is the one that is missing before later ones."""
 
     segments: list[WalSegment]

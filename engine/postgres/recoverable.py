@@ -6,8 +6,9 @@ whose root cannot be read reaches nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from siltstone.store import Store
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from ..levels import Level
 
 
-@dataclass(frozen=True, slots=True)
-class Recoverable:
+class Recoverable(Struct, frozen=True):
     """Every LSN from `start` to `end` on the way to the end of a timeline, by `count` levels, of which `level` is the
     oldest. In moments: from `since_ns` (since 1970 UTC), the end of its backup, to the last commit, `newest`
     (microseconds since 1970 UTC), None where the last segments hold none that came after it.

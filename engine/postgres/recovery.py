@@ -9,8 +9,9 @@ brings along, always goes.
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 _AUTO_CONF = b"postgresql.auto.conf"
 _SIGNALS = (b"recovery.signal", b"standby.signal")
@@ -19,8 +20,7 @@ _HEADER = "# Written by silt restore.\n"
 Kind = Literal["latest", "immediate", "time", "lsn", "xid", "name"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(Struct, frozen=True):
     """A recovery target: `value` is a moment with its zone, an LSN, a transaction or a restore point, as PostgreSQL
     writes them. `restore_command` fetches WAL.
     """

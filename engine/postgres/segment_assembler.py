@@ -8,15 +8,15 @@ segment is seen through `open_part`, and is the caller's to keep durable.
 """
 
 from collections import deque
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import Malformed
 from .lsn import format_lsn
 from .wal_names import WalSegment, check_segment_size
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
+class Assembled(Struct, frozen=True):
     """A segment, or the part of one that has come: `data` is valid until release(), of an open part until write()."""
 
     segment: WalSegment

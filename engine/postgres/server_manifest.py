@@ -20,9 +20,10 @@ machine: PostgreSQL prints its memory. The paths of tablespaces begin with pg_tb
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from .errors import Malformed
 from .lsn import format_lsn, parse_lsn
@@ -50,8 +51,7 @@ class WalRange(NamedTuple):
     end: int
 
 
-@dataclass(slots=True)
-class ManifestEnd:
+class ManifestEnd(Struct):
     """What stands around the files. `system_identifier` is None in version 1."""
 
     version: int = 0
@@ -107,8 +107,7 @@ class ManifestReader:
             raise Malformed(NAME, f"a line {line[:80]!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerManifest:
+class ServerManifest(Struct, frozen=True):
     """A whole manifest in memory: about 200 bytes a file, 200 MB for a million.
 
     `files` is size << 32 | crc32c for each path, one int where a tuple would cost as much as the rest; see record().

@@ -6,7 +6,8 @@ nobody reads fills the server's disk, and one that is dropped leaves a gap.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import ConfigError
 from .connection import Connection
@@ -17,8 +18,7 @@ _NAME = re.compile(r"[a-z0-9_]{1,63}")
 _NEW_SYNTAX = 150000
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """`restart_lsn` is the oldest WAL that is kept for it, None where none is reserved or it is lost; it may be in the
     middle of a segment. `wal_status` is reserved, extended, unreserved or lost (max_slot_wal_keep_size).
     """

@@ -6,7 +6,7 @@ itself is promoted. A standby to which nothing brings WAL is backed up as it sta
 it would look like a backup of today.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .connection import Connection
 from .errors import PostgresError
@@ -18,8 +18,7 @@ pg_catalog.to_char(pg_catalog.pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC'
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Supply:
+class Supply(Struct, frozen=True):
     """`streams`: a primary sends WAL; `fetches`: a restore_command may bring some. `replayed_at`: when the last
     transaction that was replayed had ended, as the server writes it; None where none was since it started.
     """

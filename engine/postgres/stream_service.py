@@ -8,8 +8,9 @@ to stop would only make the gap longer. Another cluster behind the same address 
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from siltstone.store import BackendError, Store
 
@@ -32,8 +33,7 @@ _SLOT_IN_USE = "55006"  # by ourselves, until the server notices that we were ki
 _UNITS = {"kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+class StreamEvent(Struct, frozen=True):
     """`kind`: slot, started, archived, gap, away, stopped. `names` are the files that are durable now."""
 
     kind: str

@@ -5,7 +5,8 @@ cannot be written. Whether there is such a table is the server's word.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .quoting import quoted, quoted_text
 
@@ -13,8 +14,7 @@ _PART = r'[^."/\0]{1,63}'
 _NAME = re.compile(rf"(?:(?P<database>{_PART})\.)?(?P<schema>{_PART})\.(?P<table>{_PART})")
 
 
-@dataclass(frozen=True, slots=True)
-class TableName:
+class TableName(Struct, frozen=True):
     """A table; `database` is empty for that of the dsn."""
 
     database: str

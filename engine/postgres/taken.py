@@ -3,13 +3,12 @@
 Rule: plain data, complete only for a backup that is whole. It promises nothing of what was stored.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .control import Control
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """Where it began and ended in the WAL; its pg_control; the server's places: data directory, and tablespaces by oid.
 
     `roots` are all of these as absolute paths; `account` the names of user and group to whom they belong, if known.

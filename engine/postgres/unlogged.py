@@ -5,7 +5,7 @@ connection to one of those would make a CREATE DATABASE fail. A database that ca
 error. Of a cluster with very many databases the first are looked into.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .connection import Connection, connect
 from .dsn import conninfo, words_of
@@ -23,8 +23,7 @@ WHERE relpersistence = 'u' AND relkind IN ('r', 'm') ORDER BY 1
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Unlogged:
+class Unlogged(Struct, frozen=True):
     """`tables` are (database, schema.table as in a command). Not looked into were `closed` databases, which the role
     may not connect to, and `unseen` ones, which refused for another reason or were too many.
     """

@@ -9,10 +9,10 @@ Rule: pure. A chain that breaks in a complete segment is Malformed; in an open o
 the records is not looked at.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from .errors import Malformed
 from .lsn import format_lsn
@@ -23,8 +23,7 @@ from .wal_record import HEAD
 DAMAGED: Final = "take the segment from the server or a standby again, while it is there"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
+class Chain(Struct, frozen=True, eq=False):
     """Indices of the words at which whole records begin, and of one that goes on in the next segment, or -1."""
 
     whole: Indices

@@ -8,11 +8,11 @@ Rule: a copy is made, and nothing is judged; wal_segment.check_segment comes fir
 to the end of that page, so that the trailing zeros of a last record are there.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from .wal_names import LONG_HEADER
 from .wal_pages import CONTINUED, OVERWRITTEN, SHORT_HEADER, WAL_PAGE, Headers, Words, headers
@@ -26,8 +26,7 @@ _FIRST, _OTHER = _PAGE - _LONG, _PAGE - _SHORT  # words of content on the first 
 Indices = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """`words` of a segment that starts at LSN `start`. The first `rest` bytes belong to a record that began before.
 
     `restarts`: indices at which the record before is cut off for good and a new one begins (OVERWRITTEN pages).

@@ -14,7 +14,8 @@ Nothing here knows what is inside a file.
 
 import enum
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import Malformed
 
@@ -30,8 +31,7 @@ _NAME = re.compile(
 _HINT = "PostgreSQL names its WAL files like 000000010000000A000000FE, 00000002.history"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class WalSegment:
+class WalSegment(Struct, frozen=True, order=True):
     """A segment of a timeline. The order is that of the names."""
 
     timeline: int
@@ -72,8 +72,7 @@ class WalKind(enum.Enum):
     HISTORY = "history"
 
 
-@dataclass(frozen=True, slots=True)
-class WalFile:
+class WalFile(Struct, frozen=True):
     """A name taken apart. A history has no `segment`; `offset` is where a backup began in its segment."""
 
     kind: WalKind

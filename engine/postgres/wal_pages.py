@@ -10,11 +10,11 @@ Rule: numpy looks at all headers at once. This module says what stands there; wa
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from .errors import Malformed
 from .wal_names import LONG_HEADER
@@ -45,8 +45,7 @@ Headers = npt.NDArray[np.void]
 Words = npt.NDArray[np.uint64]
 
 
-@dataclass(frozen=True, slots=True)
-class LongHeader:
+class LongHeader(Struct, frozen=True):
     """What the first page of a segment says."""
 
     magic: int

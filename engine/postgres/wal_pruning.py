@@ -13,7 +13,8 @@ of these leads, what was stored after the newest of them stays.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from siltstone.store import Corrupt, ObjectMissing, Store
 
@@ -30,8 +31,7 @@ from .recoverable import newest_commit
 from .wal_retention import WalPlan, Window, plan_wal
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterWal:
+class ClusterWal(Struct, frozen=True):
     """A cluster whose WAL is archived, and what becomes of it. `commits`: for each window of `plan.before`, the moment
     (microseconds since 1970 UTC) of the last commit to which recovery gets there, None where none is near its end.
     """

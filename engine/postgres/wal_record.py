@@ -11,8 +11,9 @@ what recovery compares with recovery_target_lsn, so that `inclusive` stops just 
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 HEAD: Final = 24
 XLOG, XACT = 0, 1  # resource managers
@@ -32,8 +33,7 @@ class Outcome(enum.IntEnum):
 OUTCOMES: Final = tuple(Outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """The end of a transaction. `xid` of a prepared one is its own, not that of who committed it."""
 
     lsn: int
@@ -42,8 +42,7 @@ class Transaction:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class RestorePoint:
+class RestorePoint(Struct, frozen=True):
     """pg_create_restore_point(name), the target of recovery_target_name. Names need not be unique."""
 
     lsn: int
@@ -51,8 +50,7 @@ class RestorePoint:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """A checkpoint. Replay from it begins at `redo`. After a promotion its timeline differs from the previous one."""
 
     lsn: int
@@ -62,8 +60,7 @@ class Checkpoint:
     shutdown: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EndOfRecovery:
+class EndOfRecovery(Struct, frozen=True):
     """A promotion without a checkpoint: the WAL goes on as `timeline`."""
 
     lsn: int
@@ -72,16 +69,14 @@ class EndOfRecovery:
     previous_timeline: int
 
 
-@dataclass(frozen=True, slots=True)
-class BackupEnd:
+class BackupEnd(Struct, frozen=True):
     """The end of the base backup that started at `start`: from here on its copy is consistent."""
 
     lsn: int
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """The segment ends here."""
 
     lsn: int

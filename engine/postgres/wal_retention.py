@@ -7,7 +7,8 @@ its first backup may be under way. What is open, and replaced by the whole segme
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..database_info import DatabaseInfo
 from .archive_catalog import Catalog
@@ -16,8 +17,7 @@ from .wal_names import WalKind
 from .way import Way, ways
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
+class Window(Struct, frozen=True, order=True):
     """From this level recovery reaches every LSN from `start` to `end` on the way to the end of a timeline."""
 
     level: str
@@ -26,8 +26,7 @@ class Window:
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WalPlan:
+class WalPlan(Struct, frozen=True, kw_only=True):
     """Objects of one cluster's WAL, each in one of both lists; and the windows `before` and `after` they are gone.
 
     `after` is of the kept levels only.

@@ -11,9 +11,9 @@ recycled. Those old pages are dropped, never kept: WAL of another place is worth
 """
 
 import enum
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from .errors import Malformed
 from .lsn import format_lsn
@@ -41,8 +41,7 @@ class Tail(enum.Enum):
     STALE = "stale"  # old pages of a recycled file, or bytes that nobody finished writing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentFacts:
+class SegmentFacts(Struct, frozen=True, kw_only=True):
     """What a segment is. `used` bytes are WAL; zeros in the place of the rest make the same segment.
 
     `version` is the server's major version. Pages carry the timeline on which they were written: in the first segment

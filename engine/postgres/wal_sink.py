@@ -5,12 +5,12 @@ the server may throw away. A sink that cannot store says so by having no room, o
 Nothing is stored here.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Position:
+
+class Position(Struct, frozen=True):
     """A place in the WAL of a timeline."""
 
     timeline: int

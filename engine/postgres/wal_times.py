@@ -5,7 +5,7 @@ indexes of the segments next to the moment. Times may go back a little within th
 moment would keep. Aborts are left out. Of one timeline at a time.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from siltstone.store import Store
 
@@ -18,8 +18,7 @@ from .wal_names import WalSegment
 from .wal_record import RestorePoint, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A commit, or a restore point where `name` is not empty. `time` in microseconds since 1970 UTC."""
 
     time: int

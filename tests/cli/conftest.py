@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct, field
 
 from siltstone.cli.main import run
 
@@ -18,8 +18,7 @@ from .wal_place import Place
 PROGRAM = [sys.executable, "-c", "from siltstone.cli.main import main; main()"]
 
 
-@dataclass(slots=True)
-class Silt:
+class Silt(Struct):
     """Runs command lines. `environment` is added to that of the tests."""
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -46,8 +45,7 @@ class Silt:
         return {**os.environ, **self.environment}
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """What a command line wrote."""
 
     stdout: bytes

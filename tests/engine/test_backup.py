@@ -3,10 +3,10 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import Deployment, FileSet, Noted, Progress, SourceError, back_up
 from siltstone.engine import backup_run as module

@@ -6,10 +6,10 @@ hang: a test that waits for ever ends by its timeout, and is a bug of the progra
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from siltstone.engine import BackupResult, Event, back_up, list_levels, quick_deployment
 from siltstone.store import BackendError, PackName, Store, StoreFull, packer
@@ -25,8 +25,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 }
 
 
-@dataclass
-class Scene:
+class Scene(Struct):
     """A store of one level, and a tree that has changed since."""
 
     backend: MemoryBackend

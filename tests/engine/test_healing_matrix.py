@@ -12,10 +12,10 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from siltstone.engine import Reading, apply_remedies, list_levels, plan_repair, scrub_store, sync_stores, verify_store
 from siltstone.engine.manifest import manifest_chunks
@@ -31,8 +31,7 @@ WAYS = {"flip": flip_middle, "truncate": truncate, "delete": delete}
 tried: Counter[str] = Counter()
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Struct, frozen=True):
     """A store with parity, its twin, its contents in a store with other keys, and the tree that they hold."""
 
     backend: MemoryBackend

@@ -1,10 +1,9 @@
 """Groups and levels: which level a new backup becomes, which one a user's words name, what a root says."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from siltstone.engine import LevelNotFound, LevelRef, list_levels
 from siltstone.engine.level_plan import plan_level

@@ -2,12 +2,12 @@
 
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from siltstone.engine import Entry, Level, LevelRef, SetInfo, entries, extents_of
 from siltstone.engine import manifest as module

@@ -1,11 +1,11 @@
 """Levels to which several hosts send their parts: joining, missing, racing, and what is left by a crash."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from siltstone.engine import (
     EngineError,
@@ -103,7 +103,7 @@ def test_a_part_that_is_there_opens_the_next_level(site: Site) -> None:
 
 def test_hosts_that_do_not_agree_are_refused(site: Site) -> None:
     site.back_up("node1")
-    other = dataclasses.replace(site, text=cluster_text((*NODES, "node3")))
+    other = replace(site, text=cluster_text((*NODES, "node3")))
     with pytest.raises(EngineError, match=r"was made for other parts: .*; here they are .*node3"):
         other.back_up("node2")
 
@@ -152,7 +152,7 @@ def test_a_crash_is_mended_by_the_next_backup(site: Site, monkeypatch: pytest.Mo
     assert [str(ref) for ref in level_refs(site.store())] == ["0/0"]
     assert {str(ref) for ref, _ in part_names(site.store())} == {"0/1"}
     level = list_levels(site.store())[0]
-    seen = recorded(site.store(), dataclasses.replace(level, sets=tuple(s for s in level.sets if s.host == "node2")))
+    seen = recorded(site.store(), replace(level, sets=tuple(s for s in level.sets if s.host == "node2")))
     assert seen[bytes(site.root("node2") / "etc/name")].content == b"two\n"
 
 

@@ -1,10 +1,10 @@
 """Parts, wherever else roots count: copies of a store, its repair, what levels cost, and hosts that may only add."""
 
-import dataclasses
 from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import (
     Budget,
@@ -103,7 +103,7 @@ def test_what_waiting_levels_need_costs_nobody_else(site: Site) -> None:
 @pytest.fixture
 def adding(site: Site) -> Site:
     """The same, but both nodes have write-only keys; nothing was sent yet."""
-    made = dataclasses.replace(site, store_folder=site.folder / "second")
+    made = replace(site, store_folder=site.folder / "second")
     backend = made.store().backend
     made.keys = {
         host: export_key(unlock(backend, KEY), KeyFile(bytes([n]) * 32), label=host, role="write")
@@ -184,7 +184,7 @@ class TestKeptParts:
         (adding.root("node1") / "vault" / "a").write_bytes(Random(2).randbytes(size))
         adding.back_up("node1", keep_in=kept["node1"])
         vault = 'paths = ["$ROOT/vault"]'
-        other = dataclasses.replace(adding, store_folder=adding.folder / "third")
+        other = replace(adding, store_folder=adding.folder / "third")
         make_twin(adding.store().backend, DirectoryBackend(str(other.store_folder), create=True))
         other.text = adding.text.replace(vault, f'{vault}\nexclude = ["a"]')
         for host in NODES:

@@ -21,7 +21,7 @@ from siltstone.store import (
     disclose,
     recover,
 )
-from siltstone.store.opening import init_store
+from siltstone.store.making import init_store
 from tests.backed_up import KEY, back_up, copied, delete, flip_middle, ignore, new_store, objects, truncate
 from tests.store.backends import FaultyBackend, Killed, MemoryBackend
 

@@ -1,9 +1,9 @@
 """The retention of a deployment: applied once its backup is committed, never before, and never to the backup's harm."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import (
     BackupResult,

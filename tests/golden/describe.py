@@ -6,8 +6,9 @@ of their entries. Bytes are hex, and long ones a checksum.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from siltstone.engine import Entry, entries, extents_of, list_levels
 from siltstone.engine.levels import to_root

@@ -9,10 +9,10 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec import Struct, field
 
 from siltstone.engine import Limits, collect, list_levels, verify_store
 from siltstone.engine.forgotten import forget_level
@@ -22,8 +22,7 @@ from tests.backing_up import KEY, Picture, picture, recorded
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass
-class Place:
+class Place(Struct):
     """A store, trees, and what was promised: level -> what it holds."""
 
     folder: Path

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from siltstone.store import PackName, Store
 from tests.backing_up import Picture, Place, calm_down, picture, recorded
@@ -22,8 +22,7 @@ from tests.backing_up import Picture, Place, calm_down, picture, recorded
 CHILD = Path(__file__).with_name("child.py")
 
 
-@dataclass
-class Scene:
+class Scene(Struct):
     """A place of one level whose tree has changed since; what the next backup adds, in how many calls."""
 
     place: Place

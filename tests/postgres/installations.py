@@ -19,10 +19,10 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 VERSIONS = (13, 14, 15, 16, 17, 18)
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -40,8 +40,7 @@ _NPM_RELEASES = {
 }
 
 
-@dataclass(frozen=True)
-class Installation:
+class Installation(Struct, frozen=True):
     """Programs of one version. What a wheel or a package leaves out (pg_verifybackup, say) is None in tool()."""
 
     version: int

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from siltstone.engine.postgres.backup_command import BackupOptions
 from siltstone.engine.postgres.base_backup import (
@@ -23,8 +24,7 @@ from siltstone.engine.postgres.tar_stream import EntryEnd, Kind, TarEntry, TarSt
 from .installations import hand_over
 
 
-@dataclass
-class Received:
+class Received(Struct):
     """By path, tablespaces below pg_tblspc/<oid>/. `order` holds the paths as they came."""
 
     started: Started | None = None

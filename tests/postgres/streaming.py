@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from siltstone.engine.postgres.connection import Connection, connect
 from siltstone.engine.postgres.identity import identify
@@ -98,8 +99,7 @@ class Kept:
         return part.segment.name(SIZE), bytes(part.data)
 
 
-@dataclass
-class Streaming:
+class Streaming(Struct):
     """A receiver at work. `ended` and `error` are there when it has ended."""
 
     receiver: Receiver

@@ -1,12 +1,11 @@
 """The commit index: what goes in comes out, and what is asked of it is answered as recovery would act."""
 
-from dataclasses import replace
-
 import msgpack
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from siltstone.engine.postgres.commit_index import CommitIndex, decode_index, encode_index, make_index
 from siltstone.engine.postgres.errors import Malformed

@@ -3,11 +3,11 @@
 import random
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import Struct
 
 from siltstone.engine.postgres import pages_plain
 from siltstone.engine.postgres.grid import DIGEST, PAGE
@@ -21,8 +21,7 @@ LATEST = (1 << 64) - 1
 RANDOM = random.Random(5)
 
 
-@dataclass
-class Stopped:
+class Stopped(Struct):
     """A cluster that was stopped cleanly: its server, and the files of its relations, the main forks and others."""
 
     server: Server

@@ -1,9 +1,9 @@
 """What is said of a condition, case by case, without a server: test_readiness_servers.py has those."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import Finding
 from siltstone.engine.postgres.condition import Archiver, Condition, Link, Refusal, Role, Slots

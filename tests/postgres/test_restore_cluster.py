@@ -1,10 +1,10 @@
 """What a restore of a cluster refuses, and what one that was cut off leaves: never a loss, never a cluster to start."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import (
     EngineError,

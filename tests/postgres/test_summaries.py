@@ -1,8 +1,7 @@
 """When a server may say itself what changed, and from when on a full read is a cross-check."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import Level, LevelRef
 from siltstone.engine.database_info import DatabaseInfo

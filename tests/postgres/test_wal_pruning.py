@@ -3,9 +3,8 @@
 Rule: the roots are as the archive writes them, in a store of their own; they have no bytes, which nobody here reads.
 """
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from siltstone.engine import Event, LevelRef, Noted, Part, Warned, list_levels
 from siltstone.engine.forgetting import carry_out, judge_by_name, undelete

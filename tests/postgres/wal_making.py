@@ -10,9 +10,10 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from siltstone.engine.postgres.connection import connect
 from siltstone.engine.postgres.lsn import parse_lsn
@@ -32,8 +33,7 @@ autovacuum = off
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 
 
-@dataclass(frozen=True)
-class Dumped:
+class Dumped(Struct, frozen=True):
     """A line of pg_waldump."""
 
     manager: str
@@ -43,8 +43,7 @@ class Dumped:
     what: str
 
 
-@dataclass(repr=False)
-class MadeWal:
+class MadeWal(Struct, repr=False):
     """`segments` are complete, in order; `open` is the last one, as the server left it when it stopped. `committed`
     holds (xid, microseconds since 1970) as pg_xact_commit_timestamp says; `dumped` is empty without pg_waldump.
     """

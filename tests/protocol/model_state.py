@@ -4,12 +4,12 @@ Rule: everything is a tuple or a number, so that a state is its own hash. Sets o
 bits: root and session n are those of writer n, and 0 is the level that was there at the beginning.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+
+class Setting(Struct, frozen=True):
     """What is explored. `inherit`: writers that take over the chunk of an earlier root; `publish`: writers that are at
     work at the beginning, and do nothing more than publish what they know of the index; `again`: writers that look for
     what others published before they upload; `runs` of each collector; `copies`: packs that hold the chunk at the

@@ -8,8 +8,9 @@ sleeps for how long, and who dies. The same seed gives the same history.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from siltstone.store import BackendError, ObjectExists, ObjectInfo, ObjectMissing
 from siltstone.store.backend import Buffer
@@ -65,8 +66,7 @@ class Actor:
             raise Killed
 
 
-@dataclass(eq=False)
-class Late:
+class Late(Struct, eq=False):
     """A request that is under way, and when it may land."""
 
     request: Callable[[], None]

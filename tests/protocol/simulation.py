@@ -13,11 +13,11 @@ set): whatever fails can be replayed.
 
 import json
 import sys
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 import pytest
+from msgspec import Struct, field
 
 from siltstone.engine import garbage
 from siltstone.engine.errors import EngineError
@@ -47,8 +47,7 @@ RUNS = 8  # of each collector
 LEVELS = 5  # that each writer tries to commit
 
 
-@dataclass
-class History:
+class History(Struct):
     """What is known to have been promised."""
 
     committed: dict[str, list[int]] = field(default_factory=dict)

@@ -5,9 +5,9 @@ be a rule that nobody needs, so each break has a setting here in which it is fou
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from .model import BREAKS, Broken, explore, first
 from .model_collector import collector_steps

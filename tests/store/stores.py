@@ -13,7 +13,8 @@ import pytest
 from siltstone.store import Backend, ChunkId, KeyFile, Store, Writer
 from siltstone.store import frame as frame_module
 from siltstone.store import packer as packer_module
-from siltstone.store.opening import OpenStore, init_store
+from siltstone.store.making import init_store
+from siltstone.store.opening import OpenStore
 
 KEY = KeyFile(bytes(range(32)))
 ROOT = "backups/host/0/0"

@@ -23,7 +23,8 @@ from siltstone.store import (
     enclose,
 )
 from siltstone.store.config import decode_config, encode_config
-from siltstone.store.opening import init_store, unlock
+from siltstone.store.making import init_store
+from siltstone.store.opening import unlock
 
 from .backends import Connect, FaultyBackend, Killed, MemoryBackend, fresh, lost_mount
 from .stores import KEY, names

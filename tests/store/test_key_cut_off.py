@@ -1,10 +1,10 @@
 """Changes of keys that are cut off at any step, and key objects that nobody of ours made: nobody is locked out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import msgpack
 import pytest
+from msgspec import Struct
 
 from siltstone.store import (
     Backend,
@@ -38,8 +38,7 @@ def backend(made: MemoryBackend) -> MemoryBackend:
     return copied(made)
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """A change, how many steps it has, and which secrets must open the store before it is done, or after."""
 
     run: Callable[[Backend], object]

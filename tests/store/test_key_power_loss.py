@@ -11,7 +11,7 @@ import pytest
 from siltstone.store import Backend, KeyFile, StoreError, add_key, exchange_key, remove_key, rotate_keys, unlock
 from siltstone.store import key_changes as key_changes_module
 from siltstone.store.key_objects import put_key
-from siltstone.store.opening import init_store
+from siltstone.store.making import init_store
 
 from .backends import MemoryBackend
 from .scenarios import Simulation, simulation

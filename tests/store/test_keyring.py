@@ -3,10 +3,10 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 
 from siltstone.store import keyring
 from siltstone.store.errors import NoKey, WrongKey

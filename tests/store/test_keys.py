@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -11,9 +10,11 @@ import pytest
 from blake3 import blake3
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from siltstone.store import keys, secrets
 from siltstone.store.config import Config, config_content
@@ -43,7 +44,7 @@ WRAPPED = bytes.fromhex(
     """
 )
 WRAPPED_BY_PHRASE = (
-    "7f180c3cbfcb96dab421cbeb5a1e9907abbdda88ff250ba0c27bd414a342b102"  # its BLAKE3, of a write-only ring
+    "4ef6f8ef51f74c6830fd522a75363eabe7698dd10184f6f89c80142f6e420e4c"  # its BLAKE3, of a write-only ring
 )
 
 
@@ -88,8 +89,17 @@ class TestFormat:
     def test_a_passphrase_costs_what_rfc_9106_advises(self, by_phrase: bytes) -> None:
         kdf = msgpack.unpackb(msgpack.unpackb(by_phrase)[1])["kdf"]
         salt = kdf.pop("salt")
-        assert kdf == {"name": "argon2id", "iterations": 3, "lanes": 4, "memory_kib": 65536}
+        assert kdf == {"name": "argon2id", "iterations": 3, "memory_kib": 65536}
         assert len(salt) == 16
+
+    @pytest.mark.parametrize("parameters", [{"iterations": 1, "memory_kib": 8}, secrets.ARGON2], ids=str)
+    def test_a_passphrase_makes_the_key_that_any_argon2id_makes(self, parameters: dict[str, int]) -> None:
+        salt = bytes(range(16))
+        kdf = {"name": "argon2id", "salt": salt, **parameters}
+        ours = secrets.wrapping_key(kdf, Passphrase("cafe\N{COMBINING ACUTE ACCENT}"))
+        memory, passes = parameters["memory_kib"], parameters["iterations"]
+        other = Argon2id(salt=salt, length=32, iterations=passes, lanes=1, memory_cost=memory)
+        assert ours == other.derive("café".encode())
 
 
 class TestWrapping:
@@ -201,9 +211,7 @@ class TestTampering:
         with pytest.raises(Corrupt, match="not the key ring"):
             unwrap(msgpack.packb([version, packed, wrapped]), FILE)
 
-    @pytest.mark.parametrize(
-        "change", [{"salt": bytes(16)}, {"iterations": 1}, {"lanes": 1}, {"memory_kib": 8192}], ids=str
-    )
+    @pytest.mark.parametrize("change", [{"salt": bytes(16)}, {"iterations": 1}, {"memory_kib": 8192}], ids=str)
     def test_the_argon2_parameters_are_bound(self, by_phrase: bytes, change: dict[str, Any]) -> None:
         with pytest.raises(WrongKey):
             unwrap(with_header(by_phrase, **change), PHRASE)
@@ -213,12 +221,9 @@ class TestTampering:
         [
             {"memory_kib": 100 << 20},
             {"memory_kib": (1 << 20) + 1, "iterations": 1},
-            {"memory_kib": 31},
+            {"memory_kib": 7},
             {"iterations": 65},
             {"iterations": 0},
-            {"lanes": 17},
-            {"lanes": 0},
-            {"lanes": -1},
             {"memory_kib": 1 << 63},
             {"salt": b""},
             {"iterations": True},

@@ -1,12 +1,12 @@
 """Packs: the end of a pack says where every chunk lies, or says nothing."""
 
 import random
-from dataclasses import dataclass, field
 
 import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, field
 
 from siltstone.store import ChunkId, Corrupt, Footer, FrameInfo, NewerFormat, PackName, Store, StoreError, pack_object
 from siltstone.store.pack import MAGIC, TAIL_MAGIC, KeySlot, decode_end, decode_footer, encode_end, end_length
@@ -27,8 +27,7 @@ FRAMES = st.lists(
 )
 
 
-@dataclass
-class Ended:
+class Ended(Struct):
     """The end of a pack, behind `body` bytes of frames."""
 
     frames: list[FrameInfo]

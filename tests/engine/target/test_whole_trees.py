@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from siltstone.engine.create import BigFile, create_hardlink, create_special
 from siltstone.engine.entry import Entry
@@ -18,8 +18,7 @@ from tests.trees import ACL, IMMUTABLE, difference, make_tree, remove_tree, set_
 from tests.unprivileged import FULL_ROOT, folder_of_nobody, needs_root, unprivileged
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """An entry and its content: (offset, bytes) of all that is no hole."""
 
     entry: Entry

@@ -52,7 +52,9 @@ def describe(facts: SegmentFacts, records: Records) -> dict[str, object]:
         "count": records.count,
         "end": records.end,
         "transactions": [[each.lsn, each.time, each.xid, each.outcome.name] for each in transactions],
-        "marks": [[type(mark).__name__, *(getattr(mark, name) for name in mark.__slots__)] for mark in records.marks],
+        "marks": [
+            [type(mark).__name__, *(getattr(mark, name) for name in mark.__struct_fields__)] for mark in records.marks
+        ],
     }
 
 

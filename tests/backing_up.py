@@ -121,20 +121,23 @@ def _of_entry(store: Store, entry: Entry, links: dict[tuple[int, int], list[byte
 
 
 class Place(Struct):
-    """A folder with a `tree` and a store, whose levels are called `name`. What backups report goes to `events`."""
+    """A folder with a `tree` (or one that is `shared` with another place) and a store, whose levels are called `name`.
+    What backups report goes to `events`.
+    """
 
     folder: Path
     name: str = "place"
     exclude: tuple[str, ...] = ()
     skip: SkipRules = DEFAULT
     events: list[Event] = field(default_factory=list)
+    shared: Path | None = None
 
     def __post_init__(self) -> None:
         self.tree.mkdir(parents=True, exist_ok=True)
 
     @property
     def tree(self) -> Path:
-        return self.folder / "tree"
+        return self.shared or self.folder / "tree"
 
     @property
     def backend(self) -> Backend:

@@ -35,19 +35,7 @@ class Scene(Struct):
         """The same tree with a copy of the store."""
         copy = Path(tempfile.mkdtemp(dir=self.place.folder))
         shutil.copytree(self.place.folder / "store", copy / "store")
-        return Attempt(copy, tree_of=self.place)
-
-
-class Attempt(Place):
-    """A place that shares its tree with another."""
-
-    def __init__(self, folder: Path, *, tree_of: Place) -> None:
-        self.shared = tree_of.tree
-        super().__init__(folder)
-
-    @property
-    def tree(self) -> Path:
-        return self.shared
+        return Place(copy, shared=self.place.tree)
 
 
 def run(place: Place, at: int, number: int, *verb: str) -> "subprocess.CompletedProcess[str]":

@@ -43,7 +43,7 @@ class Dumped(Struct, frozen=True):
     what: str
 
 
-class MadeWal(Struct, repr=False):
+class MadeWal(Struct):
     """`segments` are complete, in order; `open` is the last one, as the server left it when it stopped. `committed`
     holds (xid, microseconds since 1970) as pg_xact_commit_timestamp says; `dumped` is empty without pg_waldump.
     """
@@ -54,6 +54,9 @@ class MadeWal(Struct, repr=False):
     open: tuple[str, bytes] = ("", b"")
     committed: dict[int, int] = field(default_factory=dict)
     dumped: list[Dumped] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"MadeWal({self.version})"  # not megabytes of it in every report
 
     def facts(self, name: str) -> SegmentFacts:
         return check_segment(name, self.segments[name], parse_segment(name, SIZE), SIZE)

@@ -34,7 +34,7 @@ HEAD_AT, HEAD_END = 4, 4 + HEAD.size
 PATH_AT = _FIXED.size
 MAX_PIECE = 0xFFFFFFFF  # of one extent; longer holes take several
 DIFFERENCE = 1 << 31  # in the offset of an extent; no chunk is that long
-_HOLE = bytes(32)
+HOLE = bytes(32)  # stands where an extent has the id of a chunk
 
 _TARGET, _XATTRS, _FLAGS, _LINK, _CHANGED, _INDIRECT, _CELLS = 1, 2, 3, 4, 5, 6, 7
 
@@ -106,19 +106,19 @@ def order_key(path: bytes) -> bytes:
 
 def pack_extents(extents: Iterable[Extent]) -> bytes:
     """Extents as they stand in rows and in extent lists."""
-    return b"".join(EXTENT.pack(extent.id or _HOLE, extent.offset, extent.length) for extent in extents)
+    return b"".join(EXTENT.pack(extent.id or HOLE, extent.offset, extent.length) for extent in extents)
 
 
 def unpack_extents(data: bytes | memoryview) -> Iterator[Extent]:
     """The inverse of `pack_extents`."""
     for chunk, offset, length in EXTENT.iter_unpack(data):
-        yield Extent(None if chunk == _HOLE else ChunkId(chunk), offset, length)
+        yield Extent(None if chunk == HOLE else ChunkId(chunk), offset, length)
 
 
 def hole(length: int) -> bytes:
     """Packed extents of a hole of any length."""
     whole, rest = divmod(length, MAX_PIECE)
-    return EXTENT.pack(_HOLE, 0, MAX_PIECE) * whole + (EXTENT.pack(_HOLE, 0, rest) if rest else b"")
+    return EXTENT.pack(HOLE, 0, MAX_PIECE) * whole + (EXTENT.pack(HOLE, 0, rest) if rest else b"")
 
 
 def extra(

@@ -14,7 +14,7 @@ import msgpack
 
 from siltstone.store import ChunkId, Corrupt, DryWriter, ObjectMissing, Store, Writer, chunk_id
 
-from .entry import EXTENT, PATH_AT, Entry, extra, parse_row, rows, unpack_extents
+from .entry import EXTENT, HOLE, PATH_AT, Entry, extra, parse_row, rows, unpack_extents
 from .extent_content import read_content
 from .levels import LEVELS, PARTS
 from .manifest import IndexItem, packed_extents, store_index
@@ -27,7 +27,6 @@ from .rekey_pairs import PairedManifest
 # Old id -> new id: some 200 bytes each.
 KEPT = 400_000
 RUN = 4 << 20
-_HOLE = bytes(32)
 _OF_LEVEL = ("kind", "started_ns", "finished_ns", "host")
 _OF_WAL = ("start", "size", "used", "digest")
 
@@ -125,8 +124,8 @@ class Rekeyer:
     def _extents(self, packed: bytes) -> bytes:
         """Packed extents with the target's ids."""
         extents = list(EXTENT.iter_unpack(packed))
-        self._learn(chunk for chunk, _, _ in extents if chunk != _HOLE)
-        return b"".join(EXTENT.pack(self._ids.get(chunk, _HOLE), offset, length) for chunk, offset, length in extents)
+        self._learn(chunk for chunk, _, _ in extents if chunk != HOLE)
+        return b"".join(EXTENT.pack(self._ids.get(chunk, HOLE), offset, length) for chunk, offset, length in extents)
 
     def _lists(self, packed: bytes) -> bytes:
         """Packed extents of an extent list, whose chunks hold extents themselves."""
@@ -209,5 +208,5 @@ def _direct(row: bytes) -> Iterator[bytes]:
     if count and len(row) > at + count * EXTENT.size and parse_row(row).indirect:
         return
     for place in range(at, at + count * EXTENT.size, EXTENT.size):
-        if (chunk := row[place : place + 32]) != _HOLE:
+        if (chunk := row[place : place + 32]) != HOLE:
             yield chunk

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackName, Store
 
-from .entry import EXTENT, HEAD_END, PATH_AT, Entry, Extent, extents_of_row
+from .entry import DIFFERENCE, EXTENT, HEAD_END, HOLE, PATH_AT, Entry, Extent, extents_of_row
 from .restore_assembly import Assembly
 from .restore_cell import DifferingCells
 from .restore_rows import Row
@@ -31,13 +31,11 @@ KNOWN_CHUNKS = 50_000
 # Bytes of differences that wait in memory for their cells; of two windows.
 WINDOW_DIFFERENCES = 32 << 20
 
-# Copies within a file are joined up to this many bytes, so that a large one is copied by every core.
+# What is copied within a file at a time, so that a large one is copied by every core.
 COPY = 64 << 20
 
 # Rows, or extents of a large file, of which a remote store is asked together: these are of half a GiB.
 AHEAD = 4096
-
-_HOLE = bytes(32)
 
 T = TypeVar("T")
 
@@ -77,13 +75,13 @@ class Planner:
         """The same rows, with what their planning reads of a remote store brought for many of them at once."""
         return self._ahead(rows, lambda row: extents_of_row(row.row))
 
-    def _ahead(self, items: Iterable[T], extents: Callable[[T], Iterable[Extent]]) -> Iterator[T]:
+    def _ahead(self, items: Iterable[T], extents: Callable[[T], Iterable[Extent | None]]) -> Iterator[T]:
         if not self._store.backend.remote:
             yield from items
             return
         items = iter(items)
         while some := list(islice(items, AHEAD)):
-            self._store.expect([each.id for item in some for each in extents(item) if each.id is not None])
+            self._store.expect([each.id for item in some for each in extents(item) if each and each.id is not None])
             yield from some
 
     def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
@@ -97,7 +95,7 @@ class Planner:
             work, slot = self._work, self._slot + 1
             if work is not None and slot < len(work.ids) and work.ids[slot] == chunk:
                 self._slot = slot
-            elif chunk == _HOLE:
+            elif chunk == HOLE:
                 return False
             else:
                 work, slot = self._locate(chunk)
@@ -132,34 +130,34 @@ class Planner:
         self.window.files += 1
         return True
 
-    def add_pieces(self, file: Assembly, extents: Iterable[Extent], there: bytes | None) -> Iterator[Window]:
-        """Plan a file that is assembled; yields windows that became full meanwhile. A Lost chunk fails the file.
+    def add_pieces(self, file: Assembly, packed: Iterable[bytes], there: bytes | None) -> Iterator[Window]:
+        """Plan a file that is assembled, of packed extents; yields windows that became full meanwhile. A Lost chunk
+        fails the file.
 
         `there` has a byte for each extent: whether the file that stands there has it already, at the same place.
         """
-        at = number = 0
+        end = 0
         difference: Extent | None = None
         self.window.files += 1
         self.window.assemblies += 1
         try:
-            for extent in self._ahead(extents, lambda extent: (extent,)):
-                if extent.id is None:
-                    pass  # a hole is what nobody writes
-                elif there is not None and there[number]:
+            for at, length, extent in self._ahead(_parts(packed, there), lambda part: part[2:]):
+                if extent is None:
                     if not file.patched:
-                        self._keep(file, at, extent.size)
+                        self._keep(file, at, length)
+                elif extent.id is None:
+                    pass  # a hole is what nobody writes
                 elif difference is not None:
                     self._add_cell(file, at, difference, extent)
                 elif not extent.is_difference:
                     self._add_piece(file, at, extent.id, extent)
-                difference = extent if extent.is_difference else None
-                at += extent.size
-                number += 1
+                difference = extent if extent is not None and extent.is_difference else None
+                end = at + length
                 if self.window.pieces >= WINDOW_PIECES or self.window.differing >= WINDOW_DIFFERENCES:
                     yield self.take()
                     self.window.assemblies += 1
-            if at != file.entry.size:
-                raise Lost(f"the level says that it has {file.entry.size:,} bytes, and lists {at:,}")
+            if end != file.entry.size:
+                raise Lost(f"the level says that it has {file.entry.size:,} bytes, and lists {end:,}")
         except (Lost, Corrupt, ObjectMissing) as error:
             file.fail(str(error), damaged=True)
         file.settle()
@@ -191,14 +189,10 @@ class Planner:
         return cells
 
     def _keep(self, file: Assembly, at: int, length: int) -> None:
-        copies = self.window.copies
-        last = copies[-1] if copies else None
-        if last is not None and last.file is file and last.at + last.length == at and last.length < COPY:
-            copies[-1] = Copy(file, last.at, last.length + length)
-            return
-        file.expect()
-        copies.append(Copy(file, at, length))
-        self.window.pieces += 1
+        for start in range(at, at + length, COPY):
+            file.expect()
+            self.window.copies.append(Copy(file, start, min(COPY, at + length - start)))
+            self.window.pieces += 1
 
     def _add_piece(self, file: Goal, at: int, chunk: ChunkId, extent: Extent) -> None:
         work, slot = self._locate(chunk)
@@ -252,6 +246,27 @@ class Planner:
             if packs is self.window.packs and len(self._known) < KNOWN_CHUNKS:
                 self._known.update((chunk, (work, slot)) for slot, chunk in enumerate(work.ids))
         return frames[number]
+
+
+def _parts(packed: Iterable[bytes], there: bytes | None) -> Iterator[tuple[int, int, Extent | None]]:
+    """(offset in the file, bytes, extent): of each extent that is a hole or not there, and of each stretch between
+    them, which has no extent.
+    """
+    at = number = kept = 0
+    for part in packed:
+        for chunk, offset, length in EXTENT.iter_unpack(part):
+            size = length if offset < DIFFERENCE else 0
+            if chunk != HOLE and there is not None and there[number]:
+                kept += size
+            else:
+                if kept:
+                    yield at - kept, kept, None
+                    kept = 0
+                yield at, size, Extent(None if chunk == HOLE else ChunkId(chunk), offset, length)
+            at += size
+            number += 1
+    if kept:
+        yield at - kept, kept, None
 
 
 def check_store(store: Store, error: Exception) -> None:

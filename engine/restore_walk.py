@@ -229,7 +229,7 @@ class Walk:
 
     def _assemble(self, path: bytes, entry: Entry, there: bytes | None) -> Iterator[Window]:
         file = Assembly(self._site, path, entry, patched=self._site.patch and there is not None)
-        return self._planner.add_pieces(file, self._rows.extents(entry), there)
+        return self._planner.add_pieces(file, self._rows.packed_extents(entry), there)
 
     def _settle(self) -> Iterator[Window]:
         """Compare what stands where files are to be, and plan those that are not right."""

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 
 from siltstone.store import ChunkId, Corrupt, Store
 
-from .entry import EXTENT
+from .entry import EXTENT, HOLE
 from .levels import LEVELS, PARTS, LevelRef, level_from_root
 from .postgres.archive_names import WAL
 from .postgres.archive_record import from_root
 from .verify_damage import DamageLog
 from .verify_manifests import Manifests
 
-_HOLE = bytes(32)
 _OF_LEVELS = {(4, LEVELS), (6, PARTS)}  # how many words their names have
 
 
@@ -64,5 +63,5 @@ class RootChunks:
 
 def _ids(packed: bytes) -> set[ChunkId]:
     found = {packed[at : at + 32] for at in range(0, len(packed), EXTENT.size)}
-    found.discard(_HOLE)
+    found.discard(HOLE)
     return {ChunkId(each) for each in found}

@@ -146,8 +146,8 @@ class _Run:
         if deployment.tables is not None:
             from .config_tables import back_up_tables
 
-            seed = self._store.ring.cut_seed
-            self._add(back_up_tables(self._sink, deployment.tables, seed, self._teller, self.stats))
+            gear = self._store.ring.gear
+            self._add(back_up_tables(self._sink, deployment.tables, gear, self._teller, self.stats))
         if deployment.database is not None:
             from .postgres.database import back_up_database
 

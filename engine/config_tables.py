@@ -30,7 +30,7 @@ from .workers import Workers
 
 
 def back_up_tables(
-    sink: Writer | DryWriter, tables: ConfigTables, cut_seed: int, teller: Teller, totals: Counter[str]
+    sink: Writer | DryWriter, tables: ConfigTables, gear: bytes, teller: Teller, totals: Counter[str]
 ) -> SetInfo:
     """Read settings and tables, and store them. Raises PostgresError, StoreError."""
     from .postgres.config_read import ROOT, read_config
@@ -39,7 +39,7 @@ def back_up_tables(
     held = 0
     with Workers(sink) as workers:
         for path, file in read_config(tables.dsn, tables.names):
-            rows[path], size = _store(workers, Cutter(cut_seed), path, file, teller)
+            rows[path], size = _store(workers, Cutter(gear), path, file, teller)
             held += size
             teller.files += 1
         workers.finish()

@@ -84,11 +84,11 @@ class Contents:
     """Reads and stores files' contents. A context manager; its methods belong to one thread."""
 
     def __init__(
-        self, sink: ChunkSink, cut_seed: int, teller: Teller, report: Report, on_list: OnList | None = None
+        self, sink: ChunkSink, gear: bytes, teller: Teller, report: Report, on_list: OnList | None = None
     ) -> None:
         self._workers, self._on_list = Workers(sink), on_list
         self._teller, self._report = teller, report
-        self._cutter, self._coarse = Cutter(cut_seed), Cutter(cut_seed, coarse=True)
+        self._cutter, self._coarse = Cutter(gear), Cutter(gear, coarse=True)
         self._under_way: deque[_Reading | _Streaming] = deque()
         self._batches = 0
         self.owners = SeenOwners()

@@ -1,21 +1,26 @@
 """Cutting file contents into chunks by what they contain.
 
-FastCDC (Xia et al., 2020, doi:10.1109/TPDS.2020.2984632) with normalised chunking level 1, its gear table keyed by the
-store's cut seed. Rule: where a content is cut depends on the content and the seed alone, so an insertion moves the cuts
-around it and no others. What the seed does not promise is in docs/security.md.
+FastCDC (Xia et al., 2020, doi:10.1109/TPDS.2020.2984632) with normalised chunking level 1 and a gear table that is the
+store's secret. Rule: where a content is cut depends on the content and the table alone, so an insertion moves the cuts
+around it and no others. What the table does not promise is in docs/security.md.
+
+Other than there, a place is judged by the same number of bytes before it, wherever a chunk began.
 """
 
 import os
-from typing import TYPE_CHECKING
+from typing import Final
 
 import zstandard
 
-if TYPE_CHECKING:
-    from pyfastcdc import FastCDC
+try:
+    from ._cut import ends as _ends
+except ImportError:
+    from .cut_plain import ends as _ends
 
-# The library's true average is about AVERAGE + MIN. Smaller chunks find more duplicates and cost more ids, index
-# entries
-# and seeks at restore; 128 KiB grows `big-text` by a seventh of what 1 MiB chunks do (docs/performance.md).
+GEAR_SIZE: Final = 256 * 8  # bytes of a gear table: 256 numbers of 64 bits
+
+# The true average is about AVERAGE + MIN. Smaller chunks find more duplicates and cost more ids, index entries and
+# seeks at restore; 128 KiB grows `big-text` by a seventh of what 1 MiB chunks do (docs/performance.md).
 MIN_CHUNK = 32 << 10
 AVERAGE = 128 << 10
 MAX_CHUNK = 512 << 10
@@ -35,28 +40,21 @@ _INCOMPRESSIBLE = 0.97
 
 
 class Cutter:
-    """Cuts buffers. One thread at a time."""
+    """Cuts buffers. For any thread."""
 
-    def __init__(self, seed: int, *, coarse: bool = False) -> None:
+    def __init__(self, gear: bytes, *, coarse: bool = False) -> None:
+        """`gear`: GEAR_SIZE random bytes."""
         self._sizes = (COARSE_MIN, COARSE_AVERAGE, COARSE_MAX) if coarse else (MIN_CHUNK, AVERAGE, MAX_CHUNK)
-        self._seed = seed
-        self._cdc: FastCDC | None = None
+        self._gear = gear
 
     def ends(self, data: memoryview, *, last: bool) -> list[int]:
         """Where chunks of `data` end. Unless it is the `last` of its content, what follows the last end is no chunk
         yet.
         """
-        cdc = self._cdc = self._cdc or self._made()
-        ends = [chunk.offset + chunk.length for chunk in cdc.cut_buf(data)]
+        ends = _ends(data, self._gear, *self._sizes)
         if not last and ends:
             ends.pop()
         return ends
-
-    def _made(self) -> "FastCDC":
-        from pyfastcdc import FastCDC  # 8 ms, which a backup in which nothing changed need not pay
-
-        least, average, most = self._sizes
-        return FastCDC(average, min_size=least, max_size=most, normalized_chunking=1, seed=self._seed)
 
 
 def suits_coarse(fd: int, size: int, start: int = 0) -> bool:

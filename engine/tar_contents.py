@@ -7,7 +7,6 @@ order, although large contents are stored in the background. Memory: the buffers
 a chunk of the large contents that are under way.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -56,19 +55,12 @@ class _Stored(NamedTuple):
     behind: list[int]
 
 
-class _Cutters(threading.local):
-    """A thread's own cutter."""
-
-    def __init__(self, cut_seed: int) -> None:
-        self.own = Cutter(cut_seed)
-
-
 class TarContents:
     """One archive. `add` its members in order, `add_rest`, then `finish`."""
 
-    def __init__(self, workers: Workers, cut_seed: int, window: TarWindow, on_read: Callable[[int], None]) -> None:
+    def __init__(self, workers: Workers, gear: bytes, window: TarWindow, on_read: Callable[[int], None]) -> None:
         self._workers, self._window, self._on_read = workers, window, on_read
-        self._cutters, self._coarse = _Cutters(cut_seed), Cutter(cut_seed, coarse=True)
+        self._cutter, self._coarse = Cutter(gear), Cutter(gear, coarse=True)
         self._archive = ExtentList(workers.sink)
         self._at = 0  # what lies before it in the archive is taken
         self._other = bytearray()
@@ -152,7 +144,7 @@ class TarContents:
         start = 0
         for stop in contents:
             if stop - start > WHOLE:
-                chunks += [start + each for each in self._cutters.own.ends(buffer[start:stop], last=True)]
+                chunks += [start + each for each in self._cutter.ends(buffer[start:stop], last=True)]
             else:
                 chunks.append(stop)
             behind.append(len(chunks))
@@ -193,7 +185,7 @@ class TarContents:
         first = member.content[0]
         coarse = len(member.content) == 1 and suits_coarse(self._window.fd, member.size, first.at)
         told: list[bytes] = []  # its extents: they wait for those of what came before
-        stream = Stream(self._workers, self._coarse if coarse else self._cutters.own, self._on_read, told.append)
+        stream = Stream(self._workers, self._coarse if coarse else self._cutter, self._on_read, told.append)
         at = 0
         for start, place, size in member.content:
             stream.add_hole(start - at)

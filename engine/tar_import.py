@@ -110,7 +110,7 @@ class _Import:
         """Everything but the commit: the level, and the one over which it is laid."""
         started = time.time_ns()
         with Workers(self._writer) as workers, TarWindow(self._fd) as window:
-            contents = TarContents(workers, self._store.ring.cut_seed, window, self._read)
+            contents = TarContents(workers, self._store.ring.gear, window, self._read)
             for member in members.read(window):
                 self._take(member, contents)
             contents.add_rest(self._before_read.st_size)

@@ -63,7 +63,7 @@ class SetWalk:
         self._set, self._base, self._report, self._teller = each, base, report, teller
         self._scan = Scan(each.file_set, each.roots, store.backend.location, report)
         self._lists = lists
-        self._contents = Contents(sink, store.ring.cut_seed, teller, report, lists.add if lists else None)
+        self._contents = Contents(sink, store.ring.gear, teller, report, lists.add if lists else None)
         self._manifest = ManifestWriter(sink, copy)
         self._waiting: deque[Pending | tuple[bytes, bytes]] = deque()
         self._batch = Batch()

@@ -131,14 +131,15 @@ class KeyRing(Struct, frozen=True):
         return self.derive("index key")
 
     @property
-    def cut_seed(self) -> int:
-        """The seed that decides where files are cut: 1 to 2**63 - 1, because the cutter takes a signed 64-bit seed
-        and gives 0 the meaning 'none'."""
-        return int.from_bytes(self.derive("cut seed")[:8], "little") >> 1 or 1
+    def gear(self) -> bytes:
+        """The table (2048 bytes) that decides where files are cut."""
+        return self.derive("gear", 2048)
 
-    def derive(self, purpose: str) -> bytes:
-        """A key (32 bytes) for one purpose, the same on every host of the store. The purpose is a constant of ours."""
-        return blake3(self.id_key, derive_key_context=f"siltstone store 1 {purpose}").digest()
+    def derive(self, purpose: str, size: int = KEY_SIZE) -> bytes:
+        """A key of so many bytes for one purpose, the same on every host of the store. The purpose is a constant of
+        ours.
+        """
+        return blake3(self.id_key, derive_key_context=f"siltstone store 1 {purpose}").digest(size)
 
     def without_private(self) -> "KeyRing":
         """The ring of a host that only backs up: it adds, and reads nothing of any session."""

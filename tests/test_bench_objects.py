@@ -17,13 +17,13 @@ class TestObjects:
 
     def test_it_measures(self, tmp_path: Path) -> None:
         figures = objects_bench.measure(tmp_path, shared_seaweed(), 4 * MIB, 1)
-        assert set(figures.seconds) == {"backup", "put", "restore", "get", "four", "same"}
+        assert set(figures.seconds) == {"backup", "put", "restore", "get", "four", "one", "same"}
         assert figures.twice < MIB  # manifests alone
         assert 1 <= figures.same[0] < objects_bench.WRITERS + 0.1
-        assert len(objects_bench.table(figures)) == 8
+        assert len(objects_bench.table(figures)) == 9
 
     def test_it_fails_where_it_is_slow(self) -> None:
-        seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1]}
+        seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1], "one": [0.5]}
         figures = objects_bench.Figures(objects_bench.LARGE, seconds, twice=objects_bench.LARGE, same=[2.0])
         slow, four, same, twice = figures.excess()
         assert "0.50 of a plain put" in slow

@@ -9,13 +9,15 @@ import pytest
 
 from siltstone.engine import Entry, Level, entries, extent_list, extents_of
 from siltstone.engine.content import BATCH_FILES
-from siltstone.engine.cut import MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
+from siltstone.engine.cut import GEAR_SIZE, MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
 from siltstone.engine.restore import restore_level
 from siltstone.engine.stream import Stream, _data_ranges
 from siltstone.engine.workers import BUFFER, Workers
 from siltstone.store import ChunkId, NewFrame, Store
 from tests.backing_up import Place, picture, recorded
 from tests.trees import difference
+
+GEAR = random.Random(7).randbytes(GEAR_SIZE)
 
 LIMITS = (0, 4096, MIN_CHUNK, WHOLE, MAX_CHUNK, 1 << 20, BUFFER // 2, BUFFER, 2 * BUFFER)
 SIZES = sorted({max(0, limit + delta) for limit in LIMITS for delta in (-1, 0, 1)})
@@ -91,13 +93,13 @@ def test_a_stream_is_cut_as_one(tmp_path: Path, size: int, kind: str) -> None:
     sink = Noting()
     with Workers(sink) as workers, path.open("rb") as file:
         read: list[int] = []
-        stream = Stream(workers, Cutter(7), read.append)
+        stream = Stream(workers, Cutter(GEAR), read.append)
         stream.read(file.fileno(), len(content))
         packed, indirect = stream.finish()
         assert not indirect
         assert (sum(read), stream.read_end) == (len(content), len(content))
     ids = [ChunkId(packed[at : at + 32]) for at in range(0, len(packed), 40)]
-    ends = Cutter(7).ends(memoryview(content), last=True)
+    ends = Cutter(GEAR).ends(memoryview(content), last=True)
     assert [sink.chunks[chunk] for chunk in ids] == [
         content[start:end] for start, end in zip([0, *ends], ends, strict=False)
     ]

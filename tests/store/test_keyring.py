@@ -55,7 +55,7 @@ class TestFormat:
 
     def test_derived_keys(self) -> None:
         assert RING.index_key.hex() == "c2c9ae890bcf47aff95909bca20bb2288836cb08950801e4d931d3dd5fdd9b18"
-        assert RING.cut_seed == 4292739121853102739
+        assert blake3(RING.gear).hexdigest() == "88b029b2035722b0c6eade7f084fef0b224e4815deb35374de23bf08bfd04979"
         assert blake3(RING.reader_public).hexdigest() == (
             "9af08ee56d6cfeaf7347ba94257c5f04f12598b1036e11459f7d56b6aba873c1"
         )
@@ -118,8 +118,8 @@ class TestRing:
         ring = KeyRing.generate(STORE)
         host = ring.without_private()
         assert ring.encrypted
-        assert (host.index_key, host.cut_seed, host.derive("x")) == (ring.index_key, ring.cut_seed, ring.derive("x"))
-        assert 0 < ring.cut_seed < 1 << 63
+        assert (host.index_key, host.gear, host.derive("x")) == (ring.index_key, ring.gear, ring.derive("x"))
+        assert len(ring.gear) == 2048
         assert len({ring.id_key, ring.index_key, ring.derive("x"), ring.derive("y")}) == 4
         assert KeyRing.generate(STORE).index_key != ring.index_key
 

@@ -1,0 +1,3 @@
+# Types of `_cut.c`; what the function does is said in cut_plain.py.
+
+def ends(data: memoryview, gear: bytes, least: int, center: int, most: int, /) -> list[int]: ...

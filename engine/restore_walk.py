@@ -9,7 +9,7 @@ The first name of a file with several is planned with its content, each further 
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ from .flags import LOCKS
 from .problems import reason_of
 from .restore_assembly import Assembly, Site
 from .restore_check import Pace
-from .restore_inplace import Comparer, batches
+from .restore_inplace import SMALL, Comparer, batches
 from .restore_plan import WINDOW_FILES, Lost, Planner
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
 from .restore_window import Placed, Window
@@ -63,7 +63,8 @@ class Walk:
         self._at = _NOWHERE  # the last of the folders
         self._finished: list[Placed] = []
         self._links: list[tuple[bytes, Placed]] = []
-        self._candidates: list[Placed] = []
+        self._candidates: list[Placed] = []  # small files that are to be compared
+        self._looking: list[tuple[list[Placed], Future[list[bytes | bool | None]]]] = []
         self._firsts: dict[tuple[int, int], _First] = {}
         self._in_one_go = _overlap(rows)
         self.files = self.bytes = 0
@@ -81,7 +82,7 @@ class Walk:
                 self._site.tally.fail(row.path, str(error), damaged=True)
             except (OSError, TargetError) as error:
                 self._site.refused(row.path, error)
-            if self._planner.full or len(self._candidates) >= WINDOW_FILES:
+            if self._planner.full or len(self._candidates) + len(self._looking) >= WINDOW_FILES:
                 yield from self._pass_on(last=False)
         self._leave(b"")
         yield from self._pass_on(last=True)
@@ -142,7 +143,10 @@ class Walk:
                 return None
         fresh = self._folder(path).fresh
         if kind == stat.S_IFREG and not fresh:
-            self._candidates.append(one)
+            if row_size(one.row) > SMALL:  # it takes time, and the walk is only at its beginning
+                self._compare([one])
+            else:
+                self._candidates.append(one)
             return None
         return self._plan(one, None)
 
@@ -233,20 +237,23 @@ class Walk:
 
     def _settle(self) -> Iterator[Window]:
         """Compare what stands where files are to be, and plan those that are not right."""
-        groups = list(batches(self._candidates))
-        self._candidates = []
-        looking = [self._workers.submit(self._look, group) for group in groups]
+        for small in batches(self._candidates):
+            self._compare(small)
+        looking, self._looking, self._candidates = self._looking, [], []
         try:
-            self._pace.wait(looking, "compare")
-            for group, future in zip(groups, looking, strict=True):
+            self._pace.wait([future for _, future in looking], "compare")
+            for group, future in looking:
                 for one, there in zip(group, future.result(), strict=True):
                     if there is not True:
                         yield from self._plan(one, there or None) or ()
                     if self._planner.full:
                         yield self._planner.take()
         finally:
-            for future in looking:
+            for _, future in looking:
                 future.cancel()
+
+    def _compare(self, group: list[Placed]) -> None:
+        self._looking.append((group, self._workers.submit(self._look, group)))
 
     def _look(self, group: list[Placed]) -> list[bytes | bool | None]:
         """Keep the files that are right (True); of the others, what is there of them."""

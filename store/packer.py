@@ -67,8 +67,10 @@ class Packer:
         *,
         padded: bool = False,
     ) -> None:
-        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so; until then packs
-        have `first` bytes at most. `padded`: see padding.py.
+        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so. `first`: of a session
+        that began beside others; until then its packs have so many bytes at most, and half of PACK_SIZE after that:
+        less is on its way that may be stored twice, and several on one host touch half the memory. `padded`: see
+        padding.py.
         """
         self._padded = padded
         self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry
@@ -78,6 +80,7 @@ class Packer:
         buffers = [page_buffer(PACK_SIZE) for _ in range(arenas)]
         self._free, self._held_back = buffers[:2], buffers[2:]
         self._size = min(first or PACK_SIZE, PACK_SIZE)
+        self._usual = PACK_SIZE // 2 if first else PACK_SIZE
         self._open: _Open | None = None
         self._state = threading.Condition()
         self._writing = 0
@@ -181,7 +184,7 @@ class Packer:
             with self._state:
                 self._free += self._held_back
                 self._held_back = []
-                self._size = PACK_SIZE
+                self._size = self._usual
                 self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:

@@ -5,8 +5,8 @@ into files and put under other names by threads that do nothing else, through th
 that is what the server gives. All of it happens in one run, in rounds, in one order and then in the other (a server
 that was idle is slower), on data that neither compresses nor repeats. The last step is four backups at once into one
 store, each of a tree of half as much, beside one of such a tree alone; and then each of them of another's tree, which
-must store nothing. And four back up all of it at once, each the same. It fails when `silt` reaches less than FLOOR of the plain
-transfer, four together less than one, or four of the same store it more than MOST_SAME times.
+must store nothing. And four back up all of it at once, each the same. It fails when `silt` reaches less than FLOOR of
+the plain transfer, four together less than one, or four of the same store it more than MOST_SAME times.
 """
 
 import argparse
@@ -41,8 +41,8 @@ FILE = 16 * MIB
 
 
 class Figures(Struct):
-    """Seconds of each round, for `size` bytes; bytes that were stored where nothing should have been; and how often what
-    four stored at once, each the same, is in the store.
+    """Seconds of each round, for `size` bytes; bytes that were stored where nothing should have been; and how often
+    what four stored at once, each the same, is in the store.
     """
 
     size: int

@@ -67,10 +67,10 @@ class Packer:
         *,
         padded: bool = False,
     ) -> None:
-        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so. `first`: of a session
-        that began beside others; until then its packs have so many bytes at most, and half of PACK_SIZE after that:
-        less is on its way that may be stored twice, and several on one host touch half the memory. `padded`: see
-        padding.py.
+        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so. `padded`: see
+        padding.py. `first`: of a session that began beside others; until then its packs have so many bytes at most, and
+        half of PACK_SIZE after that: less is on its way that may be stored twice, and several on one host touch half
+        the memory.
         """
         self._padded = padded
         self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry

@@ -27,10 +27,11 @@ from bench import files_bench
 from bench.content import MIB, text_segment
 from bench.machine import describe
 from bench.table import markdown, origin, write_place
-from siltstone.engine.cut import GEAR_SIZE, Cutter
+from siltstone.engine.cut import Cutter
 from siltstone.store import FRAME_SIZE, NewFrame, chunk_id
 from siltstone.store.directory import DirectoryBackend
 from siltstone.store.frame import Compressor, FrameOpener, frame_aad
+from siltstone.store.keyring import GEAR_SIZE
 from siltstone.store.packer import PACK_SIZE
 from siltstone.store.seal import OVERHEAD, AesSealer
 

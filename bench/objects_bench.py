@@ -218,7 +218,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev bench objects", description=__doc__)
     parser.add_argument("--size", type=int, default=1024, help="MiB of data (default: 1024)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", help="a folder to work in, with room for twelve times the data")
+    parser.add_argument("--work", help="a folder to work in, with room for some 25 times the data")
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put the table into its place there")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="silt-objects-", dir=given.work) as work:

@@ -50,11 +50,11 @@ class Opening:
         """`cached`: a remote store may be read through what this host kept of it; not where it is to be checked."""
         from siltstone.store import unlock  # noqa: F401  # loaded now, when nothing else wants the interpreter yet
 
+        _keep_freed_memory()
         self._options, self._cached = options, cached
         self._answer: Store | BaseException | None = None
         self._thread = Thread(target=self._open, daemon=True)
         self._thread.start()
-        _keep_freed_memory()
 
     def _open(self) -> None:
         try:
@@ -109,7 +109,8 @@ def _keep_freed_memory() -> None:
     """Have glibc keep what was freed for the next frame, instead of giving it back and faulting it in again.
 
     Frames of 2 MiB come and go by the thousand: a restore of 2 GiB had 76,000 page faults and has 32,000 with this, and
-    spends a sixth less CPU. Elsewhere than on glibc nothing happens.
+    spends a sixth less CPU. Elsewhere than on glibc nothing happens. Called before there is a second thread: mallopt
+    is not for several.
     """
     import ctypes
 

@@ -45,6 +45,14 @@ static size_t cut(const unsigned char *data, size_t size, const struct rule *rul
     return length < middle ? length : find(data, middle, stop, rule, rule->often);
 }
 
+static uint64_t little_endian(const unsigned char *bytes)
+{
+    uint64_t number = 0;
+    for (int i = 8; i--;)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
 /* So many bits below the highest that one hash in `distance` has them all zero; that rounded down to a power of two. */
 static uint64_t zeros(size_t distance)
 {
@@ -82,11 +90,10 @@ static PyObject *ends(PyObject *self, PyObject *args)
     } else if (!(found = PyMem_Malloc((size / (size_t)least + 1) * sizeof *found))) {
         PyErr_NoMemory();
     } else {
-        const unsigned char *bytes = gear.buf;
-        for (size_t i = 0; i < sizeof rule.gear; i++)
-            rule.gear[i / 8] = i % 8 ? rule.gear[i / 8] | (uint64_t)bytes[i] << i % 8 * 8 : bytes[i];
-        for (int i = 0; i < BYTES; i++)
+        for (int i = 0; i < BYTES; i++) {
+            rule.gear[i] = little_endian((const unsigned char *)gear.buf + 8 * i);
             rule.twice[i] = rule.gear[i] << 1;
+        }
         rule.least = (size_t)least, rule.center = (size_t)center, rule.most = (size_t)most;
         rule.seldom = zeros(rule.center * 2), rule.often = zeros(rule.center / 2);
         Py_BEGIN_ALLOW_THREADS

@@ -4,11 +4,10 @@ FastCDC (Xia et al., 2020, doi:10.1109/TPDS.2020.2984632) with normalised chunki
 store's secret. Rule: where a content is cut depends on the content and the table alone, so an insertion moves the cuts
 around it and no others. What the table does not promise is in docs/security.md.
 
-Other than there, a place is judged by the same number of bytes before it, wherever a chunk began.
+Other than in the paper, a place is judged by the same number of bytes before it, wherever a chunk began.
 """
 
 import os
-from typing import Final
 
 import zstandard
 
@@ -16,8 +15,6 @@ try:
     from ._cut import ends as _ends
 except ImportError:
     from .cut_plain import ends as _ends
-
-GEAR_SIZE: Final = 256 * 8  # bytes of a gear table: 256 numbers of 64 bits
 
 # The true average is about AVERAGE + MIN. Smaller chunks find more duplicates and cost more ids, index entries and
 # seeks at restore; 128 KiB grows `big-text` by a seventh of what 1 MiB chunks do (docs/performance.md).
@@ -43,7 +40,7 @@ class Cutter:
     """Cuts buffers. For any thread."""
 
     def __init__(self, gear: bytes, *, coarse: bool = False) -> None:
-        """`gear`: GEAR_SIZE random bytes."""
+        """`gear`: see KeyRing.gear."""
         self._sizes = (COARSE_MIN, COARSE_AVERAGE, COARSE_MAX) if coarse else (MIN_CHUNK, AVERAGE, MAX_CHUNK)
         self._gear = gear
 

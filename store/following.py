@@ -26,9 +26,9 @@ from .index import Index
 from .lease import SESSIONS, HeldLease, standing
 from .pack import FrameInfo
 
-# Packs (some 256 MiB) after which a session publishes what it stored, and looks for what others published. A segment
-# more is a request or two beside those of eight packs. While others are at work it begins with each pack, and doubles
-# that as long as nobody stores the same.
+# Packs after which a session publishes what it stored, and looks for what others published: 256 MiB, or half of that
+# beside others. A segment more is a request or two beside those of eight packs. While others are at work it begins with
+# each pack, and doubles that as long as nobody stores the same.
 PUBLISH_PACKS = 8
 
 # While others are at work it publishes after so many seconds, too: they may be waiting for it, over a slow line.

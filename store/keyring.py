@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 STORE_ID_SIZE = 16
 SESSION_ID_SIZE = 16
 KEY_SIZE = 32
+GEAR_SIZE = 256 * 8
 MLKEM_PUBLIC_SIZE = 1184
 MLKEM_SEED_SIZE = 64
 X25519_SIZE = 32
@@ -132,8 +133,8 @@ class KeyRing(Struct, frozen=True):
 
     @property
     def gear(self) -> bytes:
-        """The table (2048 bytes) that decides where files are cut."""
-        return self.derive("gear", 2048)
+        """The table that decides where files are cut: a number of 64 bits for each value of a byte."""
+        return self.derive("gear", GEAR_SIZE)
 
     def derive(self, purpose: str, size: int = KEY_SIZE) -> bytes:
         """A key of so many bytes for one purpose, the same on every host of the store. The purpose is a constant of

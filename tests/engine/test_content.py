@@ -9,11 +9,12 @@ import pytest
 
 from siltstone.engine import Entry, Level, entries, extent_list, extents_of
 from siltstone.engine.content import BATCH_FILES
-from siltstone.engine.cut import GEAR_SIZE, MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
+from siltstone.engine.cut import MAX_CHUNK, MIN_CHUNK, WHOLE, Cutter
 from siltstone.engine.restore import restore_level
 from siltstone.engine.stream import Stream, _data_ranges
 from siltstone.engine.workers import BUFFER, Workers
 from siltstone.store import ChunkId, NewFrame, Store
+from siltstone.store.keyring import GEAR_SIZE
 from tests.backing_up import Place, picture, recorded
 from tests.trees import difference
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siltstone.engine import cut_plain
-from siltstone.engine.cut import AVERAGE, COARSE_MAX, COARSE_MIN, GEAR_SIZE, MAX_CHUNK, MIN_CHUNK, Cutter
+from siltstone.engine.cut import AVERAGE, COARSE_MAX, COARSE_MIN, MAX_CHUNK, MIN_CHUNK, Cutter
+from siltstone.store.keyring import GEAR_SIZE
 
 try:
     from siltstone.engine import _cut
@@ -107,3 +108,13 @@ class TestTwins:
         for size in (len(data), 2 * MIB, 100_001, 8192 + 64, 63):
             first, *others = [ends(data[:size], GEAR, *sizes) for ends in TWINS]
             assert all(other == first for other in others)
+
+    @pytest.mark.skipif(len(TWINS) == 1, reason="there was no compiler")
+    @pytest.mark.parametrize(
+        ("gear", "sizes"),
+        [(GEAR[1:], SIZES), (GEAR, (63, 256, 1024)), (GEAR, (64, 63, 1024)), (GEAR, (64, 256, 255))],
+        ids=["table", "least", "center", "most"],
+    )
+    def test_the_kernel_refuses_what_it_would_read_past(self, gear: bytes, sizes: tuple[int, int, int]) -> None:
+        with pytest.raises(ValueError, match="are needed"):
+            TWINS[0](random_bytes(100), gear, *sizes)

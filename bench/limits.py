@@ -30,7 +30,7 @@ from bench.table import markdown, origin, write_place
 from siltstone.engine.cut import Cutter
 from siltstone.store import FRAME_SIZE, NewFrame, chunk_id
 from siltstone.store.directory import DirectoryBackend
-from siltstone.store.frame import Compressor, FrameOpener, frame_aad
+from siltstone.store.frame import Compressor, FrameOpener, frame_aad, spread
 from siltstone.store.keyring import GEAR_SIZE
 from siltstone.store.packer import PACK_SIZE
 from siltstone.store.seal import OVERHEAD, AesSealer
@@ -95,10 +95,7 @@ class Steps:
         assert spans[-1][1] == self._size
         self._take("hash chunks", lambda: [chunk_id(self._content[start:end], KEY) for start, end in spans])
         self._take("hash packs", lambda: blake3(self._content).digest())
-        for start, end in spans:
-            if not self._frames or not self._frames[-1].takes(end - start):
-                self._frames.append(NewFrame(self._content))
-            self._frames[-1].add(chunk_id(self._content[start:end], KEY), start, end)
+        self._frames = spread(self._content, [(chunk_id(self._content[a:b], KEY), a, b) for a, b in spans])
 
     def _codec(self, setting: str) -> None:
         """Compress every frame, and undo it."""

@@ -3,8 +3,8 @@
 Rule: a frame's associated data is what it holds (codec and chunk ids), never where it lies, so that repacking copies
 ciphertext. Whoever opens a frame gets plaintext of which every chunk id was compared, or those of the chunks it wants.
 
-Small chunks share a frame: they compress together and are read together. FRAME_SIZE is the plaintext a frame is filled
-to. Larger frames compress better and cost more to read one chunk of; see docs/performance.md for the measurement.
+Small chunks share a frame: they compress together and are read together. Larger frames compress better and cost more to
+read one chunk of; see docs/performance.md for the measurement.
 """
 
 import threading
@@ -18,6 +18,8 @@ from .ids import ChunkId
 from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
 
+# Of plaintext. The new chunks of a buffer are spread evenly over as many frames as bring each nearest to it. (What full
+# frames left over was a fifth of all frames, and compressed alone.)
 FRAME_SIZE = 2 << 20
 FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty files stays short
 
@@ -25,21 +27,23 @@ CODEC_NONE, CODEC_ZSTD, CODEC_LZ4, CODEC_PADDING = 0, 1, 2, 3  # of padding noth
 
 # The default is zstd's fastest strategy over a window of a frame, in three tunings. What compresses well is searched in
 # a table that stays in the cache of a core (256 KiB) for matches of 7 bytes: a fifth quicker than double-fast and 1.5 %
-# larger on text. What does not is searched in a larger one for matches of 6, at the size of double-fast. See
+# larger on text. What does not is searched in one of 1 MiB for matches of 6, at less than the size of double-fast. See
 # docs/performance.md. Rows of a database's pages are like their neighbours: a table of 16 KiB, which leaves room in the
 # nearest cache of a core, finds nearly as much of them: in two threads it is 1.13 times as quick as one of 64 KiB for
 # matches of 7, which was 1.3 times as quick as the second tuning, and 1.5 % larger (pgbench's; a table of text, ids and
 # JSON 1.5, catalogs 4). An eighth of that table loses as much again, and is no quicker.
-_WINDOW = {"strategy": 1, "window_log": 21, "chain_log": 14, "write_content_size": 1}
+_WINDOW = {"strategy": 1, "window_log": 22, "chain_log": 14, "write_content_size": 1}
 _TUNINGS = {
-    "dense": {**_WINDOW, "hash_log": 17, "min_match": 6},
+    "dense": {**_WINDOW, "hash_log": 18, "min_match": 6},
     "airy": {**_WINDOW, "hash_log": 16, "min_match": 7},
     "pages": {**_WINDOW, "hash_log": 12, "min_match": 6},
 }
-_AIRY_BELOW = 0.5  # of its size: what follows such a frame is taken to be like it
+# Two frames that shrink below this share of their size are taken to be followed by their like; one may be among others.
+_AIRY_BELOW = 0.5
+_AIRY_AFTER = 2
 
-# A frame that shrinks by less than this share is kept as it is: opening it then costs no decompression.
-_WORTHWHILE = 0.97
+# A frame that does not shrink below this share is kept as it is: opening it then costs no decompression.
+_WORTHWHILE = 0.995
 
 # After a frame that was kept as it is, samples of the next one say whether to try it: what does not compress is mostly
 # followed by its like, and a try in vain (which copies the frame) is an eighth of the time of a backup of such data.
@@ -52,10 +56,10 @@ _PARTLY = 0.75
 
 
 class _Tables(threading.local):
-    """A thread's own compressors, which keep their tables between frames, and of what kind its last frame was."""
+    """A thread's own compressors, which keep their tables between frames, and of what kind its last frames were."""
 
     def __init__(self) -> None:
-        self.airy = self.dull = False
+        self.airy, self.dull = 0, False  # how many airy ones in a row; whether it was kept as it is
         self.made: dict[str, zstandard.ZstdCompressor] = {}
 
 
@@ -85,7 +89,7 @@ class Compressor:
         else:
             codec, body = CODEC_ZSTD, self._zstd(pages=pages).compress(plain)
             if not pages:
-                self._tables.airy = len(body) < len(plain) * _AIRY_BELOW
+                self._tables.airy = self._tables.airy + 1 if len(body) < len(plain) * _AIRY_BELOW else 0
         self._tables.dull = len(body) >= len(plain) * _WORTHWHILE
         return (CODEC_NONE, plain) if self._tables.dull else (codec, body)
 
@@ -99,7 +103,7 @@ class Compressor:
 
     def _zstd(self, *, pages: bool) -> zstandard.ZstdCompressor:
         tables = self._tables
-        tuning = "pages" if pages else "airy" if tables.airy else "dense"
+        tuning = "pages" if pages else "airy" if tables.airy >= _AIRY_AFTER else "dense"
         if tuning not in tables.made:
             if self._level:
                 made = zstandard.ZstdCompressor(level=self._level, write_content_size=True)
@@ -122,10 +126,6 @@ class NewFrame:
         self.lengths: list[int] = []
         self.size = 0
 
-    def takes(self, length: int) -> bool:
-        """Whether a chunk of this length still fits; the first always does."""
-        return not self.ids or (self.size + length <= FRAME_SIZE and len(self.ids) < FRAME_CHUNKS)
-
     def add(self, chunk: ChunkId, start: int, end: int) -> None:
         """The next chunk: buffer[start:end]."""
         self.ids.append(chunk)
@@ -141,6 +141,22 @@ class NewFrame:
         return b"".join([self._buffer[start:end] for start, end in self._spans])
 
 
+def spread(buffer: memoryview, chunks: Sequence[tuple[ChunkId, int, int]]) -> list[NewFrame]:
+    """Frames of these chunks of a buffer (id, start, end), in their order: of about the same size, near FRAME_SIZE."""
+    left = sum(end - start for _, start, end in chunks)
+    count = max(1, round(left / FRAME_SIZE))
+    frames = [NewFrame(buffer)] if chunks else []
+    for chunk, start, end in chunks:
+        frame = frames[-1]
+        reached = count > 1 and frame.size + (end - start) / 2 > left / count
+        if frame.ids and (reached or len(frame.ids) == FRAME_CHUNKS):
+            left, count = left - frame.size, count - 1
+            frame = NewFrame(buffer)
+            frames.append(frame)
+        frame.add(chunk, start, end)
+    return frames
+
+
 def frame_aad(codec: int, ids: Sequence[ChunkId]) -> bytes:
     """Associated data of a frame."""
     return b"silt frame 1" + bytes((codec,)) + b"".join(ids)
@@ -154,7 +170,7 @@ class FrameOpener:
 
     def __init__(self, id_key: bytes) -> None:
         self._id_key = id_key
-        self._body, self._plain = page_buffer(FRAME_SIZE + OVERHEAD), page_buffer(FRAME_SIZE)
+        self._body, self._plain = page_buffer(2 * FRAME_SIZE), page_buffer(2 * FRAME_SIZE)
         self._zstd = zstandard.ZstdDecompressor()
 
     def open(

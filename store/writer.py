@@ -14,7 +14,7 @@ from .check import raise_if_away
 from .claims import Claims
 from .errors import BackendError, ObjectExists, StoreError
 from .following import Following, Tell
-from .frame import Compressor, NewFrame
+from .frame import Compressor, NewFrame, spread
 from .ids import ChunkId, PackName, chunk_id
 from .index import Index
 from .lease import HeldLease, bury, lease_key, leases
@@ -157,20 +157,15 @@ class Writer:
         Apart from hashing this holds the interpreter lock; `write` releases it. The frames borrow the buffer.
         """
         ids: list[ChunkId] = []
-        frames: list[NewFrame] = []
-        frame = NewFrame(buffer)
+        new: list[tuple[ChunkId, int, int]] = []
         start = 0
         for end in ends:
             chunk = chunk_id(buffer[start:end], self._id_key)
             ids.append(chunk)
             if self._claims.take(chunk, end - start):
-                if not frame.takes(end - start):
-                    frames.append(frame)
-                    frame = NewFrame(buffer)
-                frame.add(chunk, start, end)
+                new.append((chunk, start, end))
             start = end
-        if frame.ids:
-            frames.append(frame)
+        frames = spread(buffer, new)
         self._claims.count(ids, frames)
         return ids, frames
 

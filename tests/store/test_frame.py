@@ -1,13 +1,23 @@
 """Frames: chunks go in and the same chunks come out, or nothing does."""
 
 import random
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siltstone.store import FRAME_SIZE, ChunkId, NewFrame, SiltError, chunk_id
-from siltstone.store.frame import CODEC_LZ4, CODEC_NONE, CODEC_ZSTD, FRAME_CHUNKS, Compressor, FrameOpener, frame_aad
+from siltstone.store.frame import (
+    CODEC_LZ4,
+    CODEC_NONE,
+    CODEC_ZSTD,
+    FRAME_CHUNKS,
+    Compressor,
+    FrameOpener,
+    frame_aad,
+    spread,
+)
 from siltstone.store.seal import Tampered, seal, sealer_for
 
 from .stores import run_of
@@ -189,14 +199,26 @@ def test_a_new_frame_holds_what_was_added(chunks: list[tuple[bytes, bool]]) -> N
     assert frame.lengths == [len(content) for content in kept]
 
 
-def test_a_new_frame_takes_no_more_than_a_frame() -> None:
-    frame, some = NewFrame(memoryview(b"")), ChunkId(bytes(32))
-    assert frame.takes(10 * FRAME_SIZE)  # the first always
-    frame.add(some, 0, FRAME_SIZE - 10)
-    assert frame.takes(10)
-    assert not frame.takes(11)
-    empty = NewFrame(memoryview(b""))
-    for _ in range(FRAME_CHUNKS):
-        assert empty.takes(0)
-        empty.add(some, 0, 0)
-    assert not empty.takes(0)
+@settings(max_examples=100)
+@given(st.lists(st.integers(0, FRAME_SIZE // 4), max_size=60))
+def test_chunks_are_spread_evenly(lengths: list[int]) -> None:
+    """Each is in one frame, in order; and frames are of one size, but for one and a half of the largest chunk."""
+    ends = list(accumulate(lengths))
+    chunks = [(ChunkId(bytes(32)), end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    frames = spread(memoryview(bytes(sum(lengths))), chunks)
+    assert [length for frame in frames for length in frame.lengths] == lengths
+    if chunks:
+        assert len(frames) == max(1, round(sum(lengths) / FRAME_SIZE))
+        sizes = [frame.size for frame in frames]
+        assert max(sizes) - min(sizes) <= 1.5 * max(lengths)
+
+
+def test_a_frame_of_empty_chunks_is_bounded() -> None:
+    frames = spread(memoryview(b""), [(ChunkId(bytes(32)), 0, 0)] * (2 * FRAME_CHUNKS + 1))
+    assert [len(frame.ids) for frame in frames] == [FRAME_CHUNKS, FRAME_CHUNKS, 1]
+
+
+def test_a_large_chunk_has_a_frame_of_its_own() -> None:
+    some, size = ChunkId(bytes(32)), 3 * FRAME_SIZE
+    chunks = [(some, 0, 10), (some, 10, 10 + size), (some, 10 + size, 20 + size)]
+    assert [frame.lengths for frame in spread(memoryview(bytes(20 + size)), chunks)] == [[10], [size], [10]]

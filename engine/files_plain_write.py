@@ -62,8 +62,11 @@ def _write_one(
 ) -> tuple[int, str, int, int, int]:
     """(errno, step, owner_errno, mode_errno, times_errno)"""
     code, step, refused = 0, "create", (0, 0, 0)
+    recorded, uid, gid, *_ = _HEAD.unpack_from(head)
+    ours = not owner or (uid, gid) == (os.geteuid(), os.getegid())
+    mode = recorded & 0o777 if ours else 0o600  # nobody else's before it belongs to them
     try:
-        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
+        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=directory)
     except OSError as error:  # a temp that was there already is not ours to remove
         return error.errno or errno.EIO, step, *refused
     try:

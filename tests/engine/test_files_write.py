@@ -63,6 +63,19 @@ class TestWritten:
         assert os.stat(tmp_path / "file").st_mtime_ns == mtime
 
     @each_twin
+    @pytest.mark.parametrize("umask", [0, 0o027, 0o777])
+    @pytest.mark.parametrize("mode", [0o644, 0o444, 0o666, 0o2755, 0o4711, 0])
+    def test_the_mode_is_the_recorded_one_whatever_the_umask(
+        self, files: Any, tmp_path: Path, mode: int, umask: int
+    ) -> None:
+        before = os.umask(umask)
+        try:
+            assert write(files, tmp_path, {b"file": b"x"}, head(mode), owner=True) == [GOOD]
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+    @each_twin
     def test_what_has_the_name_is_replaced_and_not_followed(self, files: Any, tmp_path: Path) -> None:
         outside = tmp_path / "outside"
         inside = tmp_path / "inside"

@@ -95,6 +95,7 @@ class Planner:
             work, slot = self._work, self._slot + 1
             if work is not None and slot < len(work.ids) and work.ids[slot] == chunk:
                 self._slot = slot
+                work.needed[slot] = 1
             elif chunk == HOLE:
                 return False
             else:
@@ -167,6 +168,7 @@ class Planner:
         if self._differences is None or self._differences[0] != difference.id:
             self._differences = difference.id, *self._found(difference.id, self.window.differences)
         _, work, slot = self._differences
+        work.needed[slot] = 1
         if difference.start + difference.length > work.lengths[slot]:
             raise Lost("the level asks for more than a chunk holds")
         assert old.id is not None, "what differs is no hole"
@@ -218,6 +220,7 @@ class Planner:
             work, slot = self._known.get(chunk) or self._found(chunk, self.window.packs)
             self._work = work
         self._slot = slot
+        work.needed[slot] = 1
         return work, slot
 
     def _found(self, chunk: ChunkId, packs: dict[PackName, dict[int, FrameWork]]) -> tuple[FrameWork, int]:

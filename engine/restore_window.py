@@ -4,6 +4,7 @@ Rule: the planner fills it, the writer carries it out, and each piece of a frame
 A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
 """
 
+from itertools import compress
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct, field
@@ -84,12 +85,17 @@ class Placed(NamedTuple):
 class FrameWork:
     """One frame that is to be read, and what its plaintext is for."""
 
-    __slots__ = ("ids", "lengths", "pieces", "small", "starts", "stored")
+    __slots__ = ("ids", "lengths", "needed", "pieces", "small", "starts", "stored")
 
     def __init__(self, info: FrameInfo) -> None:
         self.ids, self.lengths, self.starts, self.stored = info.ids, info.lengths, info.starts, info.stored
+        self.needed = bytearray(len(info.ids))  # of each chunk, whether anything is for it
         self.small: list[Batch] = []
         self.pieces: list[Piece] = []
+
+    def some(self) -> frozenset[int] | None:
+        """The numbers of the chunks that are needed; None where all are."""
+        return frozenset(compress(range(len(self.needed)), self.needed)) if 0 in self.needed else None
 
 
 class Window(Struct):

@@ -96,9 +96,10 @@ class FrameWriter:
     def write_stretch(self, stretch: Stretch, frames: dict[int, FrameWork]) -> None:
         """Read the frames and write all that needs them. Raises BackendError when nothing can be read any more."""
         left = list(stretch.numbers)
+        needed = {number: some for number in left if (some := frames[number].some()) is not None}
         while left and not self._stopped.is_set():
             try:
-                for number, plain in self._store.read_frames(stretch.pack, left):
+                for number, plain in self._store.read_frames(stretch.pack, left, needed):
                     self._write_frame(frames.pop(number), plain)
                     if self._stopped.is_set():
                         break

@@ -97,7 +97,7 @@ class PackReader:
         self, pack: PackName, frames: Sequence[int], wanted: Mapping[int, Collection[int]] | None = None
     ) -> Iterator[tuple[int, memoryview]]:
         """(number, plaintext) of the given frames, ascending. A plaintext is valid until the next step. `wanted` of a
-        frame: see FrameOpener.open.
+        frame: see FrameOpener.open; without an entry there all of it is.
 
         Raises ObjectMissing when the pack is gone and Corrupt at the first damaged frame.
         """
@@ -108,7 +108,7 @@ class PackReader:
                 stop = footer.frames[run[-1]].offset + footer.frames[run[-1]].stored
                 data = workspace.read(name, start, stop)
                 for number in run:
-                    asked = None if wanted is None else wanted[number]
+                    asked = None if wanted is None else wanted.get(number)
                     yield number, self.open_frame(footer, number, data, start, workspace.opener, asked)
 
     def read_frame(self, pack: PackName, number: int) -> bytes:

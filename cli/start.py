@@ -7,7 +7,6 @@ down to a module that cannot be imported. A Python that does not even come this 
 in the restore_command to tell apart (docs/postgres.md).
 """
 
-import gc
 import os
 import sys
 
@@ -24,9 +23,6 @@ from .wal_quick import (
     lock_spool,
     running_low,
 )
-
-# Objects that came and did not go before the young among them are looked through, and how often older ones are.
-COLLECT = 50_000, 10, 10
 
 
 def main() -> None:
@@ -67,11 +63,9 @@ def _fetch(arguments: list[str], words: list[str], store: str, system: str) -> N
 
 def _prepare() -> None:
     """Before anything is imported: have numpy start no threads (nothing here multiplies matrices, and they take 25 ms
-    of CPU and spin), and garbage be looked for seldom: little of ours refers to itself, and looking through what
-    modules are made of, again and again while they load, took a tenth of the CPU time of a short command.
+    of CPU and spin).
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(*COLLECT)
 
 
 def _in_full(arguments: list[str]) -> int:

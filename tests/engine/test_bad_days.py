@@ -52,7 +52,7 @@ class Scene(Struct):
 @pytest.fixture(autouse=True)
 def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     """One frame of random data a pack, so that a few megabytes are many changes."""
-    monkeypatch.setattr(packer, "PACK_SIZE", 3 << 20)
+    monkeypatch.setattr(packer, "PACK_SIZE", 7 << 19)
 
 
 @pytest.fixture

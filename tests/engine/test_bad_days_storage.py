@@ -37,7 +37,7 @@ MIB = 1 << 20
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A place with some files and no store yet; packs are small."""
-    monkeypatch.setattr(packer, "PACK_SIZE", 3 * MIB)
+    monkeypatch.setattr(packer, "PACK_SIZE", 7 * MIB // 2)
     place = Place(tmp_path)
     for number in range(10):
         (place.tree / f"{number}").write_bytes(os.urandom(10_000))

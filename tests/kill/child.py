@@ -63,7 +63,7 @@ VERBS: dict[str, Callable[[Store, str], object]] = {
 
 def main(store: str, tree: str, at: int, signal: int, verb: str = "back_up") -> None:
     """Do it."""
-    packer.PACK_SIZE = 3 << 20
+    packer.PACK_SIZE = 7 << 19
     opened = Store.open(open_backend(store), KEY)
     counter = Counter(at, signal)
     for name in CALLS:

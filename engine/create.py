@@ -151,6 +151,13 @@ class BigFile:
         except OSError as error:
             raise self._target.terms.named(error, self._path) from error
 
+    def reserve(self, start: int, end: int) -> None:
+        """See LargeWriter.reserve."""
+        try:
+            self._writer.reserve(start, end)
+        except OSError as error:
+            raise self._target.terms.named(error, self._path) from error
+
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write bytes at their place. TargetError once the file is finished or abandoned."""
         with self._lock:

@@ -6,15 +6,25 @@ more CPU than all else that a restore does, and puts out what others read. O_DIR
 write is waited for: see docs/performance.md. Where a file system does not know the wish, everything goes through the
 cache as ever.
 
+Pieces begin and end within blocks. One that was written so and is gone from the cache is read again, and waited for,
+when its other half comes: a fifth of the time of a restore. So where room was reserved, the halves of such blocks go
+through the cache. (Without it they would be given their places last, far from all else.)
+
 It does not sync.
 """
 
 import errno
 import os
 import threading
+from functools import cache
+
+from .mounts import file_system
 
 LARGE = 1 << 20  # files from this size on
-LEAST = 4096  # of a piece: the wish makes it a request of its own to the disk
+LEAST = 4096  # of a piece, and a block: the wish makes it a request of its own to the disk
+
+# File systems that reserve room by noting it. Others write zeros, or keep from compressing what comes to lie there.
+_RESERVING = ("ext4", "xfs")
 
 _DONT_CACHE = 0x80
 _NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
@@ -27,14 +37,26 @@ class LargeWriter:
         self._fd = fd
         self._writing = threading.Lock()  # file systems let in one writer a file, and those who wait there spin
         self._how = _DONT_CACHE if size >= LARGE else 0
+        self._reserved = False
+
+    def reserve(self, start: int, end: int) -> None:
+        """Have the file system give room to bytes all of which will be written, if it does that at once and for good:
+        they lie side by side then, and writing them takes half the CPU time. OSError.
+        """
+        if self._how and _reserves(os.fstat(self._fd).st_dev):
+            os.posix_fallocate(self._fd, start, end - start)
+            self._reserved = True
 
     def write(self, data: memoryview, offset: int) -> None:
         """Write bytes at their place. OSError."""
+        end = offset + len(data)
+        borders = [-(-offset // LEAST) * LEAST, end // LEAST * LEAST, end] if self._reserved else [end]
         with self._writing:
-            while data:
-                written = self._written(data, offset)
-                offset += written
-                data = data[written:]
+            for border in borders:
+                while offset < min(border, end):
+                    written = self._written(data[: border - offset], offset)
+                    offset += written
+                    data = data[written:]
 
     def _written(self, data: memoryview, offset: int) -> int:
         if self._how and len(data) >= LEAST:
@@ -45,3 +67,8 @@ class LargeWriter:
                     raise
                 self._how = 0
         return os.pwritev(self._fd, [data], offset)
+
+
+@cache
+def _reserves(device: int) -> bool:
+    return file_system(device) in _RESERVING

@@ -1,4 +1,4 @@
-"""Whether a share is mounted where a deployment says that it is.
+"""What the kernel's table of mounts says: whether a share is mounted where a deployment says so, and what kind it is.
 
 Rule: an unmounted mount point is an empty folder of the host's own disk, which a backup would take for a deployment of
 which all files are gone, and a restore would fill. It asks the kernel's table too: a bind mount of the same file
@@ -35,3 +35,17 @@ def _mounted() -> set[bytes]:
     except OSError:
         return set()
     return {_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), point) for point in points}
+
+
+def file_system(device: int) -> str:
+    """The kind of file system that has this device number (st_dev): ext4, say; empty where the table has none."""
+    number = f"{os.major(device)}:{os.minor(device)}".encode()
+    try:
+        with open(TABLE, "rb") as file:
+            for line in file:
+                mounted, _, kind = line.partition(b" - ")  # before it come optional fields, any number of them
+                if mounted.split()[2] == number:
+                    return kind.split()[0].decode()
+    except OSError:
+        pass
+    return ""

@@ -75,7 +75,7 @@ class Site(Struct):
 class Assembly:
     """A file in the making, of `entry.size` bytes. What nobody writes stays a hole."""
 
-    __slots__ = ("_big", "_ended", "_lock", "_pending", "_site", "_written", "entry", "patched", "path")
+    __slots__ = ("_big", "_coming", "_ended", "_lock", "_pending", "_site", "_written", "entry", "patched", "path")
 
     def __init__(self, site: Site, path: bytes, entry: Entry, *, patched: bool = False) -> None:
         """`path`: below the target; `patched`: the file that stands there is changed. Nothing is opened before the
@@ -88,6 +88,16 @@ class Assembly:
         self._pending = 1
         self._written = 0
         self._ended = False
+        self._coming: list[tuple[int, int]] = []  # (start, end) of data that is planned, with no room reserved yet
+
+    def foresee(self, at: int, length: int) -> None:
+        """So many bytes will be written there. Calls come in the order of the file."""
+        with self._lock:
+            last = self._coming[-1] if self._coming else None
+            if last is not None and last[1] == at:
+                self._coming[-1] = last[0], at + length
+            else:
+                self._coming.append((at, at + length))
 
     def expect(self) -> None:
         """One more piece will come: it is written and settled, or the file fails."""
@@ -101,6 +111,8 @@ class Assembly:
                 if self._ended:
                     return
                 big = self._big or self._open()
+                while self._coming:
+                    big.reserve(*self._coming.pop())
                 self._written += len(data)
             big.write(at, data)
         except (OSError, TargetError) as error:

@@ -148,10 +148,12 @@ class Planner:
                         self._keep(file, at, length)
                 elif extent.id is None:
                     pass  # a hole is what nobody writes
-                elif difference is not None:
-                    self._add_cell(file, at, difference, extent)
                 elif not extent.is_difference:
-                    self._add_piece(file, at, extent.id, extent)
+                    file.foresee(at, length)
+                    if difference is not None:
+                        self._add_cell(file, at, difference, extent)
+                    else:
+                        self._add_piece(file, at, extent.id, extent)
                 difference = extent if extent is not None and extent.is_difference else None
                 end = at + length
                 if self.window.pieces >= WINDOW_PIECES or self.window.differing >= WINDOW_DIFFERENCES:

@@ -1,11 +1,12 @@
 """Shares: a mount point where nothing is mounted is refused, by backups and by restores."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from siltstone.engine import SourceError, TargetError, back_up, parse_deployment, plan_onto, restore_onto
-from siltstone.engine.mounts import mount_fault
+from siltstone.engine.mounts import file_system, mount_fault
 from tests.backed_up import ignore, new_store
 from tests.restoring import mounted
 
@@ -15,6 +16,13 @@ def test_what_is_no_mounted_share(tmp_path: Path) -> None:
     assert "is not there" in str(mount_fault(bytes(tmp_path / "gone")))
     (tmp_path / "file").write_text("x")
     assert "nothing is mounted" in str(mount_fault(bytes(tmp_path)))
+
+
+def test_the_kind_of_a_file_system(tmp_path: Path) -> None:
+    assert file_system(os.stat("/proc").st_dev) == "proc"
+    assert file_system(os.makedev(4095, 1)) == ""
+    with mounted(tmp_path / "mounted here", "1m"):
+        assert file_system(os.stat(tmp_path / "mounted here").st_dev) == "tmpfs"
 
 
 def test_a_share_is_backed_up_and_restored_while_it_is_mounted(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from siltstone.store.directory import DirectoryBackend
 from siltstone.store.frame import Compressor, FrameOpener, frame_aad, spread
 from siltstone.store.keyring import GEAR_SIZE
 from siltstone.store.packer import PACK_SIZE
-from siltstone.store.seal import OVERHEAD, AesSealer
+from siltstone.store.seal import OVERHEAD, AesSealer, Buffer
 
 SETTINGS = ("zstd", "lz4", "zstd:1", "zstd:3", "none")  # the default first
 KEY = bytes(range(32))
@@ -101,10 +101,15 @@ class Steps:
         """Compress every frame, and undo it."""
         compressor = Compressor(setting)
         plains = [frame.plain() for frame in self._frames]
-        bodies = [compressor.compress(plain) for plain in plains]
+        kinds = [frame.noisy for frame in self._frames]
+
+        def compress() -> list[tuple[int, Buffer]]:
+            return [compressor.compress(plain, noisy=noisy) for plain, noisy in zip(plains, kinds, strict=True)]
+
+        bodies = compress()
         self.costs.ratios[setting] = sum(len(body) for _, body in bodies) / self._size
         if setting != "none":
-            self._take(f"compress, {setting}", lambda: [compressor.compress(plain) for plain in plains])
+            self._take(f"compress, {setting}", compress)
         if setting not in ("zstd", "lz4") or not any(codec for codec, _ in bodies):
             return
         packed = [(body, len(plain)) for (codec, body), plain in zip(bodies, plains, strict=True) if codec]

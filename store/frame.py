@@ -3,8 +3,8 @@
 Rule: a frame's associated data is what it holds (codec and chunk ids), never where it lies, so that repacking copies
 ciphertext. Whoever opens a frame gets plaintext of which every chunk id was compared, or those of the chunks it wants.
 
-Small chunks share a frame: they compress together and are read together. Larger frames compress better and cost more to
-read one chunk of; see docs/performance.md for the measurement.
+Small chunks share a frame with their like: they compress together and are read together. Larger frames compress better
+and cost more to read one chunk of; see docs/performance.md for the measurement.
 """
 
 import threading
@@ -17,6 +17,11 @@ from .errors import SiltError
 from .ids import ChunkId
 from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer, Tampered
+
+try:
+    from ._noise import noise
+except ImportError:
+    from .noise_plain import noise
 
 # Of plaintext. The new chunks of a buffer are spread evenly over as many frames as bring each nearest to it. (What full
 # frames left over was a fifth of all frames, and compressed alone.)
@@ -45,8 +50,8 @@ _AIRY_AFTER = 2
 # A frame that does not shrink below this share is kept as it is: opening it then costs no decompression.
 _WORTHWHILE = 0.995
 
-# After a frame that was kept as it is, samples of the next one say whether to try it: what does not compress is mostly
-# followed by its like, and a try in vain (which copies the frame) is an eighth of the time of a backup of such data.
+# Of a frame of what looks like noise, samples say whether to try it: a try in vain, which copies it, is an eighth of
+# the time of a backup of such data.
 _SAMPLES, _SAMPLE = 8, 8 << 10
 _WORTH_SAMPLING = 16 * _SAMPLES * _SAMPLE
 
@@ -56,10 +61,10 @@ _PARTLY = 0.75
 
 
 class _Tables(threading.local):
-    """A thread's own compressors, which keep their tables between frames, and of what kind its last frames were."""
+    """A thread's own compressors, which keep their tables between frames, and how many frames in a row were airy."""
 
     def __init__(self) -> None:
-        self.airy, self.dull = 0, False  # how many airy ones in a row; whether it was kept as it is
+        self.airy = 0
         self.made: dict[str, zstandard.ZstdCompressor] = {}
 
 
@@ -78,9 +83,11 @@ class Compressor:
         self._level = int(level or 0)
         self._tables = _Tables()
 
-    def compress(self, plain: Buffer, *, pages: bool = False) -> tuple[int, Buffer]:
-        """(codec, body). The body is `plain` itself where compressing it is not worthwhile. `pages`: of a database."""
-        if self._name == "none" or not len(plain) or self._seems_dull(plain, pages=pages):
+    def compress(self, plain: Buffer, *, pages: bool = False, noisy: bool = False) -> tuple[int, Buffer]:
+        """(codec, body). The body is `plain` itself where compressing it is not worthwhile. `pages`: of a database;
+        `noisy`: it looks like noise.
+        """
+        if self._name == "none" or not len(plain) or (noisy and self._is_dull(plain)):
             return CODEC_NONE, plain
         if self._name == "lz4":
             import lz4.block
@@ -88,18 +95,17 @@ class Compressor:
             codec, body = CODEC_LZ4, lz4.block.compress(plain, store_size=False)
         else:
             codec, body = CODEC_ZSTD, self._zstd(pages=pages).compress(plain)
-            if not pages:
+            if not pages and not noisy:
                 self._tables.airy = self._tables.airy + 1 if len(body) < len(plain) * _AIRY_BELOW else 0
-        self._tables.dull = len(body) >= len(plain) * _WORTHWHILE
-        return (CODEC_NONE, plain) if self._tables.dull else (codec, body)
+        return (codec, body) if len(body) < len(plain) * _WORTHWHILE else (CODEC_NONE, plain)
 
-    def _seems_dull(self, plain: Buffer, *, pages: bool) -> bool:
-        """Whether samples of a frame do not compress, and the one before it, of this thread, did not."""
-        if not self._tables.dull or len(plain) < _WORTH_SAMPLING:
+    def _is_dull(self, plain: Buffer) -> bool:
+        """Whether samples of a frame do not compress."""
+        if len(plain) < _WORTH_SAMPLING:
             return False
         step = (len(plain) - _SAMPLE) // (_SAMPLES - 1)
         samples = b"".join([plain[at : at + _SAMPLE] for at in range(0, step * _SAMPLES, step)])
-        return len(self._zstd(pages=pages).compress(samples)) >= len(samples) * _WORTHWHILE
+        return len(self._zstd(pages=False).compress(samples)) >= len(samples) * _WORTHWHILE
 
     def _zstd(self, *, pages: bool) -> zstandard.ZstdCompressor:
         tables = self._tables
@@ -117,10 +123,10 @@ class Compressor:
 class NewFrame:
     """Chunks of one buffer that will share a frame. It borrows the buffer until it is written."""
 
-    __slots__ = ("_buffer", "_spans", "ids", "lengths", "size")
+    __slots__ = ("_buffer", "_spans", "ids", "lengths", "noisy", "size")
 
-    def __init__(self, buffer: memoryview) -> None:
-        self._buffer = buffer
+    def __init__(self, buffer: memoryview, *, noisy: bool = False) -> None:
+        self._buffer, self.noisy = buffer, noisy
         self._spans: list[tuple[int, int]] = []
         self.ids: list[ChunkId] = []
         self.lengths: list[int] = []
@@ -141,17 +147,27 @@ class NewFrame:
         return b"".join([self._buffer[start:end] for start, end in self._spans])
 
 
-def spread(buffer: memoryview, chunks: Sequence[tuple[ChunkId, int, int]]) -> list[NewFrame]:
-    """Frames of these chunks of a buffer (id, start, end), in their order: of about the same size, near FRAME_SIZE."""
+def spread(buffer: memoryview, chunks: list[tuple[ChunkId, int, int]]) -> list[NewFrame]:
+    """Frames of these chunks of a buffer (id, start, end): of what looks like noise, and of all else. In each part they
+    keep their order, and its frames are of about the same size, near FRAME_SIZE.
+    """
+    noisy = noise(buffer, chunks)
+    if 1 not in noisy:
+        return _evenly(buffer, chunks, noisy=False)
+    parts = [[chunk for chunk, kind in zip(chunks, noisy, strict=True) if kind == each] for each in (0, 1)]
+    return _evenly(buffer, parts[0], noisy=False) + _evenly(buffer, parts[1], noisy=True)
+
+
+def _evenly(buffer: memoryview, chunks: Sequence[tuple[ChunkId, int, int]], *, noisy: bool) -> list[NewFrame]:
     left = sum(end - start for _, start, end in chunks)
     count = max(1, round(left / FRAME_SIZE))
-    frames = [NewFrame(buffer)] if chunks else []
+    frames = [NewFrame(buffer, noisy=noisy)] if chunks else []
     for chunk, start, end in chunks:
         frame = frames[-1]
         reached = count > 1 and frame.size + (end - start) / 2 > left / count
         if frame.ids and (reached or len(frame.ids) == FRAME_CHUNKS):
             left, count = left - frame.size, count - 1
-            frame = NewFrame(buffer)
+            frame = NewFrame(buffer, noisy=noisy)
             frames.append(frame)
         frame.add(chunk, start, end)
     return frames

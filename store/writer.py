@@ -175,7 +175,7 @@ class Writer:
         """
         if self._claims.leave(frame):
             return
-        codec, body = self._compressor.compress(frame.plain(), pages=pages)
+        codec, body = self._compressor.compress(frame.plain(), pages=pages, noisy=frame.noisy)
         self._packer.add(codec, body, frame.size, frame.ids, frame.lengths)
 
     def _on_durable(self, pack: PackName, frames: Sequence[FrameInfo]) -> None:

@@ -222,3 +222,23 @@ def test_a_large_chunk_has_a_frame_of_its_own() -> None:
     some, size = ChunkId(bytes(32)), 3 * FRAME_SIZE
     chunks = [(some, 0, 10), (some, 10, 10 + size), (some, 10 + size, 20 + size)]
     assert [frame.lengths for frame in spread(memoryview(bytes(20 + size)), chunks)] == [[10], [size], [10]]
+
+
+def test_noise_and_all_else_have_frames_of_their_own() -> None:
+    chance = random.Random(3)
+    kinds = [chance.random() < 0.5 for _ in range(900)]
+    contents = [chance.randbytes(9000) if noisy else b"%d words " % chance.randrange(100) * 900 for noisy in kinds]
+    buffer, ends = run_of(contents)
+    chunks = [(chunk_id(each, ID_KEY), end - len(each), end) for each, end in zip(contents, ends, strict=True)]
+    frames = spread(buffer, chunks)
+    for noisy in (False, True):
+        held = [chunk for frame in frames if frame.noisy == noisy for chunk in frame.ids]
+        assert held == [chunk for (chunk, *_), kind in zip(chunks, kinds, strict=True) if kind == noisy]
+    codecs = {frame.noisy: Compressor("zstd").compress(frame.plain(), noisy=frame.noisy)[0] for frame in frames}
+    assert codecs == {False: CODEC_ZSTD, True: CODEC_NONE}
+
+
+@pytest.mark.parametrize("size", [50_000, FRAME_SIZE])
+def test_what_was_taken_for_noise_is_compressed_if_it_can_be(size: int) -> None:
+    plain = random.Random(4).randbytes(4000) * (size // 4000)
+    assert len(Compressor("zstd").compress(plain, noisy=True)[1]) < size // 5

@@ -138,7 +138,7 @@ class _Run:
         self._store, self._rows, self._owners, self._tally, self._pace = store, rows, owners, tally, pace
         self._verify, self._patch = verify, patch
         remote = store.backend.remote
-        self._workers, self._stretch = (REMOTE_THREADS, REMOTE_STRETCH) if remote else (2 * WORKERS, STRETCH)
+        self._workers, self._stretch = (REMOTE_THREADS, REMOTE_STRETCH) if remote else (WORKERS + 1, STRETCH)
 
     def restore(self, folder: bytes | None, base: bytes) -> None:
         """Do it, below the folder or in place."""

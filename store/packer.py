@@ -24,9 +24,6 @@ from .seal import OVERHEAD, Buffer, Sealer
 
 # Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.
 PACK_SIZE = 32 << 20
-# Half of that until a session beside others, or with an object store, has stored so much: less is on its way, and half
-# the memory is touched (where a host gives it page by page, 1 MiB costs as much CPU time as sending it does).
-WHOLE_AFTER = 1 << 30
 ARENAS = 3
 # Of these, and of packs on their way, to an object store: one connection seldom fills the line.
 REMOTE_ARENAS, REMOTE_UPLOADS = 5, 4
@@ -71,8 +68,9 @@ class Packer:
         padded: bool = False,
     ) -> None:
         """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so. `padded`: see
-        padding.py. `first`: of a session that began beside others; until then its packs have so many bytes at most,
-        since what is on its way may be stored twice.
+        padding.py. `first`: of a session that began beside others; until then its packs have so many bytes at most, and
+        half of PACK_SIZE after that: less is on its way that may be stored twice, and several on one host touch half
+        the memory.
         """
         self._padded = padded
         self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry
@@ -81,7 +79,8 @@ class Packer:
         arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
         buffers = [page_buffer(PACK_SIZE) for _ in range(arenas)]
         self._free, self._held_back = buffers[:2], buffers[2:]
-        self._first, self._half = first, bool(first) or backend.remote
+        self._size = min(first or PACK_SIZE, PACK_SIZE)
+        self._usual = PACK_SIZE // 2 if first else PACK_SIZE
         self._open: _Open | None = None
         self._state = threading.Condition()
         self._writing = 0
@@ -146,7 +145,7 @@ class Packer:
             self._raise_error()
             pack = self._open
             if pack is not None:
-                fits = pack.used + size <= self._pack_size and len(pack.frames) < MAX_FRAMES
+                fits = pack.used + size <= self._size and len(pack.frames) < MAX_FRAMES
                 if not pack.frames or (fits and pack.chunks + chunks <= MAX_CHUNKS):
                     return pack
                 self._finish(pack)
@@ -154,13 +153,6 @@ class Packer:
                 self._open = _Open(self._free.pop(), self._slot)
             else:
                 self._state.wait()
-
-    @property
-    def _pack_size(self) -> int:
-        """How many bytes the frames of a pack may have now."""
-        if self._first:
-            return min(self._first, PACK_SIZE)
-        return PACK_SIZE // 2 if self._half and self.stored_bytes < WHOLE_AFTER else PACK_SIZE
 
     def _finish(self, pack: _Open) -> None:
         pack.full = True
@@ -192,7 +184,7 @@ class Packer:
             with self._state:
                 self._free += self._held_back
                 self._held_back = []
-                self._first = None
+                self._size = self._usual
                 self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:

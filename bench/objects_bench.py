@@ -4,8 +4,8 @@ Rule: `silt` is run as a user runs it, start and all. The packs of a first backu
 into files and put under other names by threads that do nothing else, through the same connection and as many at once:
 that is what the server gives. All of it happens in one run, in rounds, in one order and then in the other (a server
 that was idle is slower), on data that neither compresses nor repeats. The last step is four backups at once into one
-store, each of a tree of half as much, beside one of such a tree alone; and then each of them of another's tree, which
-must store nothing. And four back up all of it at once, each the same. It fails when `silt` reaches less than FLOOR of
+store, each of a tree of half as much, beside one writer that backs these trees up in turn; and then each of the four of
+another's tree, which must store nothing. And four back up all of it at once, each the same. It fails when `silt` reaches less than FLOOR of
 the plain transfer, four together less than one, or four of the same store it more than MOST_SAME times.
 """
 
@@ -52,7 +52,7 @@ class Figures(Struct):
 
     def rate(self, step: str) -> float:
         """MiB a second, of the median round."""
-        share = {"one": 1 / 2, "four": WRITERS / 2}.get(step, 1)
+        share = WRITERS / 2 if step in ("one", "four") else 1
         return share * self.size / MIB / statistics.median(self.seconds[step])
 
     def excess(self) -> Iterator[str]:
@@ -117,7 +117,7 @@ class Bench:
         place, other = self._new_store(f"four{number}"), self._new_store(f"one{number}")
         pair: list[tuple[str, Callable[[], object]]] = [
             ("four", lambda: self._at_once(place, [[tree] for tree in self._trees])),
-            ("one", lambda: self._silt(other, "backup", str(self._trees[0]), "--name", "bench")),
+            ("one", lambda: [self._silt(other, "backup", str(tree), "--name", tree.name) for tree in self._trees]),
         ]
         for step, call in pair if number % 2 else reversed(pair):
             self._time(step, call)
@@ -200,7 +200,7 @@ def table(figures: Figures) -> list[str]:
         "restore": "`silt restore`",
         "get": "plain GET of its packs into files",
         "four": "four `silt backup` at once, each of half as much",
-        "one": "one of half as much alone",
+        "one": "these one after the other",
     }
     rows = []
     for step, name in words.items():

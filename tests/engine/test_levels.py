@@ -124,7 +124,8 @@ def test_a_damaged_root_is_listed_as_such_and_hides_no_other(store: Store) -> No
         commit(store, replace(LEVEL, ref=LevelRef("app", 0, number)))
     backend = store.backend
     assert isinstance(backend, MemoryBackend)
-    backend.objects["backups/app/0/0"] = backend.objects["backups/app/0/0"][:-1] + b"!"
+    root = backend.objects["backups/app/0/0"]
+    backend.objects["backups/app/0/0"] = root[:-1] + bytes([root[-1] ^ 1])
     damaged, sound = list_levels(store)
     assert damaged.ref == LevelRef("app", 0, 0)
     assert "backups/app/0/0" in damaged.damage

@@ -54,7 +54,8 @@ class TestAnswers:
         with connect(quiet.server.dsn(), replication=True) as connection:
             seen = server_facts(connection)
         assert seen.data_directory == str(quiet.server.data)
-        assert (seen.system_identifier, seen.xlog_position) == (facts.system_identifier, facts.xlog_position)
+        assert seen.system_identifier == facts.system_identifier
+        assert 0 <= seen.xlog_position - facts.xlog_position < 4096  # it notes by itself, now and then, what runs
 
     def test_a_wrong_command_is_the_servers_own_error(self, quiet: QuietServer) -> None:
         with connect(quiet.dsn, replication=True) as connection:

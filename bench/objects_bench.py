@@ -4,9 +4,10 @@ Rule: `silt` is run as a user runs it, start and all. The packs of a first backu
 into files and put under other names by threads that do nothing else, through the same connection and as many at once:
 that is what the server gives. All of it happens in one run, in rounds, in one order and then in the other (a server
 that was idle is slower), on data that neither compresses nor repeats. The last step is four backups at once into one
-store, each of a tree of half as much, beside one writer that backs these trees up in turn; and then each of the four of
-another's tree, which must store nothing. And four back up all of it at once, each the same. It fails when `silt` reaches less than FLOOR of
-the plain transfer, four together less than one, or four of the same store it more than MOST_SAME times.
+store, each of a tree of half as much, beside one writer that backs these trees up in turn; and then each of the four
+of another's tree, which must store nothing. And four back up all of it at once, each the same. It fails when `silt`
+reaches less than FLOOR of the plain transfer, four together less than one, or four of the same store it more than
+MOST_SAME times.
 """
 
 import argparse
@@ -117,7 +118,7 @@ class Bench:
         place, other = self._new_store(f"four{number}"), self._new_store(f"one{number}")
         pair: list[tuple[str, Callable[[], object]]] = [
             ("four", lambda: self._at_once(place, [[tree] for tree in self._trees])),
-            ("one", lambda: [self._silt(other, "backup", str(tree), "--name", tree.name) for tree in self._trees]),
+            ("one", lambda: self._in_turn(other, self._trees)),
         ]
         for step, call in pair if number % 2 else reversed(pair):
             self._time(step, call)
@@ -129,6 +130,10 @@ class Bench:
         place = self._new_store(f"same{number}")
         self._time("same", lambda: self._at_once(place, [self._data] * WRITERS))
         self.figures.same.append(_size(self._open(place)) / self._size)
+
+    def _in_turn(self, place: str, trees: Sequence[Path]) -> None:
+        for tree in trees:
+            self._silt(place, "backup", str(tree), "--name", tree.name)
 
     def _at_once(self, place: str, trees: Sequence[Sequence[Path]]) -> None:
         def back_up(given: Sequence[Path], name: str) -> None:

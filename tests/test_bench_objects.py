@@ -23,7 +23,7 @@ class TestObjects:
         assert len(objects_bench.table(figures)) == 9
 
     def test_it_fails_where_it_is_slow(self) -> None:
-        seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.1], "one": [2.0]}
+        seconds = {"backup": [2.0], "put": [1.0], "restore": [1.0], "get": [1.0], "four": [2.2], "one": [2.0]}
         figures = objects_bench.Figures(objects_bench.LARGE, seconds, twice=objects_bench.LARGE, same=[2.0])
         slow, four, same, twice = figures.excess()
         assert "0.50 of a plain put" in slow

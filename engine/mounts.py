@@ -27,25 +27,25 @@ def mount_fault(path: bytes, *, may_be_empty: bool = False) -> str | None:
     return None
 
 
-def _mounted() -> set[bytes]:
-    """The mount points that the kernel lists (proc(5): the fifth field, with octal escapes)."""
-    try:
-        with open(TABLE, "rb") as file:
-            points = [line.split()[4] for line in file]
-    except OSError:
-        return set()
-    return {_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), point) for point in points}
-
-
 def file_system(device: int) -> str:
     """The kind of file system that has this device number (st_dev): ext4, say; empty where the table has none."""
     number = f"{os.major(device)}:{os.minor(device)}".encode()
+    for mounted, kind in _table():
+        if mounted[2] == number:
+            return kind.decode()
+    return ""
+
+
+def _mounted() -> set[bytes]:
+    """The mount points that the kernel lists, whose special characters it writes as octal escapes."""
+    return {_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), mounted[4]) for mounted, _ in _table()}
+
+
+def _table() -> list[tuple[list[bytes], bytes]]:
+    """Of each mount (proc(5)): its fields (device number third, mount point fifth), and its kind of file system."""
     try:
         with open(TABLE, "rb") as file:
-            for line in file:
-                mounted, _, kind = line.partition(b" - ")  # before it come optional fields, any number of them
-                if mounted.split()[2] == number:
-                    return kind.split()[0].decode()
+            halves = [line.split(b" - ", 1) for line in file]  # between them any number of optional fields
     except OSError:
-        pass
-    return ""
+        return []
+    return [(mounted.split(), rest.split()[0]) for mounted, rest in halves]

@@ -111,8 +111,9 @@ class Assembly:
                 if self._ended:
                     return
                 big = self._big or self._open()
-                while self._coming:
-                    big.reserve(*self._coming.pop())
+                for start, end in self._coming:
+                    big.reserve(start, end)
+                self._coming.clear()
                 self._written += len(data)
             big.write(at, data)
         except (OSError, TargetError) as error:

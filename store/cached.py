@@ -15,7 +15,7 @@ from .parity import PARITY, is_head
 
 _INDEX, _PACKS = "index/", "packs/"
 
-# A frame is 2 MiB at most, and few footers are larger. Whoever reads a whole pack does not come for it again.
+# A frame is 3 MiB at most, and few footers are larger. Whoever reads a whole pack does not come for it again.
 LARGEST = 4 << 20
 
 _SIZE = 8  # bytes of an object's size, before the end of it that is kept

@@ -17,7 +17,7 @@ KEY = KeyFile(b"grains laid down in layers......")
 
 def main(verb: str, store: str, *words: str) -> None:
     """Do it."""
-    packer.PACK_SIZE = 7 << 19  # a frame has up to 3 MiB and half a chunk
+    packer.PACK_SIZE = 7 << 19  # a frame has up to 3 MiB
     verdict.SMALL = 64 << 10
     if verb == "backup":
         opened = Store.open(open_backend(store), KEY)

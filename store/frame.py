@@ -23,8 +23,8 @@ try:
 except ImportError:
     from .noise_plain import noise
 
-# Of plaintext. The new chunks of a buffer are spread evenly over as many frames as bring each nearest to it: of 4 MiB no
-# frame has more than 3. (What full frames left over was a fifth of all frames, and compressed alone.)
+# Of plaintext. The new chunks of a buffer are spread evenly over as many frames as bring each nearest to it: of 4 MiB
+# none has more than 3. (What full frames left over was a fifth of all frames, and compressed alone.)
 FRAME_SIZE = 2 << 20
 FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty files stays short
 

@@ -1,9 +1,9 @@
 """One open directory of a restore's target: what may happen to the names in it.
 
 Rule: whatever is made has a temporary name (`.silt-<random>-<n>`) until it is whole, and then takes its own by a rename
-in the same directory. A name is one name: no slash, no NUL, not `.` or `..`. Names that no root covers are never taken;
-of those that one covers, a file or link gives way always, an empty directory only where `replace` says so, and a
-directory that is not empty never.
+in the same directory; what is made in a directory that has such a name itself needs none. A name is one name: no slash,
+no NUL, not `.` or `..`. Names that no root covers are never taken; of those that one covers, a file or link gives way
+always, an empty directory only where `replace` says so, and a directory that is not empty never.
 
 It does not promise that two restores into one directory at once leave each other's temporaries alone; then one of
 them fails and says so.
@@ -81,7 +81,18 @@ class Directory:
     `apply_metadata` to get rid of them. `holders` and `cached` are the target's own.
     """
 
-    __slots__ = ("_give_back", "cached", "covered", "fd", "fresh", "holders", "inherits", "path", "terms")
+    __slots__ = (
+        "_all_hidden",
+        "_give_back",
+        "cached",
+        "covered",
+        "fd",
+        "fresh",
+        "holders",
+        "inherits",
+        "path",
+        "terms",
+    )
 
     def __init__(
         self,
@@ -92,6 +103,7 @@ class Directory:
         covered: bool,
         fresh: bool,
         inherits: bool,
+        all_hidden: Container[bytes],
         give_back: Callable[["Directory"], None],
     ) -> None:
         self.path = path
@@ -102,7 +114,13 @@ class Directory:
         self.inherits = inherits
         self.holders = 0
         self.cached = True
+        self._all_hidden = all_hidden
         self._give_back = give_back
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it has a temporary name still, so that nobody finds what lies in it."""
+        return self.path in self._all_hidden
 
     def release(self) -> None:
         """Give it back, once for each time it was handed out."""
@@ -165,6 +183,13 @@ class Directory:
                 raise self.terms.named(error, self.path_of(name)) from error
             raise
 
+    def show(self, temporary: bytes, name: bytes) -> None:
+        """Give a directory its name. TargetError, OSError: where that is taken; an empty directory gives way."""
+        try:
+            os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except OSError as error:
+            raise self.terms.named(error, self.path_of(name)) from error
+
     def drop(self, temporary: bytes) -> None:
         """Remove a temporary that will not become whole. Should this fail, `remove_leftovers` finds it next time."""
         try:
@@ -172,31 +197,45 @@ class Directory:
         except OSError:
             pass
 
-    def remove_leftovers(self, keep: Container[bytes] = ()) -> int:
-        """Remove the temporaries that interrupted restores left here, but for names in `keep`; how many. OSError.
+    def remove_leftovers(self) -> int:
+        """Remove the temporaries that interrupted restores left here; how many. OSError.
 
-        Not its business: names of any other form, directories, and what this restore is writing.
+        Directories go with all that lies in them. Not its business: names of any other form, and what this restore is
+        writing.
         """
-        removed = 0
-        own_place = os.open(
-            b".", OPENING, dir_fd=self.fd
-        )  # threads that share a descriptor share its place in the list
+        place = os.open(b".", OPENING, dir_fd=self.fd)  # threads that share a descriptor share its place in the list
         try:
-            with os.scandir(own_place) as entries:
-                for entry in entries:
-                    name = os.fsencode(entry.name)
-                    found = _TEMPORARY.fullmatch(name)
-                    if (
-                        found
-                        and found[1] != self.terms.run
-                        and name not in keep
-                        and not entry.is_dir(follow_symlinks=False)
-                    ):
-                        self._unlink(name)
-                        removed += 1
+            with os.scandir(place) as entries:
+                found = (entry for entry in entries if self._is_leftover(os.fsencode(entry.name)))
+                left = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
         finally:
-            os.close(own_place)
-        return removed
+            os.close(place)
+        for name, is_directory in left:
+            (self._remove_tree if is_directory else self._unlink)(name)
+        return len(left)
+
+    def _is_leftover(self, name: bytes) -> bool:
+        temporary = _TEMPORARY.fullmatch(name)
+        return temporary is not None and temporary[1] != self.terms.run
+
+    def _remove_tree(self, name: bytes) -> None:
+        """Remove a directory with what lies in it; directories in it are moved up here first, however deep it is."""
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            fd = os.open(name, OPENING, dir_fd=self.fd)
+            try:
+                with os.scandir(fd) as entries:
+                    inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+                for inner, is_directory in inside:
+                    if is_directory:
+                        waiting.append(b".silt-%b-0" % os.urandom(8).hex().encode())
+                        os.rename(inner, waiting[-1], src_dir_fd=fd, dst_dir_fd=self.fd)
+                    else:
+                        os.unlink(inner, dir_fd=fd)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=self.fd)
 
     def evict(self, name: bytes) -> None:
         """Take away a file or link that stands where a directory must be. TargetError where it must not give way."""

@@ -153,7 +153,7 @@ class _Run:
                 open_directories=directories,
             ) as target,
         ):
-            site = Site(target, self._owners, self._tally, base, self._patch)
+            self._site = site = Site(target, self._owners, self._tally, base, self._patch)
             comparer = Comparer(self._rows, self._store.ring.id_key, target, patch=self._patch)
             planner = Planner(self._store, most_assemblies=assemblies)
             walk = Walk(self._rows, planner, site, comparer, pool, self._pace)
@@ -204,6 +204,7 @@ class _Run:
             for again in walk.again(left):
                 self._pace.wait(self._start(again, pool), "restore")
                 links = again.links
+        self._site.show(one.path for one in window.directories)
         for some in _groups(window.directories):
             self._pace.wait([pool.submit(self._writer.finish_directories, some)], "restore")
 

@@ -7,7 +7,7 @@ A full target ends the restore (TargetFull). Anything else that goes wrong with 
 
 import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 
@@ -60,6 +60,11 @@ class Site(Struct):
             raise self.full(error.errno) from error
         self.tally.fail(path, reason_of(error) if isinstance(error, OSError) else str(error))
 
+    def show(self, paths: Iterable[bytes]) -> None:
+        """Give directories below the target that are hidden their names. Raises TargetFull."""
+        for path, error in self.target.show(paths).items():
+            self.refused(self.above(path), error)
+
     def full(self, number: int) -> TargetFull:
         """The error for a target that is full."""
         what = "no room is left" if number == errno.ENOSPC else "the quota is used up"
@@ -67,9 +72,10 @@ class Site(Struct):
         return TargetFull(f"{root}: {what}", hint="make room and run the same command again: it goes on from there")
 
     def abandon(self) -> None:
-        """Remove the temporaries of all files that are not whole."""
+        """Remove the temporaries of all files that are not whole, and show what is hidden."""
         while self.assemblies:
             self.assemblies.pop().abandon()
+        self.target.show_all()
 
 
 class Assembly:

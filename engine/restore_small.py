@@ -1,8 +1,9 @@
 """Writing small files out of a frame's plaintext, many in one call.
 
-Rule: the call creates each file under a temporary name, whole and with what its row's head says, and renames it; the
-interpreter lock is released meanwhile. A file that has more to it (attributes, or a directory that passes things on)
-is left under the temporary name until that is put right. One file that fails fails alone; a full target ends all.
+Rule: the call creates each file under a temporary name, whole and with what its row's head says, and renames it, or at
+once under its own in a hidden directory; the interpreter lock is released meanwhile. A file that has more to it
+(attributes, or a directory that passes things on) is left under the temporary name until that is put right. One file
+that fails fails alone; a full target ends all.
 
 What is written is whole or it is not there, but it is not synced: that is the caller's choice.
 """
@@ -76,9 +77,11 @@ class SmallWriter:
 
     def _write_plain(self, files: Sequence[SmallFile], held: Mapping[bytes, Directory], plain: Buffer) -> None:
         # One temporary name is enough: each file has its own before the next is begun.
-        temporaries = [self._site.target.temporary()] * len(files)
+        names, temporary = [file[1] for file in files], self._site.target.temporary()
+        found = {path for path, directory in held.items() if not directory.hidden}
+        temporaries = [temporary if file[0] in found else file[1] for file in files] if found else names
         descriptors = {path: directory.fd for path, directory in held.items()}
-        results = self._call(files, descriptors, [file[1] for file in files], temporaries, plain)
+        results = self._call(files, descriptors, names, temporaries, plain)
         count, size = len(files), sum(file[3] for file in files)
         if results.count(_DONE) != count:
             for file, result in zip(files, results, strict=True):

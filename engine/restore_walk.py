@@ -3,6 +3,8 @@
 Rule: directories are made in path order while the plan grows, and get their metadata when nothing below them is left to
 come. In a directory that this restore made nothing can be in the way, so nothing is looked at; elsewhere each file is
 first compared with what stands there (`restore_inplace`), and leftovers of interrupted restores are removed.
+A directory that is made in one of which all is restored is hidden until its window is carried out or ends within it,
+whichever is first: what is written until then is spared a rename.
 The first name of a file with several is planned with its content, each further one as a link to it.
 """
 
@@ -31,11 +33,14 @@ REGULAR = 0x80  # in the second byte of a mode
 
 
 class _Folder(Struct):
-    """A folder above the current row. `fresh`: this restore made it; `row`: its own, if metadata follows."""
+    """A folder above the current row. `fresh`: this restore made it; `chosen`: all of it is restored; `row`: its own,
+    if metadata follows.
+    """
 
     path: bytes
     prefix: bytes
     fresh: bool
+    chosen: bool
     row: bytes | None
 
 
@@ -47,7 +52,7 @@ class _First(Struct):
     left: int
 
 
-_NOWHERE = _Folder(b"", b"\0", False, None)
+_NOWHERE = _Folder(b"", b"\0", False, False, None)
 
 
 class Walk:
@@ -71,6 +76,11 @@ class Walk:
 
     def windows(self) -> Iterator[Window]:
         """All windows; each is to be carried out before the one after the next is asked for."""
+        for window in self._windows():
+            self._site.show(folder.path for folder in self._folders)
+            yield window
+
+    def _windows(self) -> Iterator[Window]:
         for number, row in enumerate(self._planner.ahead(self._rows)):
             try:
                 if self._take_plain(row):
@@ -82,7 +92,7 @@ class Walk:
                 self._site.tally.fail(row.path, str(error), damaged=True)
             except (OSError, TargetError) as error:
                 self._site.refused(row.path, error)
-            if self._planner.full or len(self._candidates) + len(self._looking) >= WINDOW_FILES:
+            if self._is_full():
                 yield from self._pass_on(last=False)
         self._leave(b"")
         yield from self._pass_on(last=True)
@@ -100,6 +110,10 @@ class Walk:
         window = self._planner.take()
         window.links, self._links = self._links, waiting
         yield window
+
+    def _is_full(self) -> bool:
+        finished = 0 if self._in_one_go else len(self._finished)
+        return self._planner.full or max(finished, len(self._candidates) + len(self._looking)) >= WINDOW_FILES
 
     def _pass_on(self, *, last: bool) -> Iterator[Window]:
         yield from self._settle()
@@ -169,7 +183,9 @@ class Walk:
     # ---- folders
 
     def _enter(self, one: Placed, chosen: bool) -> None:
-        with self._site.target.directory(one.path) as directory:
+        above = self._at
+        hide = above.chosen and not self._in_one_go and one.path.startswith(above.prefix)
+        with self._site.target.directory(one.path, hide=hide) as directory:
             fresh = directory.fresh
             if not fresh:
                 self._tidy(one.path)
@@ -177,7 +193,7 @@ class Walk:
         # what locks it (target.py).
         follows = fresh or (directory.covered and (chosen or _locked(one.row)))
         prefix = one.path if one.path == b"/" else one.path + b"/"
-        self._open(_Folder(one.path, prefix, fresh, one.row if follows else None))
+        self._open(_Folder(one.path, prefix, fresh, chosen, one.row if follows else None))
 
     def _leave(self, path: bytes) -> None:
         """Close the folders in which this path is not."""
@@ -195,7 +211,7 @@ class Walk:
                 fresh = directory.fresh
             if not fresh:
                 self._tidy(parent)
-            self._open(_Folder(parent, parent if parent == b"/" else parent + b"/", fresh, None))
+            self._open(_Folder(parent, parent if parent == b"/" else parent + b"/", fresh, False, None))
         return self._at
 
     def _open(self, folder: _Folder) -> None:
@@ -232,6 +248,7 @@ class Walk:
         return self._assemble(one.path, entry, there)
 
     def _assemble(self, path: bytes, entry: Entry, there: bytes | None) -> Iterator[Window]:
+        self._site.show([path.rpartition(b"/")[0]])  # should the restore be killed, a large file is not lost again
         file = Assembly(self._site, path, entry, patched=self._site.patch and there is not None)
         return self._planner.add_pieces(file, self._rows.packed_extents(entry), there)
 

@@ -43,9 +43,8 @@ def below(target: Path, path: Path) -> Path:
 
 def leftovers(folder: Path) -> list[str]:
     """Temporaries in a tree."""
-    return [
-        name for _, _, files, _ in os.fwalk(folder) for name in files if re.fullmatch(r"\.silt-[0-9a-f]{16}-.*", name)
-    ]
+    found = (name for _, folders, files, _ in os.fwalk(folder) for name in (*folders, *files))
+    return [name for name in found if re.fullmatch(r"\.silt-[0-9a-f]{16}-.*", name)]
 
 
 @contextmanager

@@ -140,15 +140,23 @@ class TestTemporaries:
             (folder / name).touch()
         (folder / stale[0]).unlink()
         (folder / stale[0]).symlink_to(ground / "outside/file")
-        (folder / ".silt-0123456789abcdef-9").mkdir()
-        (folder / ".silt-0123456789abcdef-8").touch()
+        (folder / ".silt-0123456789abcdef-9/one/.two/three").mkdir(parents=True)
+        (folder / ".silt-0123456789abcdef-9/one/outside").symlink_to(ground / "outside")
+        (folder / ".silt-0123456789abcdef-9/one/.two/file").touch()
         with Target(bytes(folder)) as target, target.directory(b"/") as top:
             (folder / os.fsdecode(target.temporary())).touch()
-            assert top.remove_leftovers(keep={b".silt-0123456789abcdef-8"}) == 3
-            assert top.remove_leftovers(keep={b".silt-0123456789abcdef-8"}) == 0
+            assert top.remove_leftovers() == 4
+            assert top.remove_leftovers() == 0
         assert not set(stale) & set(os.listdir(folder))
-        assert set(os.listdir(folder)) >= {*others, ".silt-0123456789abcdef-8", ".silt-0123456789abcdef-9"}
-        assert len(os.listdir(folder)) == len(others) + 3
+        assert set(os.listdir(folder)) >= set(others)
+        assert len(os.listdir(folder)) == len(others) + 1
+
+    def test_leftovers_may_be_as_deep_as_they_like(self, ground: Path) -> None:
+        with Target(bytes(ground / "target")) as target:
+            target.directory(b"/.silt-0123456789abcdef-0" + b"/d" * 3000).release()
+        with Target(bytes(ground / "target")) as target, target.directory(b"/") as top:
+            assert top.remove_leftovers() == 1
+        assert listing(ground / "target") == []
 
     @needs_root
     def test_a_temporary_that_is_locked_already_keeps_its_lock(self, ground: Path) -> None:

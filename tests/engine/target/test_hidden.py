@@ -1,0 +1,67 @@
+"""Directories that are made hidden: found by their paths here, by nobody else until they are shown."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from siltstone.engine.create import create_hardlink
+from siltstone.engine.problems import Problems
+from siltstone.engine.target import Target
+from tests.writing import listing, write_file
+
+HIDDEN = re.compile(r"\.silt-[0-9a-f]{16}-[0-9]+")
+
+
+@pytest.mark.parametrize("open_directories", [1, 256])
+def test_their_paths_mean_them_and_then_they_have_their_names(ground: Path, open_directories: int) -> None:
+    with Target(bytes(ground / "target"), open_directories=open_directories) as target:
+        for path in (b"/one", b"/one/two", b"/one/two/three"):
+            with target.directory(path, hide=True) as made:
+                assert (made.fresh, made.hidden, made.path) == (True, True, path)
+        with target.directory(b"/one/open") as made:
+            assert not made.hidden
+        for path in (b"/one/a", b"/one/two/b", b"/one/two/three/c"):
+            write_file(target, path)
+            with target.directory(path.rpartition(b"/")[0], hide=True) as again:
+                assert again.hidden
+        assert create_hardlink(target, b"/one/two/three/c", b"/one/d", Problems())
+        (name,) = os.listdir(ground / "target")
+        assert HIDDEN.fullmatch(name)
+        assert [bool(HIDDEN.match(name.rpartition("/")[2])) for name in listing(ground / "target")].count(True) == 3
+        assert target.show([b"/one/two", b"/not/there", b"/one/open", b"/one/two"]) == {}
+        with target.directory(b"/one/two") as shown, target.directory(b"/one") as above:
+            assert (shown.hidden, above.hidden) == (False, True)
+        write_file(target, b"/one/two/e")
+        target.show_all()
+        write_file(target, b"/one/two/three/f")
+    inside = ["a", "d", "open", "two", "two/b", "two/e", "two/three", "two/three/c", "two/three/f"]
+    assert listing(ground / "target") == ["one", *(f"one/{name}" for name in inside)]
+
+
+def test_what_was_there_or_lies_above_the_roots_is_not_hidden(ground: Path) -> None:
+    (ground / "target/above/root/old").mkdir(parents=True)
+    with Target(bytes(ground / "target"), roots=[b"/above/root", b"/new/root"]) as target:
+        for path, hidden in ((b"/above/root/old", False), (b"/new", False), (b"/new/root", True)):
+            with target.directory(path, hide=True) as directory:
+                assert directory.hidden == hidden
+
+
+def test_whose_name_was_taken_meanwhile_stay_hidden_and_are_told(ground: Path) -> None:
+    with Target(bytes(ground / "target")) as target:
+        for name in (b"file", b"full", b"empty", b"free"):
+            target.directory(b"/" + name, hide=True).release()
+            write_file(target, b"/" + name + b"/inside")
+        (ground / "target/file").touch()
+        (ground / "target/full/of something").mkdir(parents=True)
+        (ground / "target/empty").mkdir()
+        refused = target.show([b"/file", b"/full", b"/empty", b"/free"])
+        assert set(refused) == {b"/file", b"/full"}
+        assert all(str(ground / "target") in str(error) for error in refused.values())
+        write_file(target, b"/full/more")
+        (ground / "target/file").unlink()
+        target.show_all()
+    names = [HIDDEN.sub("*", name) for name in listing(ground / "target")]
+    shown = ["empty", "empty/inside", "file", "file/inside", "free", "free/inside", "full", "full/of something"]
+    assert sorted(names) == ["*", "*/inside", "*/more", *shown]

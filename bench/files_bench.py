@@ -71,7 +71,7 @@ def read(files: Any, paths: list[bytes], threads: int) -> None:
 
 
 def write(files: Any, top: Path, count: int, threads: int) -> None:
-    """Create files like those of `make`, with mode and mtime."""
+    """Create files like those of `make`, with mode and mtime, under their names at once."""
     head = files_plain.stat_path(os.fsencode(__file__))
     buffer = bytes(FILE_BYTES * FOLDER_FILES)
 
@@ -80,10 +80,10 @@ def write(files: Any, top: Path, count: int, threads: int) -> None:
         folder.mkdir()
         n = min(FOLDER_FILES, count - number * FOLDER_FILES)
         fd = os.open(folder, os.O_RDONLY)
-        names, temps = [b"%08d.dat" % i for i in range(n)], [b".silt-%08d" % i for i in range(n)]
+        names = [b"%08d.dat" % i for i in range(n)]
         starts = [i * FILE_BYTES for i in range(n)]
         results = files.write_files(
-            [fd] * n, names, temps, starts, [FILE_BYTES] * n, [head] * n, buffer, owner=False
+            [fd] * n, names, names, starts, [FILE_BYTES] * n, [head] * n, buffer, owner=False
         )  # fmt: skip
         os.close(fd)
         return sum(not any(result) for result in results)

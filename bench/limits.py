@@ -208,7 +208,7 @@ def small_files(folder: Path, count: int, rounds: int) -> dict[str, float]:
         for case, nanoseconds in (
             ("list with stat", files_bench.spent(count, files_bench.scan, files, folder / "files", paths)),
             ("open, read, stat, close", files_bench.spent(count, files_bench.read, files, paths, 1)),
-            ("create, write, chmod, utime, rename", files_bench.spent(count, files_bench.write, files, new, count, 1)),
+            ("create, write, utime", files_bench.spent(count, files_bench.write, files, new, count, 1)),
         ):
             spent.setdefault(case, []).append(nanoseconds / 1e9)
     return {case: median(each) for case, each in spent.items()}

@@ -716,9 +716,10 @@ static int fill(int fd, struct writing *file, const char *data, int owner)
     return 0;
 }
 
-/* Under a temporary name, whole, with its metadata; then renamed, unless both names are the same. (A file without a name, O_TMPFILE, linked when whole,
- * took half as long again on ext4, and cannot replace another.) What will stay ours has its permissions from the
- * beginning, as far as the umask lets it: most need no chmod then, which is a twentieth of a restore of small files. */
+/* Under a temporary name, whole, with its metadata; then renamed, unless the two names are one. (A file without a name,
+ * O_TMPFILE, linked when whole, took half as long again on ext4, and cannot replace another.) What will stay ours has
+ * its permissions from the beginning, as far as the umask lets it: most need no chmod then, which is a twentieth of a
+ * restore of small files. */
 static void write_one(struct writing *file, const char *data, int owner)
 {
     int fd, ours = !owner || is_owner(file->head, geteuid(), getegid());

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from .following import Following
 from .frame import NewFrame
 from .ids import ChunkId, PackName
-from .index import Index
 from .pack import FrameInfo
 from .reliance import Reliance
 
@@ -18,8 +17,8 @@ from .reliance import Reliance
 class Claims:
     """Those of one session, and how many chunks and bytes were new. `len`: those that are not durable yet."""
 
-    def __init__(self, index: Index, reliance: Reliance, following: Following) -> None:
-        self._index, self._reliance, self._following = index, reliance, following
+    def __init__(self, reliance: Reliance, following: Following) -> None:
+        self._reliance, self._following = reliance, following
         self._claimed: dict[ChunkId, object] = {}
         self._lock = threading.Lock()
         self.new_chunks = self.new_bytes = self.known_chunks = 0
@@ -79,4 +78,4 @@ class Claims:
                 self._claimed.pop(chunk, None)
 
     def _pack_of(self, chunk: ChunkId) -> PackName | None:
-        return self._index.sound_pack(chunk) or self._following.look_for(chunk)
+        return self._reliance.pack_of(chunk) or self._following.look_for(chunk)

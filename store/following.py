@@ -14,7 +14,7 @@ found is relied on as Reliance has it.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import chain
 
@@ -25,6 +25,7 @@ from .ids import ChunkId, PackName
 from .index import Index
 from .lease import SESSIONS, HeldLease, standing
 from .pack import FrameInfo
+from .reliance import Reliance
 
 # Packs after which a session publishes what it stored, and looks for what others published: 256 MiB, or half of that
 # beside others. A segment more is a request or two beside those of eight packs. While others are at work it begins with
@@ -58,17 +59,16 @@ PATIENCE = 300.0
 # four in lock-step stored 768 MiB 1.7 times, with these 1.2 times, one run each; `bench objects` says what it is.)
 _MARKS = 24
 
-Look = Callable[[], Mapping[str, set[PackName]]]
 Tell = Callable[[str], None]
 
 
 class Following:
-    """What one session knows of the others at work. For any thread. `look`: Reliance.look_again; `tell` hears the ids
-    of the sessions that this one waits for, each once.
+    """What one session knows of the others at work. For any thread. `tell` hears the ids of the sessions that this one
+    waits for, each once.
     """
 
-    def __init__(self, backend: Backend, lease: HeldLease, index: Index, look: Look, tell: Tell) -> None:
-        self._backend, self._lease, self._index, self._look = backend, lease, index, look
+    def __init__(self, backend: Backend, lease: HeldLease, index: Index, reliance: Reliance, tell: Tell) -> None:
+        self._backend, self._lease, self._index, self._reliance = backend, lease, index, reliance
         self._order = {lease.session: (lease.started_ns, lease.session)}  # of sessions; clocks decide nothing else
         self._tell, self._told = tell, set[str]()
         self._newest: dict[str, deque[PackName]] = {}  # of each other session
@@ -145,7 +145,7 @@ class Following:
 
     def _take(self) -> Collection[str]:
         """Look; the sessions that have published anything."""
-        arrived = self._look()
+        arrived = self._reliance.look_again()
         for session, packs in arrived.items():
             self._newest.setdefault(session, deque(maxlen=NEWEST)).extend(packs)
             if session not in self._order:
@@ -189,7 +189,7 @@ class Following:
             self._behind = 0
             self._take()
             seconds, silent = SHORTEST, 0.0
-            while (pack := self._index.sound_pack(chunk)) is None and (other := self._ahead()) is not None:
+            while (pack := self._reliance.pack_of(chunk)) is None and (other := self._ahead()) is not None:
                 if self._goes_before(other):
                     continue
                 if other not in self._told:

@@ -84,10 +84,9 @@ class Index:
                 complete = False
         return complete
 
-    def learn(self, gone: Callable[[set[PackName]], set[PackName]]) -> dict[str, set[PackName]]:
-        """Open segments that came since, beside those that are open. `gone`: which of these packs, named now and not
-        before, are not there; they become `lost` before anything of the new segments is found. Returns the others, by
-        the session that named them.
+    def learn(self, note: Callable[[dict[str, set[PackName]]], None]) -> None:
+        """Open segments that came since, beside those that are open. Before anything of them is found, `note` hears
+        which packs they name that were not named before, by the session that names them.
         """
         with self._flushing:
             opened: dict[str, Segment] = {}
@@ -101,11 +100,9 @@ class Index:
             arrived: dict[str, set[PackName]] = {}
             for segment in new:
                 arrived.setdefault(segment.head.session, set()).update(set(segment.packs()) - before)
-            self.lost |= gone(set().union(*arrived.values()))
+            note({session: packs for session, packs in arrived.items() if packs})
             with self._lock:
                 self._segments = [segment for segment in self._segments if segment.name not in replaced] + new
-        there = {session: packs - self.lost for session, packs in arrived.items()}
-        return {session: packs for session, packs in there.items() if packs}
 
     def drop_filters(self) -> None:
         """Give the memory of filters back, and keep none from now on: hardly anything is looked up any more."""

@@ -46,8 +46,11 @@ class Reliance:
         self.generation = newest_generation(store.backend)  # read before the lease is written, which says it
         self.packs: set[PackName] = set()  # in which this session found chunks that it did not store itself
         self.learned: set[PackName] = set()  # which others published since this session began
+        self._unseen: dict[
+            PackName, set[PackName]
+        ] = {}  # of these, which may be gone; each with those that came with it
         self._condemned: dict[int, Condemnation] = {}
-        self._securing = threading.Lock()
+        self._securing, self._seeing = threading.Lock(), threading.Lock()
 
     def begin(self) -> None:
         """Read what is condemned; the lease is there already."""
@@ -63,21 +66,45 @@ class Reliance:
             return {}  # it may be waiting for the very pack that was made durable
         try:
             self._newer()
-            return self._index.learn(self._gone)
+            return self._learn()
         finally:
             self._securing.release()
 
-    def _gone(self, packs: set[PackName]) -> set[PackName]:
-        """Those that are not there: a session that was given up may wake and publish what it knew before. Lists, since
-        of what was deleted a cache may know the size.
+    def _learn(self) -> dict[str, set[PackName]]:
+        arrived: dict[str, set[PackName]] = {}
+
+        def note(packs: dict[str, set[PackName]]) -> None:
+            arrived.update(packs)
+            for together in packs.values():
+                self._unseen |= dict.fromkeys(together, together)
+                self.learned |= together
+
+        self._index.learn(note)
+        return arrived
+
+    def pack_of(self, chunk: ChunkId) -> PackName | None:
+        """The pack that surely has the chunk, or None."""
+        while (pack := self._index.sound_pack(chunk)) is not None and pack in self._unseen:
+            self._see(self._unseen.get(pack, set()))
+        return pack
+
+    def _see(self, packs: set[PackName]) -> None:
+        """Find out which of these are gone: a session that was given up may wake and publish what it knew before. Only
+        what is relied on is looked at, for each is a request.
         """
+        with self._seeing:
+            if unseen := {pack for pack in packs if pack in self._unseen}:
+                self._index.lost |= self._gone(unseen)
+                for pack in unseen:
+                    del self._unseen[pack]
+
+    def _gone(self, packs: set[PackName]) -> set[PackName]:
+        """Those that are not there. Lists, since of what was deleted a cache may know the size."""
         folders = sorted({pack_object(pack).rpartition("/")[0] + "/" for pack in packs})
         backend = self._store.backend
         listed = asked_of(backend, lambda folder: list(backend.list(folder)), folders)
         there = {info.name for infos in listed for info in infos}
-        gone = {pack for pack in packs - self._index.condemned if pack_object(pack) not in there}
-        self.learned |= packs - gone
-        return gone
+        return {pack for pack in packs - self._index.condemned if pack_object(pack) not in there}
 
     def secure(self, inherited: Inherited | None, packer: Packer, flush: Callable[[], None]) -> None:
         """See to it that nothing the session relies on is condemned. Raises SessionOvertaken."""
@@ -86,7 +113,8 @@ class Reliance:
             if inherited is not None and self._condemned:
                 self._take_over(inherited)
             while not self.packs.isdisjoint(self._index.condemned):
-                self._index.load()  # garbage collection may have copied the same already
+                self._learn()  # garbage collection may have copied the same already
+                self._see(set(self._unseen))
                 self._copy(packer)
                 flush()
                 self._newer()

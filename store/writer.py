@@ -54,9 +54,8 @@ class Writer:
         self._reliance = Reliance(self._store, self._session, self._index, self._reader)
         key, generation = lease_key(self._store), self._reliance.generation
         self._lease = HeldLease(self._store.backend, self._session, key, generation)
-        look = self._reliance.look_again
-        self._following = Following(self._store.backend, self._lease, self._index, look, self._tell)
-        self._claims = Claims(self._index, self._reliance, self._following)
+        self._following = Following(self._store.backend, self._lease, self._index, self._reliance, self._tell)
+        self._claims = Claims(self._reliance, self._following)
         try:
             # After the lease, all of it: until then garbage collection did not know of this session, and of two that
             # begin at the same moment one at least sees the other.
@@ -229,7 +228,7 @@ class Writer:
 
     def has(self, chunk: ChunkId) -> bool:
         """Whether a root of this session may rely on the chunk without storing it."""
-        pack = self._index.sound_pack(chunk)
+        pack = self._reliance.pack_of(chunk)
         if pack is not None:
             self._reliance.packs.add(pack)
         return pack is not None

@@ -82,6 +82,7 @@ class Following:
         self._left: set[str] = set()  # sessions that are waited for no more
         self._led: set[str] = set()  # sessions that wait for this one, until they publish something
         self._asking = threading.Lock()
+        self._seen: dict[str, int] = {}  # of each other session, how many looks there had been when it published
         self._alone: bool | None = None
         self._every = self._looks = 0
         self._published = time.monotonic()
@@ -104,9 +105,13 @@ class Following:
         return packs >= (1 if late else min(self._every, PUBLISH_PACKS))
 
     @property
-    def ahead_of_all(self) -> bool:
-        """Whether nobody is known that should store first what this session stores, too, and others could be known."""
-        return self.alone or (self._looks >= LOOKS and not self.behind)
+    def at_work(self) -> int:
+        """How many sessions store things: this one, and those that published since its last look but one. 0 as long as
+        another may be the one that should store first what this one stores, too.
+        """
+        if not self.alone and (self._looks < LOOKS or self.behind):
+            return 0
+        return 1 + sum(looks >= self._looks - 2 for looks in tuple(self._seen.values()))
 
     @property
     def behind(self) -> bool:
@@ -148,6 +153,7 @@ class Following:
         arrived = self._reliance.look_again()
         for session, packs in arrived.items():
             self._newest.setdefault(session, deque(maxlen=NEWEST)).extend(packs)
+            self._seen[session] = self._looks
             if session not in self._order:
                 with suppress(ObjectMissing):  # it has ended
                     self._ask(session)

@@ -25,7 +25,9 @@ from .seal import OVERHEAD, Buffer, Sealer
 # Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.
 PACK_SIZE = 32 << 20
 ARENAS = 3
-# Of these, and of packs on their way, to an object store: one connection seldom fills the line.
+UPLOADS = 2  # locally, so that one writes while the other waits for fsync
+# To an object store, for one connection seldom fills the line. Several sessions have together as many on their way as
+# one, or a few more: what four of them had at once cost a server a sixth more of its processors.
 REMOTE_ARENAS, REMOTE_UPLOADS = 5, 4
 MAX_FRAMES = 65_535  # a frame number has 16 bits in an index entry
 MAX_CHUNKS = 32_768  # a chunk costs 36 bytes of footer, and some 250 of memory until its pack is durable
@@ -62,30 +64,27 @@ class Packer:
         key: SessionKey,
         sealer: Sealer,
         on_durable: DurablePack,
-        may_hurry: Callable[[], bool] = lambda: True,
+        at_work: Callable[[], int] = lambda: 1,
         first: int | None = None,
         *,
         padded: bool = False,
     ) -> None:
-        """`may_hurry`: whether to use more than two buffers, asked with each pack until it says so. `padded`: see
-        padding.py. `first`: of a session that began beside others; until then its packs have so many bytes at most, and
-        half of PACK_SIZE after that: less is on its way that may be stored twice, and several on one host touch half
-        the memory.
+        """`at_work`: how many sessions are, or 0 where nothing new is known; asked with each pack. Until it says more,
+        two buffers are used, and packs have `first` bytes at most. Beside others they have half of PACK_SIZE: less is
+        on its way that may be stored twice, and several on one host touch half the memory. `padded`: see padding.py.
         """
         self._padded = padded
-        self._backend, self._sealer, self._on_durable, self._may_hurry = backend, sealer, on_durable, may_hurry
+        self._backend, self._sealer, self._on_durable, self._at_work = backend, sealer, on_durable, at_work
         self._slot = KeySlot(key.session_id, key.sealed)
-        # Two locally, so that one writes while the other waits for fsync.
-        arenas, uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, 2)
-        buffers = [page_buffer(PACK_SIZE) for _ in range(arenas)]
-        self._free, self._held_back = buffers[:2], buffers[2:]
+        arenas, self._uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, UPLOADS)
+        self._free = [page_buffer(PACK_SIZE) for _ in range(arenas)]
+        self._idle = arenas - 2  # buffers that stay free
         self._size = min(first or PACK_SIZE, PACK_SIZE)
-        self._usual = PACK_SIZE // 2 if first else PACK_SIZE
         self._open: _Open | None = None
         self._state = threading.Condition()
-        self._writing = 0
+        self._writing = self._sending = 0
         self._error: BaseException | None = None
-        self._storage = ThreadPoolExecutor(uploads, "silt-storage")
+        self._storage = ThreadPoolExecutor(self._uploads, "silt-storage")
         self.stored_bytes = 0
         self.packs = 0
 
@@ -149,7 +148,7 @@ class Packer:
                 if not pack.frames or (fits and pack.chunks + chunks <= MAX_CHUNKS):
                     return pack
                 self._finish(pack)
-            elif self._free:
+            elif len(self._free) > self._idle:
                 self._open = _Open(self._free.pop(), self._slot)
             else:
                 self._state.wait()
@@ -167,9 +166,17 @@ class Packer:
 
     def _write(self, pack: _Open) -> None:
         try:
-            self._hurry()
-            self._write_pack(pack)
-            self._hurry()
+            self._adapt()
+            with self._state:
+                self._state.wait_for(lambda: self._sending < self._uploads)
+                self._sending += 1
+            try:
+                self._write_pack(pack)
+            finally:
+                with self._state:
+                    self._sending -= 1
+                    self._state.notify_all()
+            self._adapt()
         except BaseException as error:
             self._fail(error)
             raise
@@ -179,13 +186,19 @@ class Packer:
                 self._writing -= 1
                 self._state.notify_all()
 
-    def _hurry(self) -> None:
-        if self._held_back and self._may_hurry():
-            with self._state:
-                self._free += self._held_back
-                self._held_back = []
-                self._size = self._usual
-                self._state.notify_all()
+    def _adapt(self) -> None:
+        """Use as many buffers as the sessions at work leave to this one, and have as many packs on their way."""
+        sessions = self._at_work()
+        if not sessions:
+            return
+        with self._state:
+            self._size = PACK_SIZE if sessions == 1 else PACK_SIZE // 2
+            if self._backend.remote:
+                self._uploads = -(-REMOTE_UPLOADS // sessions)
+                self._idle = REMOTE_ARENAS - max(ARENAS, self._uploads + 1)
+            else:
+                self._idle = 0
+            self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:
         end = self._padded_end(pack) if self._padded else encode_end(pack.frames, pack.keys, self._sealer)

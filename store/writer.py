@@ -71,7 +71,7 @@ class Writer:
             first = FIRST_PACKS if len(others) > len(dead) else None
             padded = self._store.config.padded
             self._packer = Packer(
-                backend, self._key, self._sealer, self._on_durable, self._may_hurry, first, padded=padded
+                backend, self._key, self._sealer, self._on_durable, self._sessions_at_work, first, padded=padded
             )
         except BaseException:
             self._lease.end()
@@ -185,9 +185,8 @@ class Writer:
         if due or self._index.recent >= SEGMENT_ENTRIES:
             self._publish()
 
-    def _may_hurry(self) -> bool:
-        """Whether to fill all buffers: not before it is known whether another session stores the same."""
-        return not self._closing and self._following.ahead_of_all
+    def _sessions_at_work(self) -> int:
+        return 0 if self._closing else self._following.at_work
 
     def _publish(self) -> None:
         """Publish what is durable, and know of what others published; by one thread at a time."""

@@ -28,8 +28,9 @@ from .pack import FrameInfo
 from .reliance import Reliance
 
 # Packs after which a session publishes what it stored, and looks for what others published: 256 MiB, or half of that
-# beside others. A segment more is a request or two beside those of eight packs. While others are at work it begins with
-# each pack, and doubles that as long as nobody stores the same.
+# beside others. A segment more is a request or two beside those of eight packs. Once others are at work it begins with
+# each pack, and doubles that as long as nobody stores the same. Whether they are, one that is alone asks after 1, 2, 4
+# and 8 packs: of those that begin at one moment the first sees none of the others.
 PUBLISH_PACKS = 8
 
 # While others are at work it publishes after so many seconds, too: they may be waiting for it, over a slow line.
@@ -84,23 +85,28 @@ class Following:
         self._asking = threading.Lock()
         self._seen: dict[str, int] = {}  # of each other session, how many looks there had been when it published
         self._alone: bool | None = None
-        self._every = self._looks = 0
+        self._every, self._looks = PUBLISH_PACKS, 0  # how many packs are published together, at most PUBLISH_PACKS
         self._published = time.monotonic()
 
     @property
     def alone(self) -> bool:
-        """Whether nobody else was at work when this was first asked."""
+        """Whether nobody else was at work when it was last looked."""
         if self._alone is None:
-            own = SESSIONS + self._lease.session
-            self._alone = all(info.name == own for info in self._backend.list(SESSIONS))
-        return self._alone
+            self._look_around()
+        return bool(self._alone)
+
+    def _look_around(self) -> None:
+        own = SESSIONS + self._lease.session
+        self._alone = all(info.name == own for info in self._backend.list(SESSIONS))
+        if not self._alone:
+            self._every = 1
 
     def is_due(self, packs: int, *, ending: bool) -> bool:
         """Whether to publish so many packs now. At the end they are published anyway, and who is there is not asked."""
         if ending:
             return packs >= PUBLISH_PACKS
-        if not self._every:
-            self._every = PUBLISH_PACKS if self.alone else 1
+        if self.alone and packs & (packs - 1) == 0:  # whoever comes does not wait long for what this one has stored
+            self._look_around()
         late = not self.alone and time.monotonic() - self._published > PUBLISH_SECONDS
         return packs >= (1 if late else min(self._every, PUBLISH_PACKS))
 
@@ -140,7 +146,7 @@ class Following:
         self._take()
         self._looks += 1
         met, self._met = self._met or not self._packs_level().isdisjoint(chain(*self._newest.values())), False
-        self._every = 1 if met else 2 * max(1, self._every)
+        self._every = 1 if met else 2 * self._every
         self._published = time.monotonic()
         if self._lease.follows and self._asking.acquire(blocking=False):
             try:

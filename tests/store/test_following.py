@@ -41,6 +41,7 @@ class Two:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(following, "PUBLISH_PACKS", 100)
             patch.setattr(writer._following, "_every", 100)
+            patch.setattr(writer._following, "_alone", False)
             patch.setattr(writer._following, "_newest", {})
             self.ids[writer.name] = self.ids.get(writer.name, []) + put(writer, SHARED[first:last])
             writer.flush()
@@ -130,6 +131,7 @@ def test_who_goes_on_by_itself_says_so(two: Two, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(following, "PATIENCE", 0.0)
     monkeypatch.setattr(following, "PUBLISH_PACKS", 100)
     monkeypatch.setattr(two.waits._following, "_every", 100)
+    monkeypatch.setattr(two.waits._following, "_alone", False)
     meanwhile(monkeypatch, lambda: None)
     put(two.waits, SHARED[HALF:])
     assert standing(two.backend, two.waits.name)[1] == two.leads.name
@@ -161,6 +163,7 @@ def test_what_waited_for_its_turn_is_left_to_the_other(two: Two, monkeypatch: py
 
 def test_a_session_that_others_may_wait_for_publishes_in_time(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PUBLISH_PACKS", 8)
+    assert not two.leads._following.alone
     two.leads._following._every = 8
     two.leads._following.look()
     two.leads._following._every = 8
@@ -201,3 +204,15 @@ def test_who_stores_something_else_waits_only_while_the_other_is_near(
     assert two.waits.new_chunks == HALF + 60
     assert 0 < len(waited) < 60
     two.waits.commit("backups/host/0/0", {"chunks": ids})
+
+
+def test_one_that_began_alone_publishes_at_once_for_those_who_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that begin at one moment the first sees nobody; it had published after eight packs."""
+    monkeypatch.setattr(following, "PUBLISH_PACKS", 8)
+    backend = MemoryBackend()
+    with make(backend).writer("none") as first:
+        assert not any(first._following.is_due(packs, ending=False) for packs in range(1, 8))
+        with reopen(backend).writer("none") as second:
+            assert not first._following.is_due(3, ending=False)
+            assert first._following.is_due(4, ending=False)
+            assert second._following.is_due(1, ending=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.store import Backend, PackName, Store, open_backend
+from siltstone.store import Backend, PackName, Store, following, open_backend
 from siltstone.store.lease import SESSIONS
 
 from .backends import Connect, FaultyBackend, Killed, MemoryBackend, fresh
@@ -138,8 +138,9 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["memory", "directory"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_two_sessions_of_one_process_at_once(kind: str, shared: bool) -> None:
+def test_two_sessions_of_one_process_at_once(kind: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one open store, or of two."""
+    monkeypatch.setattr(following, "PATIENCE", -1.0)  # in one thread, so that nothing comes of waiting
 
     def opened(connect: Connect) -> list[Store]:
         store = make(connect())

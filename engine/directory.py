@@ -23,9 +23,8 @@ from .entry import HEAD
 from .errors import TargetError
 from .events import show_path
 from .flags import locks_lifted
+from .hidden import OPENING, remove_tree, show_directory
 from .metadata import reopen, unlock
-
-OPENING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _TEMPORARY = re.compile(rb"\.silt-([0-9a-f]{16})-[0-9]+")
 _IN_WORDS = {
@@ -183,10 +182,12 @@ class Directory:
                 raise self.terms.named(error, self.path_of(name)) from error
             raise
 
-    def show(self, temporary: bytes, name: bytes) -> None:
-        """Give a directory its name. TargetError, OSError: where that is taken; an empty directory gives way."""
+    def show(self, temporary: bytes, name: bytes) -> bool:
+        """Give a directory its name; an empty one that has it gives way. False where it was made anew, and what is open
+        of it is no more. TargetError, OSError.
+        """
         try:
-            os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            return show_directory(self.fd, temporary, name)
         except OSError as error:
             raise self.terms.named(error, self.path_of(name)) from error
 
@@ -211,31 +212,15 @@ class Directory:
         finally:
             os.close(place)
         for name, is_directory in left:
-            (self._remove_tree if is_directory else self._unlink)(name)
+            if is_directory:
+                remove_tree(self.fd, name)
+            else:
+                self._unlink(name)
         return len(left)
 
     def _is_leftover(self, name: bytes) -> bool:
         temporary = _TEMPORARY.fullmatch(name)
         return temporary is not None and temporary[1] != self.terms.run
-
-    def _remove_tree(self, name: bytes) -> None:
-        """Remove a directory with what lies in it; directories in it are moved up here first, however deep it is."""
-        waiting = [name]
-        while waiting:
-            name = waiting.pop()
-            fd = os.open(name, OPENING, dir_fd=self.fd)
-            try:
-                with os.scandir(fd) as entries:
-                    inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-                for inner, is_directory in inside:
-                    if is_directory:
-                        waiting.append(b".silt-%b-0" % os.urandom(8).hex().encode())
-                        os.rename(inner, waiting[-1], src_dir_fd=fd, dst_dir_fd=self.fd)
-                    else:
-                        os.unlink(inner, dir_fd=fd)
-            finally:
-                os.close(fd)
-            os.rmdir(name, dir_fd=self.fd)
 
     def evict(self, name: bytes) -> None:
         """Take away a file or link that stands where a directory must be. TargetError where it must not give way."""

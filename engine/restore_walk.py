@@ -248,7 +248,7 @@ class Walk:
         return self._assemble(one.path, entry, there)
 
     def _assemble(self, path: bytes, entry: Entry, there: bytes | None) -> Iterator[Window]:
-        self._site.show([path.rpartition(b"/")[0]])  # should the restore be killed, a large file is not lost again
+        self._site.show([path.rpartition(b"/")[0]])  # a large file that is whole is there, should the restore be killed
         file = Assembly(self._site, path, entry, patched=self._site.patch and there is not None)
         return self._planner.add_pieces(file, self._rows.packed_extents(entry), there)
 

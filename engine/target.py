@@ -25,8 +25,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from .directory import OPENING, Directory, Terms, refused
+from .directory import Directory, Terms, refused
 from .errors import TargetError
+from .hidden import OPENING
 from .metadata import disinherit, inherits, reopen, unlock
 
 # Enough for the directories of some hundred files in flight; a process has 1024 descriptors unless told otherwise.
@@ -120,8 +121,10 @@ class Target:
                 if (temporary := self._hidden.get(path)) is not None:
                     parent, name = self.split(path)
                     try:
-                        self._walk(parent).show(temporary, name)
+                        renamed = self._walk(parent).show(temporary, name)
                         del self._hidden[path]
+                        if not renamed and path in self._open:
+                            self._forget(path)
                     except (OSError, TargetError) as error:
                         refusals[path] = error
         return refusals

@@ -46,9 +46,8 @@ class Reliance:
         self.generation = newest_generation(store.backend)  # read before the lease is written, which says it
         self.packs: set[PackName] = set()  # in which this session found chunks that it did not store itself
         self.learned: set[PackName] = set()  # which others published since this session began
-        self._unseen: dict[
-            PackName, set[PackName]
-        ] = {}  # of these, which may be gone; each with those that came with it
+        # Of these, those that may be gone: each with all that came with it.
+        self._unseen: dict[PackName, set[PackName]] = {}
         self._condemned: dict[int, Condemnation] = {}
         self._securing, self._seeing = threading.Lock(), threading.Lock()
 

@@ -27,7 +27,7 @@ class TestObjects:
         figures = objects_bench.Figures(objects_bench.LARGE, seconds, twice=objects_bench.LARGE, same=[2.0])
         slow, four, same, twice = figures.excess()
         assert "0.50 of a plain put" in slow
-        assert "four" in four
+        assert "0.91 times as quick as one" in four
         assert "2.00 times" in same
         assert str(objects_bench.LARGE) in twice
 

@@ -1,7 +1,9 @@
 """Directories that are made hidden: found by their paths here, by nobody else until they are shown."""
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,31 @@ def test_whose_name_was_taken_meanwhile_stay_hidden_and_are_told(ground: Path) -
     names = [HIDDEN.sub("*", name) for name in listing(ground / "target")]
     shown = ["empty", "empty/inside", "file", "file/inside", "free", "free/inside", "full", "full/of something"]
     assert sorted(names) == ["*", "*/inside", "*/more", *shown]
+
+
+def test_where_no_directory_can_be_renamed_what_lies_in_it_is_moved(
+    ground: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a share whose server does not rename a directory in which something is open."""
+    rename = os.rename
+
+    def refusing(old: bytes, new: bytes, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if stat.S_ISDIR(os.stat(old, dir_fd=src_dir_fd, follow_symlinks=False).st_mode):
+            raise PermissionError(errno.EACCES, "no")
+        rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    with Target(bytes(ground / "target")) as target:
+        for name in (b"/one", b"/two"):
+            target.directory(name, hide=True).release()
+            write_file(target, name + b"/file")
+            os.symlink("elsewhere", ground / "target" / os.fsdecode(target._hidden[name]) / "link")
+        (ground / "target/two").mkdir()
+        monkeypatch.setattr(os, "rename", refusing)
+        assert set(target.show([b"/one", b"/two"])) == {b"/two"}
+        write_file(target, b"/one/more")
+        with target.directory(b"/one") as one:
+            assert not one.hidden
+        monkeypatch.undo()
+        target.show_all()
+    inside = ["one/file", "one/link", "one/more", "two", "two/file", "two/link"]
+    assert listing(ground / "target") == ["one", *inside]

@@ -122,7 +122,7 @@ class TestHeadsOfParity:
         sound, _ = read_stripes(backend)
         _, name = sound[0].objects[0]
         content = backend.get(name)
-        backend.replace(name, [content[:50] + bytes(1) + content[51:]])
+        backend.replace(name, [content[:50] + bytes([content[50] ^ 1]) + content[51:]])
         store = Store.open(backend, KEY, place)
         assert [fault.object for fault in read_stripes(store.backend)[1]] == [name]
         backend.replace(name, [content])

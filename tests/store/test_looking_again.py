@@ -157,3 +157,19 @@ class TestProtection:
         self.writer.commit(ROOT, {"chunks": ids})
         self.end()
         assert read_back(reopen(backend), ROOT) == SHARED
+
+    def test_what_is_condemned_is_copied_where_its_other_place_is_named_and_gone(self) -> None:
+        """A session that was given up may have stored the same, and published it after its packs were removed."""
+        backend = MemoryBackend()
+        store = self.begun(backend)
+        self.look()
+        ids = put(self.writer, SHARED)
+        assert self.writer.known_chunks == len(SHARED)
+        condemned, before = condemn(store), set(names(backend, "packs/"))
+        with reopen(backend).writer("none") as other:
+            put(other, SHARED)
+        remove(backend, [PackName(name[-64:]) for name in set(names(backend, "packs/")) - before])
+        self.writer.commit(ROOT, {"chunks": ids})
+        self.end()
+        remove(backend, condemned)
+        assert read_back(reopen(backend), ROOT) == SHARED

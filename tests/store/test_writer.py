@@ -1,6 +1,7 @@
 """Sessions: every chunk is stored once, packs before index before root, and whatever became durable is used again."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -130,6 +131,9 @@ class TestStoring:
         with small_packs(), make(backend).writer("none") as writer:
             for seed in range(10):
                 put(writer, grains(seed, 30, 500))
+                until = time.monotonic() + 20
+                while writer._index.recent >= 50 + 40 and time.monotonic() < until:  # a segment is being written
+                    time.sleep(0.01)
                 assert writer._index.recent < 50 + 40
             assert len(names(backend, INDEX)) >= 2
             writer.commit(ROOT, {})

@@ -183,8 +183,8 @@ class Directory:
             raise
 
     def show(self, temporary: bytes, name: bytes) -> bool:
-        """Give a directory its name; an empty one that has it gives way. False where it was made anew, and what is open
-        of it is no more. TargetError, OSError.
+        """Give a directory its name. False where another one has it by now, which has all of it, and what is open of
+        this one is no more. OSError.
         """
         try:
             return show_directory(self.fd, temporary, name)
@@ -201,16 +201,17 @@ class Directory:
     def remove_leftovers(self) -> int:
         """Remove the temporaries that interrupted restores left here; how many. OSError.
 
-        Directories go with all that lies in them. Not its business: names of any other form, and what this restore is
-        writing.
+        Directories go with all that lies in them. Not its business: names of any other form, directories that no root
+        covers, and what this restore is writing.
         """
         place = os.open(b".", OPENING, dir_fd=self.fd)  # threads that share a descriptor share its place in the list
         try:
             with os.scandir(place) as entries:
                 found = (entry for entry in entries if self._is_leftover(os.fsencode(entry.name)))
-                left = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
+                listed = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
         finally:
             os.close(place)
+        left = [each for each in listed if self.covered or not each[1]]
         for name, is_directory in left:
             if is_directory:
                 remove_tree(self.fd, name)

@@ -5,25 +5,29 @@ Rule: everything is done by descriptors, no link is followed, and depth costs ne
 
 import errno
 import os
+from contextlib import suppress
 
 OPENING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-# What a file system says that lets no directory be renamed, at least not while something in it is open.
+# What is said where a directory of that name has come meanwhile, and by a file system that lets none be renamed, or not
+# while something in it is open.
+_IS_THERE = (errno.ENOTEMPTY, errno.EEXIST)
 _WILL_NOT = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def show_directory(fd: int, temporary: bytes, name: bytes) -> bool:
-    """Rename a directory in the one that is open as `fd`. Where the file system will not, one of that name is made, and
-    gets all that lies in the other: then False, and whoever has the old one open has nothing. OSError where the name is
-    taken, by anything but an empty directory.
+    """Rename a directory in the one that is open as `fd`. Where a directory of that name is there by now, or the file
+    system will not and one is made, that gets all that lies in the other, over files of the same names: then False, and
+    whoever has the old one open has nothing. OSError where something else has the name.
     """
     try:
         os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         return True
     except OSError as error:
-        if error.errno not in _WILL_NOT:
+        if error.errno not in _IS_THERE + _WILL_NOT:
             raise
-    os.mkdir(name, 0o700, dir_fd=fd)
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=fd)
     old, new = os.open(temporary, OPENING, dir_fd=fd), -1
     try:
         new = os.open(name, OPENING, dir_fd=fd)

@@ -29,6 +29,7 @@ from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
 from .restore_window import Placed, Window
 from .selection import is_within
 
+SLASH = ord("/")
 REGULAR = 0x80  # in the second byte of a mode
 
 
@@ -183,8 +184,7 @@ class Walk:
     # ---- folders
 
     def _enter(self, one: Placed, chosen: bool) -> None:
-        above = self._at
-        hide = above.chosen and not self._in_one_go and one.path.startswith(above.prefix)
+        hide = self._at.chosen and not self._in_one_go
         with self._site.target.directory(one.path, hide=hide) as directory:
             fresh = directory.fresh
             if not fresh:
@@ -248,7 +248,8 @@ class Walk:
         return self._assemble(one.path, entry, there)
 
     def _assemble(self, path: bytes, entry: Entry, there: bytes | None) -> Iterator[Window]:
-        self._site.show([path.rpartition(b"/")[0]])  # a large file that is whole is there, should the restore be killed
+        # A large file is there once it is whole, should the restore be killed: no folder above it stays hidden.
+        self._site.show(path[:at] for at in range(1, len(path)) if path[at] == SLASH)
         file = Assembly(self._site, path, entry, patched=self._site.patch and there is not None)
         return self._planner.add_pieces(file, self._rows.packed_extents(entry), there)
 

@@ -116,18 +116,23 @@ class Target:
     def show(self, paths: Iterable[bytes]) -> dict[bytes, OSError | TargetError]:
         """Give their names to those of these directories that are hidden; why some cannot have them, and stay so."""
         refusals: dict[bytes, OSError | TargetError] = {}
-        with self._lock:
-            for path in paths:
-                if (temporary := self._hidden.get(path)) is not None:
-                    parent, name = self.split(path)
-                    try:
-                        renamed = self._walk(parent).show(temporary, name)
-                        del self._hidden[path]
-                        if not renamed and path in self._open:
-                            self._forget(path)
-                    except (OSError, TargetError) as error:
-                        refusals[path] = error
+        for path in paths:
+            with self._lock:  # for each: those who write need not wait for all of them
+                try:
+                    self._show(path)
+                except (OSError, TargetError) as error:
+                    refusals[path] = error
         return refusals
+
+    def _show(self, path: bytes) -> None:
+        temporary = self._hidden.get(path)
+        if temporary is None:
+            return
+        parent, name = self.split(path)
+        renamed = self._walk(parent).show(temporary, name)
+        del self._hidden[path]
+        if not renamed and path in self._open:
+            self._forget(path)
 
     def show_all(self) -> None:
         """Show what is hidden, where that can be done."""

@@ -4,13 +4,18 @@
 
 enum { PARTS = 8, PART = 128, LEAST = 32, BYTES = 256, LINE = 64 };
 
+struct span {
+    const unsigned char *data;
+    size_t length;
+};
+
 /* Has the samples brought that `is_noise` will look at: they lie apart, and to wait for each takes longer than all else. */
-static void bring(const unsigned char *data, size_t length)
+static void bring(const struct span *chunk)
 {
-    size_t step = length > PARTS * PART ? (length - PART) / (PARTS - 1) : PART;
-    for (size_t at = 0; at < length && at <= PARTS * step; at += step)
-        for (size_t line = at; line < at + PART && line < length; line += LINE)
-            __builtin_prefetch(data + line);
+    size_t step = chunk->length > PARTS * PART ? (chunk->length - PART) / (PARTS - 1) : PART;
+    for (size_t at = 0; at < PARTS * step && at < chunk->length; at += step)
+        for (size_t line = at; line < at + PART && line < chunk->length; line += LINE)
+            __builtin_prefetch(chunk->data + line);
 }
 
 static void count(const unsigned char *data, size_t length, unsigned counts[BYTES])
@@ -40,40 +45,44 @@ static int is_noise(const unsigned char *data, size_t length)
     return more <= 0 || more * more < 16 * expected;
 }
 
-/* Start and end of a chunk (id, start, end). */
-static int take_span(PyObject *chunk, Py_ssize_t room, Py_ssize_t *start, Py_ssize_t *end)
+/* Where the chunks (id, start, end) lie; NULL with an error set. */
+static struct span *take_spans(PyObject *chunks, const Py_buffer *buffer)
 {
-    if (!PyArg_ParseTuple(chunk, "Onn", &(PyObject *){NULL}, start, end))
-        return -1;
-    if (*start < 0 || *end < *start || *end > room) {
-        PyErr_SetString(PyExc_ValueError, "a chunk lies outside the buffer");
-        return -1;
+    Py_ssize_t start, end, number = PyList_GET_SIZE(chunks);
+    struct span *spans = PyMem_New(struct span, number + 1);
+    if (spans == NULL)
+        return (struct span *)PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < number; i++) {
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(chunks, i), "Onn", &(PyObject *){NULL}, &start, &end))
+            goto failed;
+        if (start < 0 || end < start || end > buffer->len) {
+            PyErr_SetString(PyExc_ValueError, "a chunk lies outside the buffer");
+            goto failed;
+        }
+        spans[i] = (struct span){(const unsigned char *)buffer->buf + start, (size_t)(end - start)};
     }
-    return 0;
+    return spans;
+failed:
+    PyMem_Free(spans);
+    return NULL;
 }
 
 static PyObject *noise(PyObject *self, PyObject *args)
 {
     (void)self;
     Py_buffer buffer;
-    PyObject *chunks;
+    PyObject *chunks, *found = NULL;
     if (!PyArg_ParseTuple(args, "y*O!", &buffer, &PyList_Type, &chunks))
         return NULL;
-    const unsigned char *data = buffer.buf;
-    Py_ssize_t start = 0, end = 0, number = PyList_GET_SIZE(chunks);
-    PyObject *found = PyBytes_FromStringAndSize(NULL, number);
-    if (found && number && take_span(PyList_GET_ITEM(chunks, 0), buffer.len, &start, &end) < 0)
-        Py_CLEAR(found);
-    for (Py_ssize_t i = 0; found && i < number; i++) {
-        Py_ssize_t next = 0, next_end = 0;
-        if (i + 1 < number && take_span(PyList_GET_ITEM(chunks, i + 1), buffer.len, &next, &next_end) < 0) {
-            Py_CLEAR(found);
-            break;
-        }
-        bring(data + next, (size_t)(next_end - next));
-        PyBytes_AS_STRING(found)[i] = (char)is_noise(data + start, (size_t)(end - start));
-        start = next, end = next_end;
+    struct span *spans = take_spans(chunks, &buffer);
+    if (spans != NULL)
+        found = PyBytes_FromStringAndSize(NULL, PyList_GET_SIZE(chunks));
+    for (Py_ssize_t i = 0; found && i < PyBytes_GET_SIZE(found); i++) {
+        if (i + 1 < PyBytes_GET_SIZE(found))
+            bring(&spans[i + 1]);
+        PyBytes_AS_STRING(found)[i] = (char)is_noise(spans[i].data, spans[i].length);
     }
+    PyMem_Free(spans);
     PyBuffer_Release(&buffer);
     return found;
 }

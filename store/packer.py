@@ -27,7 +27,7 @@ PACK_SIZE = 32 << 20
 ARENAS = 3
 UPLOADS = 2  # locally, so that one writes while the other waits for fsync
 # To an object store, for one connection seldom fills the line. Several sessions have together as many on their way as
-# one, or a few more: what four of them had at once cost a server a sixth more of its processors.
+# one, or a few more: what four of them had at once cost a server a seventh more of its processors.
 REMOTE_ARENAS, REMOTE_UPLOADS = 5, 4
 MAX_FRAMES = 65_535  # a frame number has 16 bits in an index entry
 MAX_CHUNKS = 32_768  # a chunk costs 36 bytes of footer, and some 250 of memory until its pack is durable

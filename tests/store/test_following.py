@@ -216,3 +216,20 @@ def test_one_that_began_alone_publishes_at_once_for_those_who_came(monkeypatch: 
             assert not first._following.is_due(3, ending=False)
             assert first._following.is_due(4, ending=False)
             assert second._following.is_due(1, ending=False)
+
+
+def test_those_count_as_at_work_who_published_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PUBLISH_PACKS", 8)
+    backend = MemoryBackend()
+    with make(backend).writer("none") as one, reopen(backend).writer("none") as other:
+        assert one._following.at_work == 0  # it is not known yet whether the other stores the same
+        for number in range(following.LOOKS):
+            put(other, grains(20 + number, 20))
+            other.flush()
+            one._following.look()
+        assert one._following.at_work == 2
+        for _ in range(3):
+            one._following.look()
+        assert one._following.at_work == 1
+    with reopen(backend).writer("none") as alone:
+        assert alone._following.at_work == 1

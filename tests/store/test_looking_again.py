@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siltstone.store import Backend, PackName, Store, following, open_backend
+from siltstone.store import Backend, ChunkId, ObjectInfo, PackName, Store, following, open_backend
 from siltstone.store.index import INDEX
 from tests.seaweed import shared_seaweed, surroundings
 
@@ -103,6 +103,18 @@ def test_four_processes_with_the_same_data_store_it_once(backend: Backend) -> No
     assert all(read_back(store, f"backups/writer{number}/0/0") == SHARED for number in range(4))
 
 
+class Listed(MemoryBackend):
+    """Notes of what it is asked for lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self.asked.append(prefix)
+        return super().list(prefix)
+
+
 class TestProtection:
     """What was published meanwhile is no safer than what was there before, and is seen to alike."""
 
@@ -122,12 +134,17 @@ class TestProtection:
         put(self.writer, MINE)
         self.writer.flush()  # packs are durable on the way, and then it looks
 
-    def test_what_is_condemned_after_it_looked_is_copied(self) -> None:
-        backend = MemoryBackend()
+    def relying(self, backend: MemoryBackend) -> tuple[Store, list[ChunkId]]:
+        """A session that has looked and found SHARED."""
         store = self.begun(backend)
         self.look()
         ids = put(self.writer, SHARED)
         assert self.writer.known_chunks == len(SHARED)
+        return store, ids
+
+    def test_what_is_condemned_after_it_looked_is_copied(self) -> None:
+        backend = MemoryBackend()
+        store, ids = self.relying(backend)
         gone = condemn(store)
         self.writer.commit(ROOT, {"chunks": ids})
         self.end()
@@ -161,10 +178,7 @@ class TestProtection:
     def test_what_is_condemned_is_copied_where_its_other_place_is_named_and_gone(self) -> None:
         """A session that was given up may have stored the same, and published it after its packs were removed."""
         backend = MemoryBackend()
-        store = self.begun(backend)
-        self.look()
-        ids = put(self.writer, SHARED)
-        assert self.writer.known_chunks == len(SHARED)
+        store, ids = self.relying(backend)
         condemned, before = condemn(store), set(names(backend, "packs/"))
         with reopen(backend).writer("none") as other:
             put(other, SHARED)
@@ -173,3 +187,14 @@ class TestProtection:
         self.end()
         remove(backend, condemned)
         assert read_back(reopen(backend), ROOT) == SHARED
+
+    def test_whether_a_pack_is_there_is_asked_once_it_is_relied_on(self) -> None:
+        backend = Listed()
+        self.begun(backend)
+        of_other = {name.rpartition("/")[0] + "/" for name in names(backend, "packs/")}
+        backend.asked.clear()
+        self.look()
+        assert of_other.isdisjoint(backend.asked)
+        put(self.writer, SHARED)
+        assert of_other <= set(backend.asked)
+        self.end()

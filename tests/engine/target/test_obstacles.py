@@ -151,6 +151,17 @@ class TestTemporaries:
         assert set(os.listdir(folder)) >= set(others)
         assert len(os.listdir(folder)) == len(others) + 1
 
+    def test_directories_above_the_roots_are_the_hosts(self, ground: Path) -> None:
+        """In them no directory is hidden by a restore, and one of such a name may be at work in another restore."""
+        for above in ("", "above/root/"):
+            (ground / "target" / above / ".silt-0123456789abcdef-0/inside").mkdir(parents=True)
+        with Target(bytes(ground / "target"), roots=[b"/above/root"]) as target:
+            for path, count in ((b"/", 0), (b"/above/root", 1)):
+                with target.directory(path) as directory:
+                    assert directory.remove_leftovers() == count
+        assert listing(ground / "target/above/root") == []
+        assert (ground / "target/.silt-0123456789abcdef-0/inside").is_dir()
+
     def test_leftovers_may_be_as_deep_as_they_like(self, ground: Path) -> None:
         with Target(bytes(ground / "target")) as target:
             target.directory(b"/.silt-0123456789abcdef-0" + b"/d" * 3000).release()

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from msgspec import Struct, field
 
 from .cut import WHOLE, Cutter, suits_coarse
-from .entry import HEAD, extra, make_row, size_of, with_size
+from .entry import EXTENT, HEAD, extra, make_row, size_of, with_size
 from .events import Report, Warned, show_path
 from .extent_list import OnList
 from .files import open_to_read, read_files, short_path, stat_of
@@ -131,11 +131,15 @@ class Contents:
     def _settle_batch(self, batch: Batch, buffer: memoryview, reading: "Future[list[ReadResult]]") -> None:
         # A read that still stands behind other work is done here: the workers would be idle before its frames come.
         results = _read(batch, buffer) if reading.cancel() else reading.result()
-        ends, spans = self._cut(results, buffer)
+        ends, firsts = self._cut(results, buffer)
         ids, frames = self._workers.sink.choose(buffer, ends)
         self._workers.write(frames, buffer)
-        for file, result, (first, last) in zip(batch.files, results, spans, strict=True):
-            self._finish(file, result, pack_chunks(ids[first:last], ends[first:last], result[1]))
+        for file, result, first, behind in zip(batch.files, results, firsts, (*firsts[1:], len(ends)), strict=True):
+            if behind - first == 1:
+                extents = EXTENT.pack(ids[first], 0, result[2])
+            else:
+                extents = pack_chunks(ids[first:behind], ends[first:behind], result[1])
+            self._finish(file, result, extents)
         self._teller.read(batch.files[-1].path, ends[-1] if ends else 0)
 
     def ready(self) -> bool:
@@ -148,19 +152,17 @@ class Contents:
             pass
         self._workers.finish()
 
-    def _cut(self, results: Sequence[ReadResult], buffer: memoryview) -> tuple[list[int], list[tuple[int, int]]]:
-        """Where the chunks of a batch end, and for each file which of them are its own: (first, behind the last)."""
+    def _cut(self, results: Sequence[ReadResult], buffer: memoryview) -> tuple[list[int], list[int]]:
+        """Where the chunks of a batch end, and for each file how many there are before its own."""
         ends: list[int] = []
-        spans: list[tuple[int, int]] = []
-        for result in results:
-            start, length = result[1], result[2]
-            first = len(ends)
+        firsts: list[int] = []
+        for _, start, length, _, _, _ in results:
+            firsts.append(len(ends))
             if length > WHOLE:
                 ends += [start + end for end in self._cutter.ends(buffer[start : start + length], last=True)]
             elif length:
                 ends.append(start + length)
-            spans.append((first, len(ends)))
-        return ends, spans
+        return ends, firsts
 
     def _finish(self, file: Pending, result: ReadResult, extents: bytes) -> None:
         error, _, length, stat, xattr_bytes, flags = result
@@ -237,6 +239,10 @@ class Contents:
 
 def _read(batch: Batch, buffer: memoryview) -> list[ReadResult]:
     return read_files([file.path for file in batch.files], [size_of(file.stat) for file in batch.files], buffer)
+
+
+ONE_NAME = b"\1\0\0\0"
+"""The bytes 12 to 15 of the stat of a file of one name."""
 
 
 def link_of(stat: bytes) -> tuple[int, int] | None:

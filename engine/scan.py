@@ -9,7 +9,6 @@ import os
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from .deployment import FileSet, Roots
 from .entry import size_of
@@ -20,6 +19,7 @@ from .files import open_to_read, scan_directory, stat_path
 # The second byte of st_mode holds the type in its upper half; comparing it needs no parsing of the stat.
 TYPE_AT = 1
 DIRECTORY, REGULAR, SYMLINK, SOCKET = 0x40, 0x80, 0xA0, 0xC0
+_USUAL = (REGULAR, DIRECTORY, SYMLINK)
 MAX_PATH = 0xFFFF  # of a row
 _DEV = struct.Struct("<Q")
 DEV_AT, BLOCKS_AT = 56, 64
@@ -32,11 +32,8 @@ _MTIME_AT = 24
 SMALL_DIRECTORY = 4096
 
 
-class Found(NamedTuple):
-    """One entry as the scan saw it. `stat` is the 72 bytes of files.scan_directory."""
-
-    path: bytes
-    stat: bytes
+Found = tuple[bytes, bytes]
+"""One entry as the scan saw it: its path, and the 72 bytes of files.scan_directory."""
 
 
 def kind_of(stat: bytes) -> int:
@@ -65,10 +62,11 @@ class Scan:
         except OSError as error:
             self._report(Warned("unreadable", show_path(root), error.strerror or str(error)))
             return
-        yield Found(root, stat)
+        yield root, stat
         if kind_of(stat) != DIRECTORY:
             return
         excluder = Excluder(self._set.exclude, root)
+        special = self._picky or not excluder.idle  # else there is nothing to ask of what is usual
         device = stat[DEV_AT:BLOCKS_AT]
         stack = [(*self._entries(root, stat, device), device)]
         while stack:
@@ -76,9 +74,11 @@ class Scan:
             for name, stat in listing:
                 path = prefix + name
                 kind = stat[TYPE_AT] & 0xF0
-                if self._left_out(path, name, stat, kind, excluder):
+                if (special or kind not in _USUAL or len(path) > MAX_PATH) and self._left_out(
+                    path, name, stat, kind, excluder
+                ):
                     continue
-                yield Found(path, stat)
+                yield path, stat
                 if kind == DIRECTORY:
                     inside = stat[DEV_AT:BLOCKS_AT] if path in self._roots.nested else device
                     stack.append((*self._entries(path, stat, inside), inside))

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from siltstone.store import Corrupt, DryWriter, ObjectMissing, Store, Writer
 
-from .content import Batch, Contents, Pending, capture_anywhere, link_of
+from .content import ONE_NAME, Batch, Contents, Pending, capture_anywhere, link_of
 from .deployment import ResolvedSet
 from .entry import (
     EXTENT,
@@ -40,6 +40,9 @@ from .teller import Teller
 from .workers import BUFFER
 
 WAITING = 50_000
+
+# Small files after which it is looked whether a batch was read: to ask takes a lock.
+DRAIN_EVERY = 32
 
 # Below this a file with fewer blocks than bytes is as likely packed into its inode as sparse.
 SPARSE_FROM = 64 << 10
@@ -75,27 +78,32 @@ class SetWalk:
 
     def run(self, totals: Counter[str], owners: SeenOwners) -> SetInfo:
         """Walk, and add to the totals and the owners that were seen."""
-        stats, pairs, self._owners = self.stats, owners.pairs, owners
-        teller, lists = self._teller, self._lists
+        pairs, self._owners = owners.pairs, owners
+        teller, lists, holds = self._teller, self._lists, self._proof.holds
         self._contents.owners = owners
+        files = size = directories = others = new = changed = unchanged = 0
         with self._contents:
-            for found, row in self._merged():
-                path, stat = found
+            for (path, stat), row in self._merged():
                 pairs.add(stat[4:12])
                 kind = stat[1] & 0xF0
                 if kind == REGULAR:
-                    stats["files"] += 1
+                    files += 1
                     teller.files += 1
-                    stats["bytes"] += size_of(stat)
+                    size += size_of(stat)
+                elif kind == DIRECTORY:
+                    directories += 1
                 else:
-                    stats["directories" if kind == DIRECTORY else "others"] += 1
-                if row is not None and self._proof.holds(row, stat) and (lists is None or lists.is_stored(row)):
-                    stats["unchanged"] += 1
-                    one_name = kind == DIRECTORY or stat[12:16] == b"\1\0\0\0"
+                    others += 1
+                if row is None:
+                    new += 1
+                    self._take(path, stat, kind)
+                elif holds(row, stat) and (lists is None or lists.is_stored(row)):
+                    unchanged += 1
+                    one_name = kind == DIRECTORY or stat[12:16] == ONE_NAME
                     self._emit(path, row if one_name else _linked(row, link_of(stat)))
                 else:
-                    stats["changed" if row is not None else "new"] += 1
-                    self._take(found, kind)
+                    changed += 1
+                    self._take(path, stat, kind)
                 teller.tell(path)
             self._submit()
             self._drain(until=0)
@@ -103,7 +111,9 @@ class SetWalk:
             index = self._manifest.finish()
         if lists is not None:
             lists.finish()
-        stats["skipped"] = self._scan.skipped
+        stats = self.stats
+        stats.update(files=files, bytes=size, directories=directories, others=others, skipped=self._scan.skipped)
+        stats.update(new=new, changed=changed, unchanged=unchanged)
         totals.update(stats)
         roots = tuple(self._set.roots.found)
         return SetInfo(self._set.file_set.name, roots, tuple(index), self._entries, stats["files"], stats["bytes"])
@@ -139,27 +149,28 @@ class SetWalk:
 
     # ---- one entry
 
-    def _take(self, found: Found, kind: int) -> None:
+    def _take(self, path: bytes, stat: bytes, kind: int) -> None:
         if kind != REGULAR:
-            self._take_special(found, kind)
+            self._take_special(path, stat, kind)
             return
-        path, stat = found
         size = size_of(stat)
-        file = Pending(path, stat, link_of(stat))
+        file = Pending(path, stat, None if stat[12:16] == ONE_NAME else link_of(stat))
         if file.link is not None and self._is_twin(file, file.link):
             self._wait(file)
             return
-        if size > BUFFER // 2 or _is_sparse(size, stat):
+        if size > BUFFER // 2 or (size > SPARSE_FROM and _is_sparse(size, stat)):
             self._submit()
             self._contents.store_large(file)
             self._waiting.append(file)
+            self._drain(until=WAITING)
         else:
             if not self._batch.takes(size):
                 self._submit()
             self._batch.files.append(file)
             self._batch.bytes += size
             self._waiting.append(file)
-        self._drain(until=WAITING)
+            if len(self._batch.files) % DRAIN_EVERY == 1:
+                self._drain(until=WAITING)
 
     def _is_twin(self, file: Pending, link: tuple[int, int]) -> bool:
         """Whether another name of this inode came before, whose content is then its own. Forgets it after the last."""
@@ -173,8 +184,7 @@ class SetWalk:
         file.twin = first if first is not file else None
         return file.twin is not None
 
-    def _take_special(self, found: Found, kind: int) -> None:
-        path, stat = found
+    def _take_special(self, path: bytes, stat: bytes, kind: int) -> None:
         target = b""
         xattrs: dict[bytes, bytes] = {}
         flags = 0
@@ -278,4 +288,4 @@ def _leads_to(path: bytes, link: tuple[int, int]) -> bool:
 
 
 def _is_sparse(size: int, stat: bytes) -> bool:
-    return size > SPARSE_FROM and int.from_bytes(stat[BLOCKS_AT:], "little") * 512 < size
+    return int.from_bytes(stat[BLOCKS_AT:], "little") * 512 < size

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from .following import Following
 from .frame import NewFrame
 from .ids import ChunkId, PackName
+from .index import Index
 from .pack import FrameInfo
 from .reliance import Reliance
 
@@ -17,17 +18,28 @@ from .reliance import Reliance
 class Claims:
     """Those of one session, and how many chunks and bytes were new. `len`: those that are not durable yet."""
 
-    def __init__(self, reliance: Reliance, following: Following) -> None:
-        self._reliance, self._following = reliance, following
+    def __init__(self, index: Index, reliance: Reliance, following: Following) -> None:
+        self._index, self._reliance, self._following = index, reliance, following
         self._claimed: dict[ChunkId, object] = {}
         self._lock = threading.Lock()
+        self._packs = 0  # that became durable: what was unknown before may be known since, and no longer claimed
         self.new_chunks = self.new_bytes = self.known_chunks = 0
 
     def __len__(self) -> int:
         return len(self._claimed)
 
-    def take(self, chunk: ChunkId, length: int) -> bool:
-        """True for exactly one caller, when the store does not have the chunk. It may wait for another session."""
+    def take(self, chunks: Sequence[ChunkId], lengths: Sequence[int]) -> list[bool]:
+        """Of each of these chunks whether the caller is to store it: True for exactly one caller, when the store does
+        not have it. It may wait for another session.
+        """
+        packs, alone = self._packs, self._following.has_seen_nobody
+        unknown = self._index.unknown(chunk for chunk in chunks if chunk not in self._claimed) if alone else ()
+        return [
+            self._claim(chunk) if chunk in unknown and packs == self._packs else self._find_or_claim(chunk, length)
+            for chunk, length in zip(chunks, lengths, strict=True)
+        ]
+
+    def _find_or_claim(self, chunk: ChunkId, length: int) -> bool:
         if chunk in self._claimed:
             return False
         pack = self._pack_of(chunk)
@@ -36,11 +48,14 @@ class Claims:
             if pack in self._reliance.learned:
                 self._following.found(chunk, length)
             return False
-        mine = object()
-        if self._claimed.setdefault(chunk, mine) is not mine:
+        if not self._claim(chunk):
             return False
         self._following.chose(length)
         return True
+
+    def _claim(self, chunk: ChunkId) -> bool:
+        mine = object()
+        return self._claimed.setdefault(chunk, mine) is mine
 
     def count(self, ids: Sequence[ChunkId], frames: Sequence[NewFrame]) -> None:
         """Of these chunks those in the frames were taken, and the others are known."""
@@ -73,6 +88,7 @@ class Claims:
 
     def stored(self, frames: Sequence[FrameInfo]) -> None:
         """A pack with these frames is durable, and the index has it."""
+        self._packs += 1
         for frame in frames:
             for chunk in frame.ids:
                 self._claimed.pop(chunk, None)

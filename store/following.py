@@ -120,6 +120,11 @@ class Following:
         return 1 + sum(looks >= self._looks - 2 for looks in tuple(self._seen.values()))
 
     @property
+    def has_seen_nobody(self) -> bool:
+        """Whether nobody has published anything since this session began."""
+        return not self._newest
+
+    @property
     def behind(self) -> bool:
         """Whether somebody is known that most likely stores first what this session is about to store."""
         return self._ahead() is not None

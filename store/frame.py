@@ -123,28 +123,21 @@ class Compressor:
 class NewFrame:
     """Chunks of one buffer that will share a frame. It borrows the buffer until it is written."""
 
-    __slots__ = ("_buffer", "_spans", "ids", "lengths", "noisy", "size")
+    __slots__ = ("_buffer", "_chunks", "ids", "lengths", "noisy", "size")
 
-    def __init__(self, buffer: memoryview, *, noisy: bool = False) -> None:
-        self._buffer, self.noisy = buffer, noisy
-        self._spans: list[tuple[int, int]] = []
-        self.ids: list[ChunkId] = []
-        self.lengths: list[int] = []
-        self.size = 0
-
-    def add(self, chunk: ChunkId, start: int, end: int) -> None:
-        """The next chunk: buffer[start:end]."""
-        self.ids.append(chunk)
-        self.lengths.append(end - start)
-        self._spans.append((start, end))
-        self.size += end - start
+    def __init__(self, buffer: memoryview, chunks: Sequence[tuple[ChunkId, int, int]], *, noisy: bool = False) -> None:
+        """`chunks`: (id, start, end) of each, at least one; it is buffer[start:end]."""
+        self._buffer, self._chunks, self.noisy = buffer, chunks, noisy
+        self.ids = [chunk for chunk, _, _ in chunks]
+        self.lengths = [end - start for _, start, end in chunks]
+        self.size = sum(self.lengths)
 
     def plain(self) -> Buffer:
         """The chunks one after the other; a copy only where they do not lie so in the buffer."""
-        first, last = self._spans[0][0], self._spans[-1][1]
+        first, last = self._chunks[0][1], self._chunks[-1][2]
         if last - first == self.size:
             return self._buffer[first:last]
-        return b"".join([self._buffer[start:end] for start, end in self._spans])
+        return b"".join([self._buffer[start:end] for _, start, end in self._chunks])
 
 
 def spread(buffer: memoryview, chunks: list[tuple[ChunkId, int, int]]) -> list[NewFrame]:
@@ -161,15 +154,15 @@ def spread(buffer: memoryview, chunks: list[tuple[ChunkId, int, int]]) -> list[N
 def _evenly(buffer: memoryview, chunks: Sequence[tuple[ChunkId, int, int]], *, noisy: bool) -> list[NewFrame]:
     left = sum(end - start for _, start, end in chunks)
     count = max(1, round(left / FRAME_SIZE))
-    frames = [NewFrame(buffer, noisy=noisy)] if chunks else []
-    for chunk, start, end in chunks:
-        frame = frames[-1]
-        reached = count > 1 and frame.size + (end - start) / 2 > left / count
-        if frame.ids and (reached or len(frame.ids) == FRAME_CHUNKS):
-            left, count = left - frame.size, count - 1
-            frame = NewFrame(buffer, noisy=noisy)
-            frames.append(frame)
-        frame.add(chunk, start, end)
+    frames, first, size = [], 0, 0
+    for at, (_, start, end) in enumerate(chunks):
+        reached = count > 1 and size + (end - start) / 2 > left / count
+        if at > first and (reached or at - first == FRAME_CHUNKS):
+            frames.append(NewFrame(buffer, chunks[first:at], noisy=noisy))
+            left, count, first, size = left - size, count - 1, at, 0
+        size += end - start
+    if chunks:
+        frames.append(NewFrame(buffer, chunks[first:], noisy=noisy))
     return frames
 
 

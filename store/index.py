@@ -31,9 +31,7 @@ INDEX = "index/"
 # the memory of a merge (32 bytes an entry). 100 million chunks are then at least 50 segments: 50 filters a new chunk.
 MERGE_WHEN = 8
 MERGE_LIMIT = 2_000_000
-
-# How often the list of segments may prove outdated while they are opened: each time takes a merge by another session.
-LOAD_TRIES = 10
+LOAD_TRIES = 10  # the list of segments may prove outdated so often while they are opened: each time by a merge
 
 
 class Index:
@@ -126,6 +124,11 @@ class Index:
                 doubtful.append(place)
         return min(doubtful, key=lambda place: place.pack in self.lost, default=None)
 
+    def unknown(self, chunks: Iterable[ChunkId]) -> set[ChunkId]:
+        """Those of these chunks that surely nothing names. No block is opened, so some that are new are not told."""
+        new = self._recent.unknown(chunks)  # first: what leaves it is in a segment by then
+        return set(new).difference(*(segment.passing(new) for segment in self._segments))
+
     def sound_pack(self, chunk: ChunkId) -> PackName | None:
         """The pack that surely has the chunk, or None."""
         place = self.find(chunk)
@@ -146,7 +149,7 @@ class Index:
     def _rows(self, segment: Segment, chunk: ChunkId) -> list[bytes]:
         rows: list[bytes] = []
         try:
-            if segment.maybe(chunk):
+            if segment.passing([chunk]):
                 self._blocks.take_rows(segment, chunk, rows)
         except Corrupt as error:
             self.damaged[segment.name] = error

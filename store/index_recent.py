@@ -45,6 +45,11 @@ class RecentEntries:
             return []
         return [Place(*first), *(Place(*other) for other in self._others.get(chunk, ()))]
 
+    def unknown(self, chunks: Iterable[ChunkId]) -> list[ChunkId]:
+        """Those of these chunks that are not here."""
+        first = self._first
+        return [chunk for chunk in chunks if chunk not in first]
+
     def packs(self) -> set[PackName]:
         """The packs that are here."""
         with self._lock:

@@ -34,16 +34,20 @@ from .errors import Corrupt, ObjectMissing
 from .ids import ChunkId, PackName, Place
 from .seal import TAG_SIZE, CheckSealer
 
+try:
+    from ._filter import mark, passing
+except ImportError:
+    from .filter_plain import mark, passing
+
 MAGIC = b"SILTIX1\n"
 ENTRY_SIZE = 32
 KEY_SIZE = 24
 BLOCK_ENTRIES = 128
 BLOCK_SIZE = BLOCK_ENTRIES * ENTRY_SIZE
 
-# Below this a segment's blocks fit the cache as they are, and a filter would only cost its building.
-FILTER_FROM = 32768
+# Below this there are a few blocks, which are open as soon as anything was looked up.
+FILTER_FROM = 512
 FILTER_BITS = 10  # an entry: about 1 lookup in 80 of a new chunk still opens a block
-_HASHES = struct.Struct("<8x4I8x")  # the same bytes of a chunk id and of an entry
 
 _HEAD = struct.Struct("<8s32sQIIIII")
 _PLACE = struct.Struct(">IHH")
@@ -77,29 +81,6 @@ class _PartSealer:
         return plain
 
 
-class _Filter:
-    """A Bloom filter under construction; the hashes are pieces of the id, which is keyed and uniform. Filled a block at
-    a time by numpy, since bit by bit it took two thirds of the time of writing a segment.
-    """
-
-    def __init__(self, entries: int) -> None:
-        import numpy
-
-        self._flags = numpy.zeros(max(1, entries * FILTER_BITS // 8) * 8, dtype=bool)
-        self._hashes = numpy.dtype({"names": ["words"], "formats": [("<u4", 4)], "offsets": [8], "itemsize": 32})
-
-    def add(self, block: bytes) -> None:
-        import numpy
-
-        words = numpy.frombuffer(block, dtype=self._hashes)["words"]
-        self._flags[words % numpy.uint32(len(self._flags))] = True
-
-    def bits(self) -> bytes:
-        import numpy
-
-        return numpy.packbits(self._flags, bitorder="little").tobytes()
-
-
 def encode_segment(
     blocks: Iterable[bytes],
     count: int,
@@ -115,16 +96,16 @@ def encode_segment(
     """
     salt = os.urandom(32)
     sealer = _PartSealer(index_key, salt)
-    bloom = _Filter(count) if count >= FILTER_FROM else None
+    bits = bytearray(count * FILTER_BITS // 8) if count >= FILTER_FROM else bytearray()
     fences, written = [], 0
     for number, block in enumerate(blocks):
         fences.append(block[:8])
         written += len(block) // ENTRY_SIZE
-        if bloom:
-            bloom.add(block)
+        if bits:
+            mark(bits, block)
         yield sealer.seal(number, block)
     head = msgpack.packb({"replaces": list(replaces), "session": session})
-    plain = (head, b"".join(fences), b"".join(bytes.fromhex(p) for p in packs), bloom.bits() if bloom else b"")
+    plain = (head, b"".join(fences), b"".join(bytes.fromhex(p) for p in packs), bytes(bits))
     parts = [sealer.seal(_PARTS + i, part) if part else b"" for i, part in enumerate(plain)]
     yield from parts
     yield _HEAD.pack(MAGIC, salt, written, len(packs), *map(len, parts))
@@ -193,22 +174,14 @@ class Segment:
         self._fences = array("Q", parts[1])
         self._fences.byteswap()  # stored big-endian so that bytes and numbers sort alike
         self._packs, self._filter = parts[2], parts[3]
-        self._filter_bits = len(self._filter) * 8
 
-    def maybe(self, chunk: ChunkId) -> bool:
-        """False when the chunk is surely not here."""
-        bits, size = self._filter, self._filter_bits
-        if not size:
-            return True
-        for word in _HASHES.unpack(chunk):
-            place = word % size
-            if not bits[place >> 3] >> (place & 7) & 1:
-                return False
-        return True
+    def passing(self, chunks: list[ChunkId]) -> list[ChunkId]:
+        """Those of these chunks that may be here: the others surely are not."""
+        return passing(self._filter, chunks) if self._filter else chunks
 
     def drop_filter(self) -> None:
-        """Give its memory back, where entries are read one by one: `maybe` always says yes then."""
-        self._filter, self._filter_bits = b"", 0
+        """Give its memory back, where entries are read one by one: every chunk may be here then."""
+        self._filter = b""
 
     def block_of(self, chunk: ChunkId) -> int:
         """The only block that can hold the chunk, or -1."""

@@ -7,6 +7,7 @@ threads; each does its own hashing and compressing, which release the interprete
 
 import threading
 from collections.abc import Collection, Sequence
+from itertools import compress, pairwise
 from types import TracebackType
 from typing import Self
 
@@ -55,7 +56,7 @@ class Writer:
         key, generation = lease_key(self._store), self._reliance.generation
         self._lease = HeldLease(self._store.backend, self._session, key, generation)
         self._following = Following(self._store.backend, self._lease, self._index, self._reliance, self._tell)
-        self._claims = Claims(self._reliance, self._following)
+        self._claims = Claims(self._index, self._reliance, self._following)
         try:
             # After the lease, all of it: until then garbage collection did not know of this session, and of two that
             # begin at the same moment one at least sees the other.
@@ -155,16 +156,10 @@ class Writer:
 
         Apart from hashing this holds the interpreter lock; `write` releases it. The frames borrow the buffer.
         """
-        ids: list[ChunkId] = []
-        new: list[tuple[ChunkId, int, int]] = []
-        start = 0
-        for end in ends:
-            chunk = chunk_id(buffer[start:end], self._id_key)
-            ids.append(chunk)
-            if self._claims.take(chunk, end - start):
-                new.append((chunk, start, end))
-            start = end
-        frames = spread(buffer, new)
+        key, spans = self._id_key, list(pairwise((0, *ends)))
+        ids = [chunk_id(buffer[start:end], key) for start, end in spans]
+        taken = self._claims.take(ids, [end - start for start, end in spans])
+        frames = spread(buffer, [(chunk, *span) for chunk, span in compress(zip(ids, spans, strict=True), taken)])
         self._claims.count(ids, frames)
         return ids, frames
 

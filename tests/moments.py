@@ -49,7 +49,7 @@ def once_it_is_scanned(patch: pytest.MonkeyPatch, name: str, happen: Happening) 
     def scan(self: Scan) -> Iterator[Found]:
         for found in real(self):
             yield found
-            if found.path.endswith(b"/" + name.encode()):
+            if found[0].endswith(b"/" + name.encode()):
                 happen()
 
     patch.setattr(Scan, "__iter__", scan)

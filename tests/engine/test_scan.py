@@ -35,7 +35,7 @@ class Scanned:
         scan = Scan(files, files.roots(), store, self.events.append)
         self.found: list[Found] = list(scan)
         self.skipped = scan.skipped
-        self.paths = [os.fsdecode(os.path.relpath(each.path, os.fsencode(folder))) for each in self.found]
+        self.paths = [os.fsdecode(os.path.relpath(path, os.fsencode(folder))) for path, _ in self.found]
 
     @property
     def warned(self) -> list[tuple[str, str]]:
@@ -66,17 +66,17 @@ def mount(tmp_path: Path) -> Iterator[Path]:
 def test_everything_in_path_order(tmp_path: Path) -> None:
     make_tree(tmp_path / "tree", 1)
     found = Scanned(tmp_path / "tree", skip=SkipRules(sockets=False)).found
-    paths = [each.path for each in found]
+    paths = [path for path, _ in found]
     assert paths == sorted(paths, key=order_key)
     walked = list(os.walk(os.fsencode(tmp_path / "tree")))  # as far as paths may be long
     listed = {os.path.join(folder, name) for folder, folders, files in walked for name in folders + files}
     assert listed | {os.fsencode(tmp_path / "tree")} == {path for path in paths if len(path) < 4096 or path in listed}
     assert sum(len(path) > 4096 for path in paths) >= 3, "the tree goes deeper than paths may be long"
-    for each in found:
-        if len(each.path) < 4000:
-            st = os.lstat(each.path)
+    for path, seen in found:
+        if len(path) < 4000:
+            st = os.lstat(path)
             head = (st.st_mode, st.st_uid, st.st_gid, st.st_nlink, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
-            assert each.stat[: HEAD.size] == HEAD.pack(*head, st.st_ino, st.st_rdev)
+            assert seen[: HEAD.size] == HEAD.pack(*head, st.st_ino, st.st_rdev)
 
 
 def test_siblings_that_begin_alike(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_root_that_vanished_after_it_was_found(tmp_path: Path) -> None:
     (tmp_path / "here").unlink()
     events: list[Event] = []
     found = list(Scan(files, roots, "", events.append))
-    assert [each.path for each in found] == [os.fsencode(tmp_path / "there")]
+    assert [path for path, _ in found] == [os.fsencode(tmp_path / "there")]
     assert [type(event) for event in events] == [Warned]
 
 
@@ -117,10 +117,10 @@ def test_a_folder_that_vanishes_or_turns_into_a_link_while_it_is_scanned(tmp_pat
     events: list[Event] = []
     paths = []
     for found in Scan(files, files.roots(), "", events.append):
-        paths.append(os.path.basename(found.path))
-        if found.path.endswith(b"/a"):
+        paths.append(os.path.basename(found[0]))
+        if found[0].endswith(b"/a"):
             (tmp_path / "tree" / "a").rename(tmp_path / "away")
-        if found.path.endswith(b"/b"):
+        if found[0].endswith(b"/b"):
             (tmp_path / "tree" / "b").rename(tmp_path / "b")
             (tmp_path / "tree" / "b").symlink_to(tmp_path / "b")
     assert paths == [b"tree", b"a", b"b", b"c", b"x"], "a link is not followed into what the folder was"
@@ -239,7 +239,7 @@ def test_times_that_64_bits_of_nanoseconds_may_not_hold(tmp_path: Path, seconds:
     kept = os.stat(tmp_path / "file").st_mtime_ns  # a file system clamps, too
     scanned = Scanned(tmp_path, skip=SkipRules(changed_within_ns=1))
     assert scanned.paths == [".", "file"]
-    assert STAT.unpack(scanned.found[1].stat)[5] == min(max(kept, -(2**63)), 2**63 - 1)
+    assert STAT.unpack(scanned.found[1][1])[5] == min(max(kept, -(2**63)), 2**63 - 1)
 
 
 def test_a_path_that_no_row_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,14 +186,15 @@ def test_a_wrong_id_is_seen_where_its_chunk_is_wanted() -> None:
 def test_a_new_frame_holds_what_was_added(chunks: list[tuple[bytes, bool]]) -> None:
     """Whether the chunks lie side by side in the buffer or not."""
     buffer, ends = run_of(content for content, _ in chunks)
-    frame = NewFrame(buffer)
     start = 0
+    added: list[tuple[ChunkId, int, int]] = []
     kept: list[bytes] = []
     for end, (content, wanted) in zip(ends, chunks, strict=True):
         if wanted or not kept:
-            frame.add(chunk_id(content, ID_KEY), start, end)
+            added.append((chunk_id(content, ID_KEY), start, end))
             kept.append(content)
         start = end
+    frame = NewFrame(buffer, added)
     assert frame.plain() == b"".join(kept)
     assert frame.size == len(b"".join(kept))
     assert frame.lengths == [len(content) for content in kept]

@@ -242,7 +242,7 @@ class TestDamagedSegments:
             ids = put(writer, contents[1])
             writer.commit(TWO, {"chunks": ids})
         assert not store.index.damaged
-        late = next(s for s in store.index._segments if store.index.find(ids[0]) and s.maybe(ids[0]))
+        late = next(s for s in store.index._segments if store.index.find(ids[0]) and s.passing([ids[0]]))
         for segment in store.index._segments:
             rot(backend, segment.name)
         store.index._segments = [type(late)(s.name, backend.view(s.name), store.ring.index_key)

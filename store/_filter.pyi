@@ -1,0 +1,6 @@
+# Types of `_filter.c`; what the functions do is said in filter_plain.py.
+
+from .ids import ChunkId
+
+def mark(bits: bytearray, entries: bytes, /) -> None: ...
+def passing(bits: bytes | bytearray, chunks: list[ChunkId], /) -> list[ChunkId]: ...

@@ -24,7 +24,7 @@ class BuildWhatCompiles(build_ext):
 
     def get_source_files(self) -> list[str]:
         """What belongs into a source distribution."""
-        return [*super().get_source_files(), "cli/silt_wal.c"]
+        return [*super().get_source_files(), "cli/silt_wal.c", "engine/_files.h"]
 
     def _built(self, name: str) -> Path:
         return Path(self.get_ext_fullpath(name))

@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from siltstone.engine import files_plain, files_plain_write
@@ -21,17 +22,15 @@ FILE_BYTES = 8192
 FOLDER_FILES = 50
 BATCH = 500  # files read or written by one call: 4 MiB
 
-compiled: ModuleType | None
-try:
-    from siltstone.engine import _files as compiled
-except ImportError:
-    compiled = None
-
 
 def twins() -> dict[str, Any]:
-    """Each twin by its name; the C module only where it was built."""
-    plain = SimpleNamespace(**vars(files_plain) | vars(files_plain_write))
-    return {"plain": plain} | ({"C": compiled} if compiled is not None else {})
+    """Each twin by its name; the C modules only where they were built."""
+    made = {"plain": SimpleNamespace(**vars(files_plain) | vars(files_plain_write))}
+    with suppress(ImportError):
+        from siltstone.engine import _files, _listing
+
+        made["C"] = SimpleNamespace(**vars(_files) | vars(_listing))
+    return made
 
 
 def make(top: Path, count: int) -> list[bytes]:

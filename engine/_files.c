@@ -1,5 +1,4 @@
-/* Many small files at once, without the interpreter: list a directory with the stat of each entry, read files into one
- * buffer, create files out of one buffer.
+/* Many small files at once, without the interpreter: read files into one buffer, create files out of one buffer.
  *
  * Rule: files_plain.py says in Python what this file does in C, and the tests hold the one to the other. Arguments are
  * taken and checked first, with the GIL; then the system calls run without it, on memory that only this call knows
@@ -9,166 +8,16 @@
  * It does not promise durability (nothing is synced), does not see a signal before its batch is done, and knows nothing
  * of extents, holes, xattrs or links. Elsewhere than on Linux there are no file flags, no xattrs and no O_NOATIME.
  */
-#define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_files.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/types.h>
 #include <sys/uio.h>
-#include <unistd.h>
 #ifdef __linux__
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
 #endif
-
-#ifndef O_NOATIME
-#define O_NOATIME 0
-#endif
-#ifndef O_PATH
-#define O_PATH O_RDONLY
-#endif
-#ifndef PATH_MAX
-#define PATH_MAX 4096
-#endif
-#ifdef __APPLE__
-#define MTIME_OF(st) ((st)->st_mtimespec)
-#define CTIME_OF(st) ((st)->st_ctimespec)
-#else
-#define MTIME_OF(st) ((st)->st_mtim)
-#define CTIME_OF(st) ((st)->st_ctim)
-#endif
-
-/* ---- stat: '<IIIIQqqQQQQ' mode, uid, gid, nlink, size, mtime, ctime, ino, rdev | dev, blocks ---- */
-
-enum { STAT_BYTES = 72, HEAD_BYTES = 56, MTIME_AT = 24, RDEV_AT = 48 };
-
-static void put(unsigned char *at, uint64_t value, int bytes)
-{
-    for (int i = 0; i < bytes; i++)
-        at[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t take(const unsigned char *at, int bytes)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < bytes; i++)
-        value |= (uint64_t)at[i] << (8 * i);
-    return value;
-}
-
-/* Nanoseconds since 1970, as far as 64 bits go (1677 to 2262); beyond, the nearest that fits. */
-static int64_t nanoseconds(struct timespec time)
-{
-    int64_t seconds = time.tv_sec, rest = time.tv_nsec, total;
-    if (seconds < 0 && rest > 0) { /* both of one sign, or the product overflows where the sum would fit */
-        seconds += 1;
-        rest -= 1000000000;
-    }
-    if (__builtin_mul_overflow(seconds, (int64_t)1000000000, &total) || __builtin_add_overflow(total, rest, &total))
-        return seconds < 0 ? INT64_MIN : INT64_MAX;
-    return total;
-}
-
-static void pack_stat(unsigned char *at, const struct stat *st)
-{
-    put(at, st->st_mode, 4);
-    put(at + 4, st->st_uid, 4);
-    put(at + 8, st->st_gid, 4);
-    put(at + 12, st->st_nlink > UINT32_MAX ? UINT32_MAX : st->st_nlink, 4);
-    put(at + 16, (uint64_t)st->st_size, 8);
-    put(at + MTIME_AT, (uint64_t)nanoseconds(MTIME_OF(st)), 8);
-    put(at + 32, (uint64_t)nanoseconds(CTIME_OF(st)), 8);
-    put(at + 40, st->st_ino, 8);
-    put(at + RDEV_AT, st->st_rdev, 8);
-    put(at + 56, st->st_dev, 8);
-    put(at + 64, (uint64_t)st->st_blocks, 8);
-}
-
-/* ---- paths ---- */
-
-/* The kernel takes paths below PATH_MAX only. A longer one is walked: *path becomes its rest, below the limit, and the
- * answer is the directory from which to reach it: AT_FDCWD, a descriptor to be left, or -1 and errno. */
-static int reach(const char **path)
-{
-    int base = AT_FDCWD;
-    size_t left = strlen(*path);
-    while (left >= PATH_MAX) {
-        char piece[PATH_MAX];
-        size_t cut = PATH_MAX - 1;
-        while (cut > 0 && (*path)[cut] != '/')
-            cut--;
-        memcpy(piece, *path, cut);
-        piece[cut] = '\0';
-        int next = cut > 0 ? openat(base, piece, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-        int error = cut > 0 ? errno : ENAMETOOLONG;
-        if (base != AT_FDCWD)
-            close(base);
-        if (next < 0) {
-            errno = error;
-            return -1;
-        }
-        base = next;
-        while ((*path)[cut] == '/')
-            cut++;
-        *path += cut;
-        left -= cut;
-    }
-    if (**path == '\0' && base != AT_FDCWD)
-        *path = ".";
-    return base;
-}
-
-static void leave(int base)
-{
-    if (base != AT_FDCWD) {
-        int error = errno;
-        close(base);
-        errno = error;
-    }
-}
-
-/* Opens for reading: never through a symlink, without touching the access time where that is allowed (the owner's and
- * root's right), and without waiting for a FIFO's writer. A lease is waited for: only regular files have one. */
-static int open_to_read(const char *path, int flags)
-{
-    int base = reach(&path);
-    if (base == -1)
-        return -1;
-    flags |= O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOATIME;
-    for (;;) {
-        int fd = openat(base, path, flags);
-        if (fd < 0 && errno == EINTR)
-            continue;
-        if (fd < 0 && errno == EPERM && (flags & O_NOATIME))
-            flags &= ~O_NOATIME;
-        else if (fd < 0 && errno == EWOULDBLOCK && (flags & O_NONBLOCK))
-            flags &= ~O_NONBLOCK;
-        else {
-            leave(base);
-            return fd;
-        }
-    }
-}
-
-static int lstat_path(const char *path, struct stat *st)
-{
-    int base = reach(&path);
-    if (base == -1)
-        return -1;
-    int result = fstatat(base, path, st, AT_SYMLINK_NOFOLLOW);
-    leave(base);
-    return result;
-}
 
 /* ---- arguments: tuples of the caller's items, and plain C arrays made from them ---- */
 
@@ -196,24 +45,6 @@ static int take_size(PyObject *number, size_t *size)
     return 0;
 }
 
-static int take_descriptor(PyObject *number, int *descriptor)
-{
-    long value = PyLong_AsLong(number);
-    if (value == -1 && PyErr_Occurred())
-        return -1;
-    if (value != (int)value) {
-        PyErr_SetString(PyExc_OverflowError, "not a file descriptor");
-        return -1;
-    }
-    *descriptor = (int)value;
-    return 0;
-}
-
-static int take_bytes(PyObject *object, const char **text)
-{
-    return PyBytes_AsStringAndSize(object, (char **)text, NULL); /* refuses a NUL inside */
-}
-
 /* A name inside its directory and nothing else: what is written never leaves the directory it was meant for. */
 static int take_name(PyObject *object, const char **name)
 {
@@ -224,246 +55,6 @@ static int take_name(PyObject *object, const char **name)
         return -1;
     }
     return 0;
-}
-
-/* ---- scan_directory ---- */
-
-/* Rows lie in blocks that never move: the stat, then the name and its NUL. */
-struct block {
-    struct block *next;
-    size_t used, room;
-    unsigned char rows[];
-};
-
-/* `key` is what orders the names best. */
-struct place {
-    uint64_t key;
-    unsigned char *row;
-};
-
-typedef struct {
-    PyObject_HEAD
-    struct block *blocks;
-    struct place *places;
-    Py_ssize_t count, room;
-} Listing;
-
-static const char *name_of(const unsigned char *row)
-{
-    return (const char *)row + STAT_BYTES;
-}
-
-/* A row for this name, its stat not filled; NULL and errno when memory is out. */
-static unsigned char *add_row(Listing *self, const char *name)
-{
-    size_t length = strlen(name) + 1, need = STAT_BYTES + length;
-    struct block *block = self->blocks;
-    if (block == NULL || block->room - block->used < need) {
-        size_t room = block == NULL ? 4096 - sizeof *block : block->room < 1 << 20 ? block->room * 2 : block->room;
-        room = room < need ? need : room;
-        if ((block = malloc(sizeof *block + room)) == NULL)
-            return NULL;
-        *block = (struct block){self->blocks, 0, room};
-        self->blocks = block;
-    }
-    if (self->count == self->room) {
-        Py_ssize_t room = self->room ? self->room * 2 : 32;
-        struct place *places = realloc(self->places, (size_t)room * sizeof *places);
-        if (places == NULL)
-            return NULL;
-        self->places = places;
-        self->room = room;
-    }
-    unsigned char *row = block->rows + block->used;
-    memcpy(row + STAT_BYTES, name, length);
-    block->used += need;
-    self->places[self->count++] = (struct place){0, row};
-    return row;
-}
-
-/* Adds an entry, but for one that vanished since it was listed. One that cannot be examined (someone else's FUSE mount,
- * a damaged inode) stays, all zero but the errno in the place of rdev: it exists, and somebody must hear of it. */
-static int add_entry(Listing *self, int fd, const char *name)
-{
-    struct stat st;
-    int error = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
-    if (error == ENOENT)
-        return 0;
-    unsigned char *row = add_row(self, name);
-    if (row == NULL)
-        return -1;
-    if (error == 0)
-        pack_stat(row, &st);
-    else {
-        memset(row, 0, STAT_BYTES);
-        put(row + RDEV_AT, (uint64_t)error, 8);
-    }
-    return 0;
-}
-
-/* In the order of the directory: sorting by inode first gained nothing, also not with cold caches on ext4. */
-static int list_entries(Listing *self, DIR *directory, int fd)
-{
-    for (;;) {
-        errno = 0;
-        const struct dirent *found = readdir(directory);
-        if (found == NULL)
-            return errno ? -1 : 0;
-        if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-            if (add_entry(self, fd, found->d_name) < 0)
-                return -1;
-    }
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct place *x = a, *y = b;
-    int order = (x->key > y->key) - (x->key < y->key);
-    return order ? order : strcmp(name_of(x->row), name_of(y->row));
-}
-
-/* By the bytes of the names. Names in one directory tend to begin alike, so the key is the first eight bytes in which
- * they can differ; most comparisons then touch no name (a million: 0.09 instead of 0.45 s). */
-static void sort_by_name(Listing *self)
-{
-    if (self->count == 0)
-        return;
-    const char *first = name_of(self->places[0].row);
-    size_t same = strlen(first);
-    for (Py_ssize_t i = 1; i < self->count; i++) {
-        const char *name = name_of(self->places[i].row);
-        size_t n = 0;
-        while (n < same && name[n] == first[n])
-            n++;
-        same = n;
-    }
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        const unsigned char *rest = (const unsigned char *)name_of(self->places[i].row) + same;
-        uint64_t key = 0;
-        for (int shift = 56; shift >= 0 && *rest != '\0'; shift -= 8)
-            key |= (uint64_t)*rest++ << shift;
-        self->places[i].key = key;
-    }
-    qsort(self->places, (size_t)self->count, sizeof *self->places, by_name);
-    Py_ssize_t kept = 1; /* a file that was replaced meanwhile may have been listed twice */
-    for (Py_ssize_t i = 1; i < self->count; i++)
-        if (by_name(&self->places[i], &self->places[kept - 1]) != 0)
-            self->places[kept++] = self->places[i];
-    self->count = kept;
-}
-
-/* 0, or -1 and errno. Without the GIL. */
-static int scan(Listing *self, const char *path, int at)
-{
-    int fd = path != NULL ? open_to_read(path, O_DIRECTORY) : openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    DIR *directory = fdopendir(fd);
-    if (directory == NULL) {
-        leave(fd);
-        return -1;
-    }
-    int result = list_entries(self, directory, fd), error = errno;
-    if (result == 0)
-        sort_by_name(self);
-    closedir(directory);
-    errno = error;
-    return result;
-}
-
-static Py_ssize_t listing_length(PyObject *object)
-{
-    return ((Listing *)object)->count;
-}
-
-static PyObject *listing_item(PyObject *object, Py_ssize_t index)
-{
-    const Listing *self = (Listing *)object;
-    if (index < 0 || index >= self->count) {
-        PyErr_SetString(PyExc_IndexError, "no such entry in the listing");
-        return NULL;
-    }
-    const char *row = (const char *)self->places[index].row;
-    PyObject *name = PyBytes_FromString(row + STAT_BYTES);
-    PyObject *stat = PyBytes_FromStringAndSize(row, STAT_BYTES);
-    PyObject *pair = name != NULL && stat != NULL ? PyTuple_Pack(2, name, stat) : NULL;
-    Py_XDECREF(name);
-    Py_XDECREF(stat);
-    return pair;
-}
-
-static void listing_dealloc(PyObject *object)
-{
-    Listing *self = (Listing *)object;
-    for (struct block *block = self->blocks; block != NULL;) {
-        struct block *next = block->next;
-        free(block);
-        block = next;
-    }
-    free(self->places);
-    PyObject_Free(self);
-}
-
-static PySequenceMethods listing_as_sequence = {.sq_length = listing_length, .sq_item = listing_item};
-
-static PyTypeObject listing_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "siltstone.engine._files.Listing",
-    .tp_doc = PyDoc_STR("The entries of one directory, sorted by name; (name, stat) is made when it is asked for."),
-    .tp_basicsize = sizeof(Listing),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_dealloc = listing_dealloc,
-    .tp_as_sequence = &listing_as_sequence,
-};
-
-static PyObject *scan_directory(PyObject *Py_UNUSED(module), PyObject *arguments)
-{
-    const char *path = NULL;
-    PyObject *argument;
-    int at = -1, small = 0;
-    if (!PyArg_ParseTuple(arguments, "O|p:scan_directory", &argument, &small))
-        return NULL;
-    if (PyLong_Check(argument)) {
-        if (take_descriptor(argument, &at) < 0)
-            return NULL;
-    } else if (take_bytes(argument, &path) < 0)
-        return NULL;
-    Listing *self = PyObject_New(Listing, &listing_type);
-    if (self == NULL)
-        return NULL;
-    self->blocks = NULL;
-    self->places = NULL;
-    self->count = self->room = 0;
-    int result;
-    if (small) /* some ten microseconds: to give the lock away and to win it back from busy threads takes three times that */
-        result = scan(self, path, at);
-    else {
-        Py_BEGIN_ALLOW_THREADS
-        result = scan(self, path, at);
-        Py_END_ALLOW_THREADS
-    }
-    if (result < 0) {
-        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, argument);
-        Py_CLEAR(self);
-    }
-    return (PyObject *)self;
-}
-
-static PyObject *stat_path(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    const char *path;
-    if (take_bytes(argument, &path) < 0)
-        return NULL;
-    struct stat st;
-    int result;
-    Py_BEGIN_ALLOW_THREADS
-    result = lstat_path(path, &st);
-    Py_END_ALLOW_THREADS
-    if (result < 0)
-        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, argument);
-    unsigned char packed[STAT_BYTES];
-    pack_stat(packed, &st);
-    return PyBytes_FromStringAndSize((char *)packed, STAT_BYTES);
 }
 
 /* ---- what there is beyond content and stat ---- */
@@ -833,8 +424,6 @@ done:
 /* ---- the module ---- */
 
 static PyMethodDef functions[] = {
-    {"scan_directory", scan_directory, METH_VARARGS, PyDoc_STR("The entries of a directory and their stats.")},
-    {"stat_path", stat_path, METH_O, PyDoc_STR("The stat of a path.")},
     {"probe_directory", probe_directory, METH_O, PyDoc_STR("Whether a directory has xattrs, and its flags.")},
     {"read_files", read_files, METH_VARARGS, PyDoc_STR("Read files into one buffer.")},
     {"write_files", (PyCFunction)(void (*)(void))write_files, METH_VARARGS | METH_KEYWORDS,
@@ -851,5 +440,5 @@ static struct PyModuleDef module_def = {
 
 PyMODINIT_FUNC PyInit__files(void)
 {
-    return PyType_Ready(&listing_type) < 0 ? NULL : PyModule_Create(&module_def);
+    return PyModule_Create(&module_def);
 }

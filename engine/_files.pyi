@@ -2,10 +2,6 @@
 
 from collections.abc import Sequence
 
-from .files_plain import Listing
-
-def scan_directory(path: bytes | int, small: bool = False, /) -> Listing: ...
-def stat_path(path: bytes, /) -> bytes: ...
 def probe_directory(path: bytes, /) -> tuple[int, int]: ...
 def read_files(
     paths: Sequence[bytes], sizes: Sequence[int], buffer: bytearray | memoryview, /

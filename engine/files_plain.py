@@ -1,4 +1,4 @@
-"""Many files at once, in plain Python: listing a directory, reading; what `_files.c` does, where there is no compiler.
+"""Many files at once, in plain Python: what `_files.c` and `_listing.c` do, where there is no compiler.
 
 Rule: this is the definition, and the C twin is held to it by the tests: the same bytes, numbers and errors. A listing
 is one directory, and no symlink is followed. A batch goes on after a file that fails, and says of each how it went.
@@ -59,6 +59,24 @@ def scan_directory(path: bytes | int, small: bool = False, /) -> Listing:
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
     return listing
+
+
+class Lister:
+    """Lists a directory and all below it on one device (a number), in path order, for a scan that comes behind it.
+
+    What it gives is what `scan_directory` would; what it leaves out is listed by the scan. So this one leaves out all:
+    it would only fight with the scan for the interpreter lock, which its twin does without. One thread.
+    """
+
+    def __init__(self, path: bytes, device: int, /) -> None:
+        pass
+
+    def more(self, entries: int, /) -> list[tuple[bytes, Listing]]:
+        """The next directories, until they have so many entries, with their listings; [] at the end."""
+        return []
+
+    def skip(self, path: bytes, /) -> None:
+        """Where that directory, or one below it, is next: go on behind it."""
 
 
 def stat_path(path: bytes, /) -> bytes:

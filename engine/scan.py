@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 
+from .ahead import Ahead
 from .deployment import FileSet, Roots
 from .entry import size_of
 from .events import Noted, Report, Warned, show_path
@@ -68,31 +69,39 @@ class Scan:
         excluder = Excluder(self._set.exclude, root)
         special = self._picky or not excluder.idle  # else there is nothing to ask of what is usual
         device = stat[DEV_AT:BLOCKS_AT]
-        stack = [(*self._entries(root, stat, device), device)]
-        while stack:
-            prefix, listing, device = stack[-1]
-            for name, stat in listing:
-                path = prefix + name
-                kind = stat[TYPE_AT] & 0xF0
-                if (special or kind not in _USUAL or len(path) > MAX_PATH) and self._left_out(
-                    path, name, stat, kind, excluder
-                ):
-                    continue
-                yield path, stat
-                if kind == DIRECTORY:
-                    inside = stat[DEV_AT:BLOCKS_AT] if path in self._roots.nested else device
-                    stack.append((*self._entries(path, stat, inside), inside))
-                    break
-            else:
-                stack.pop()
+        with Ahead(root, _DEV.unpack(device)[0]) as ahead:
+            stack = [(*self._entries(root, stat, device, ahead), device)]
+            while stack:
+                prefix, listing, device = stack[-1]
+                for name, stat in listing:
+                    path = prefix + name
+                    kind = stat[TYPE_AT] & 0xF0
+                    unusual = special or kind not in _USUAL or len(path) > MAX_PATH
+                    if unusual and self._left_out(path, name, stat, kind, excluder):
+                        if kind == DIRECTORY:
+                            ahead.skip(path)
+                        continue
+                    yield path, stat
+                    if kind == DIRECTORY:
+                        inside = stat[DEV_AT:BLOCKS_AT] if path in self._roots.nested else device
+                        stack.append((*self._entries(path, stat, inside, ahead), inside))
+                        break
+                else:
+                    stack.pop()
 
-    def _entries(self, path: bytes, stat: bytes, device: bytes) -> tuple[bytes, Iterator[tuple[bytes, bytes]]]:
+    def _entries(
+        self, path: bytes, stat: bytes, device: bytes, ahead: Ahead
+    ) -> tuple[bytes, Iterator[tuple[bytes, bytes]]]:
         """The prefix of names in a directory and an iterator over them; empty where the scan does not enter."""
         prefix = path if path.endswith(b"/") else path + b"/"
         if not self._enters(path, stat, device):
+            ahead.skip(path)
             return prefix, iter(())
         try:
-            return prefix, iter(scan_directory(path, size_of(stat) <= SMALL_DIRECTORY))
+            listing = ahead.take(path)
+            if listing is None:
+                listing = scan_directory(path, size_of(stat) <= SMALL_DIRECTORY)
+            return prefix, iter(listing)
         except OSError as error:
             kind = "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
             self._report(Warned(kind, show_path(path), error.strerror or str(error)))

@@ -88,7 +88,8 @@ class Claims:
 
     def stored(self, frames: Sequence[FrameInfo]) -> None:
         """A pack with these frames is durable, and the index has it."""
-        self._packs += 1
+        with self._lock:
+            self._packs += 1
         for frame in frames:
             for chunk in frame.ids:
                 self._claimed.pop(chunk, None)

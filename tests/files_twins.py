@@ -13,16 +13,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
 from siltstone.engine import files_plain, files_plain_write
 
-compiled: ModuleType | None
+compiled: SimpleNamespace | None
 try:
-    from siltstone.engine import _files as compiled
+    from siltstone.engine import _files, _listing
+
+    compiled = SimpleNamespace(**vars(_files) | vars(_listing))
 except ImportError:
     compiled = None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from siltstone.engine import files_plain
 from siltstone.engine.files import read_files
 from siltstone.engine.scan import Found, Scan
 
@@ -42,8 +43,14 @@ def while_it_is_read(patch: pytest.MonkeyPatch, path: Path, happen: Happening, *
     patch.setattr(os, "preadv", preadv)
 
 
+def nothing_ahead(patch: pytest.MonkeyPatch) -> None:
+    """The scan lists each directory itself, when it enters it."""
+    patch.setattr("siltstone.engine.ahead.Lister", files_plain.Lister)
+
+
 def once_it_is_scanned(patch: pytest.MonkeyPatch, name: str, happen: Happening) -> None:
-    """After the scan found the entry of this name, before it goes on."""
+    """After the scan found the entry of this name, before it lists any further directory."""
+    nothing_ahead(patch)
     real = Scan.__iter__
 
     def scan(self: Scan) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from siltstone.engine import Deployment, FileSet, Noted, Progress, SourceError, 
 from siltstone.engine import backup_run as module
 from siltstone.engine.files import STAT, read_files, scan_directory, stat_of, stat_path
 from tests.backing_up import Place, calm_down, picture, recorded
+from tests.moments import nothing_ahead
 
 
 @pytest.fixture
@@ -143,6 +144,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch, path: Path, stat: bytes) -> None:
     def listing(folder: bytes, small: bool) -> list[tuple[bytes, bytes]]:
         return [(name, stat if name == path.name.encode() else found) for name, found in scan_directory(folder)]
 
+    nothing_ahead(monkeypatch)
     monkeypatch.setattr("siltstone.engine.scan.scan_directory", listing)
 
 
@@ -175,6 +177,7 @@ def test_a_change_within_a_tick_of_the_clock_is_noticed(
         "content.stat_of": lambda fd: coarse(stat_of(fd)),
         "content.read_files": lambda *given: [(*r[:3], coarse(r[3]), *r[4:]) for r in read_files(*given)],
     }
+    nothing_ahead(monkeypatch)
     for name, function in coarsened.items():
         monkeypatch.setattr(f"siltstone.engine.{name}", function)
     path = place.tree / "a"

@@ -13,7 +13,7 @@ from siltstone.engine.restore import restore_level
 from siltstone.engine.scan import BLOCKS_AT, DEV_AT
 from siltstone.engine.workers import BUFFER
 from tests.backing_up import Place, calm_down, picture, recorded
-from tests.moments import before_small_files_are_read, once_it_is_scanned
+from tests.moments import before_small_files_are_read, nothing_ahead, once_it_is_scanned
 from tests.trees import difference
 
 
@@ -223,6 +223,7 @@ def test_devices_that_have_other_numbers_since(place: Place, monkeypatch: pytest
         return [(name, stat[:DEV_AT] + b"another!" + stat[BLOCKS_AT:]) for name, stat in listed]
 
     with monkeypatch.context() as patch:
+        nothing_ahead(patch)
         patch.setattr("siltstone.engine.scan.scan_directory", elsewhere)
         place.level()
     today = place.level()

@@ -17,6 +17,7 @@ from siltstone.engine.entry import HEAD, order_key
 from siltstone.engine.exclude import CACHE_TAG_NAME, CACHE_TAG_SIGNATURE, SkipRules
 from siltstone.engine.files import COMPILED, STAT
 from siltstone.engine.scan import Found, Scan, same_device
+from tests.moments import nothing_ahead
 from tests.trees import make_tree
 from tests.unprivileged import folder_of_nobody, needs_root, unprivileged
 
@@ -111,7 +112,10 @@ def test_a_root_that_vanished_after_it_was_found(tmp_path: Path) -> None:
     assert [type(event) for event in events] == [Warned]
 
 
-def test_a_folder_that_vanishes_or_turns_into_a_link_while_it_is_scanned(tmp_path: Path) -> None:
+def test_a_folder_that_vanishes_or_turns_into_a_link_while_it_is_scanned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing_ahead(monkeypatch)
     make(tmp_path, "tree/a/x", "tree/b/x", "tree/c/x")
     files = FileSet("files", (os.fsencode(tmp_path / "tree"),))
     events: list[Event] = []

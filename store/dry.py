@@ -5,9 +5,10 @@ Rule: it hashes and looks up exactly as Writer does, and stores nothing, not eve
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .frame import NewFrame
-from .ids import ChunkId, chunk_id
+from .ids import ChunkId, chunk_ids
 from .index import Index
 
 
@@ -33,11 +34,9 @@ class DryWriter:
 
     def choose(self, buffer: memoryview, ends: Sequence[int]) -> tuple[list[ChunkId], list[NewFrame]]:
         """See Writer.choose."""
-        ids: list[ChunkId] = []
-        start = 0
-        for end in ends:
-            chunk = chunk_id(buffer[start:end], self._id_key)
-            ids.append(chunk)
+        spans = list(pairwise((0, *ends)))
+        ids = chunk_ids(buffer, spans, self._id_key)
+        for chunk, (start, end) in zip(ids, spans, strict=True):
             with self._lock:
                 if chunk in self._claimed or chunk in self._index:
                     self.known_chunks += 1
@@ -45,5 +44,4 @@ class DryWriter:
                     self._claimed.add(chunk)
                     self.new_chunks += 1
                     self.new_bytes += end - start
-            start = end
         return ids, []

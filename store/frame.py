@@ -231,11 +231,13 @@ class FrameOpener:
     def _compare(
         self, plain: memoryview, ids: Sequence[ChunkId], lengths: Sequence[int], wanted: Collection[int] | None
     ) -> None:
-        at, key = 0, self._id_key
+        at, hasher = 0, blake3(key=self._id_key)
         for slot, (expected, length) in enumerate(zip(ids, lengths, strict=True)):
-            compared = wanted is None or slot in wanted
-            if compared and blake3(plain[at : at + length], key=key).digest() != expected:
-                raise Tampered
+            if wanted is None or slot in wanted:
+                hasher.update(plain[at : at + length])
+                if hasher.digest() != expected:
+                    raise Tampered
+                hasher.reset()
             at += length
 
 

@@ -16,7 +16,7 @@ from .claims import Claims
 from .errors import BackendError, ObjectExists, StoreError
 from .following import Following, Tell
 from .frame import Compressor, NewFrame, spread
-from .ids import ChunkId, PackName, chunk_id
+from .ids import ChunkId, PackName, chunk_ids
 from .index import Index
 from .lease import HeldLease, bury, lease_key, leases
 from .opening import OpenStore
@@ -156,8 +156,8 @@ class Writer:
 
         Apart from hashing this holds the interpreter lock; `write` releases it. The frames borrow the buffer.
         """
-        key, spans = self._id_key, list(pairwise((0, *ends)))
-        ids = [chunk_id(buffer[start:end], key) for start, end in spans]
+        spans = list(pairwise((0, *ends)))
+        ids = chunk_ids(buffer, spans, self._id_key)
         taken = self._claims.take(ids, [end - start for start, end in spans])
         frames = spread(buffer, [(chunk, *span) for chunk, span in compress(zip(ids, spans, strict=True), taken)])
         self._claims.count(ids, frames)

@@ -40,7 +40,8 @@ class Workers:
         self.count = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(self.count, "silt-chunks")
         self._writes: deque[Future[None]] = deque()
-        self._buffers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        # The last one that was given back comes first: those below it may never be touched, and then are not there.
+        self._buffers: queue.LifoQueue[memoryview] = queue.LifoQueue()
         for _ in range(2 * self.count + 2):
             self._buffers.put(page_buffer(BUFFER))
 

@@ -32,12 +32,16 @@ class Claims:
         """Of each of these chunks whether the caller is to store it: True for exactly one caller, when the store does
         not have it. It may wait for another session.
         """
-        packs, alone = self._packs, self._following.has_seen_nobody
-        unknown = self._index.unknown(chunk for chunk in chunks if chunk not in self._claimed) if alone else ()
-        return [
-            self._claim(chunk) if chunk in unknown and packs == self._packs else self._find_or_claim(chunk, length)
-            for chunk, length in zip(chunks, lengths, strict=True)
-        ]
+        packs, following = self._packs, self._following
+        unknown = self._index.unknown(chunk for chunk in chunks if chunk not in self._claimed)
+        taken, alone = [], following.is_alone_here
+        for chunk, length in zip(chunks, lengths, strict=True):
+            if alone and chunk in unknown and packs == self._packs:
+                taken.append(self._claim(chunk, length))
+            else:
+                taken.append(self._find_or_claim(chunk, length))
+                alone = following.is_alone_here
+        return taken
 
     def _find_or_claim(self, chunk: ChunkId, length: int) -> bool:
         if chunk in self._claimed:
@@ -48,14 +52,14 @@ class Claims:
             if pack in self._reliance.learned:
                 self._following.found(chunk, length)
             return False
-        if not self._claim(chunk):
+        return self._claim(chunk, length)
+
+    def _claim(self, chunk: ChunkId, length: int) -> bool:
+        mine = object()
+        if self._claimed.setdefault(chunk, mine) is not mine:
             return False
         self._following.chose(length)
         return True
-
-    def _claim(self, chunk: ChunkId) -> bool:
-        mine = object()
-        return self._claimed.setdefault(chunk, mine) is mine
 
     def count(self, ids: Sequence[ChunkId], frames: Sequence[NewFrame]) -> None:
         """Of these chunks those in the frames were taken, and the others are known."""

@@ -120,9 +120,9 @@ class Following:
         return 1 + sum(looks >= self._looks - 2 for looks in tuple(self._seen.values()))
 
     @property
-    def has_seen_nobody(self) -> bool:
-        """Whether nobody has published anything since this session began."""
-        return not self._newest
+    def is_alone_here(self) -> bool:
+        """Whether nobody is known to store what this session stores: then `look_for` has nothing to look for."""
+        return self._behind < LOOK_AFTER and not self.behind
 
     @property
     def behind(self) -> bool:
@@ -200,7 +200,7 @@ class Following:
 
     def look_for(self, chunk: ChunkId) -> PackName | None:
         """The pack that surely has a chunk which no known one has; None where it is to be stored. It may wait."""
-        if self._behind < LOOK_AFTER and not self.behind:
+        if self.is_alone_here:
             return None
         with self._asking:
             self._behind = 0

@@ -195,7 +195,7 @@ class Packer:
             self._size = PACK_SIZE if sessions == 1 else PACK_SIZE // 2
             if self._backend.remote:
                 self._uploads = -(-REMOTE_UPLOADS // sessions)
-                self._idle = REMOTE_ARENAS - max(ARENAS, self._uploads + 1)
+                self._idle = REMOTE_ARENAS - self._uploads - 1
             else:
                 self._idle = 0
             self._state.notify_all()

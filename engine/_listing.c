@@ -402,6 +402,8 @@ static PyObject *lister_skip(PyObject *object, PyObject *argument)
     if (take_bytes(argument, &path) < 0)
         return NULL;
     size_t length = strlen(path);
+    if (length > 0 && path[length - 1] == '/')
+        length--;
     while (self->stack != NULL && strncmp(self->stack->path, path, length) == 0) {
         char next = self->stack->path[length];
         if (next != '\0' && next != '/')

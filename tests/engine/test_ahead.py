@@ -38,6 +38,15 @@ def branches(top: Path, depth: int = 3, width: int = 4) -> None:
         branches(folder, depth - 1, width)
 
 
+class Clock:
+    """Stands still."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 class TestLister:
     @pytest.mark.parametrize("entries", [1, 7, 100, EVERYTHING])
     def test_every_directory_in_path_order(self, tmp_path: Path, entries: int) -> None:
@@ -103,7 +112,7 @@ class TestLister:
         assert rest(b"/a", after=2) == [b"/ab", b"/b"]  # it is in there already
         assert rest(b"/a/a", after=3) == [b"/a/b", b"/ab", b"/b"]
         assert rest(b"/b") == [b"/a", b"/a/a", b"/a/a/a", b"/a/b", b"/ab", b"/b"]  # that is not next
-        assert rest(b"", after=1) == []
+        assert rest(b"") == rest(b"/") == []
 
     def test_the_root_of_all(self) -> None:
         device = os.stat("/").st_dev
@@ -111,6 +120,8 @@ class TestLister:
         names = [path for _ in range(3) for path, _ in lister.more(1)]
         assert names[0] == b"/"
         assert all(path.startswith(b"/") and b"//" not in path for path in names)
+        lister.skip(b"/")
+        assert lister.more(1) == []
 
     def test_wrong_arguments(self) -> None:
         unchecked: Any = Lister
@@ -170,6 +181,22 @@ class TestAhead:
             assert ahead.take(top + b"/b/x") is None
             assert ahead.take(top + b"/b0") is not None
             assert ahead.take(top + b"/z") is None
+
+    def test_what_was_listed_long_ago(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        branches(tmp_path)
+        clock = Clock()
+        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(module, "AT_ONCE", 20)
+        paths = directories(tmp_path)
+        with Ahead(os.fsencode(tmp_path), device_of(tmp_path)) as ahead:
+            assert ahead.take(paths[0]) is not None
+            clock.now += module.FRESH - 1
+            assert ahead.take(paths[1]) is not None
+            clock.now += 1
+            assert ahead.take(paths[2]) is None
+            later = [ahead.take(path) is not None for path in paths[3:]]
+            assert any(later), "what is listed from now on is new"
+            assert later == sorted(later)
 
     def test_a_scan_that_is_left(self, tmp_path: Path) -> None:
         branches(tmp_path)

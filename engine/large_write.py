@@ -16,6 +16,7 @@ It does not sync.
 import errno
 import os
 import threading
+import time
 from functools import cache
 
 from .mounts import file_system
@@ -26,8 +27,48 @@ LEAST = 4096  # of a piece, and a block: the wish makes it a request of its own 
 # File systems that reserve room by noting it. Others write zeros, or keep from compressing what comes to lie there.
 _RESERVING = ("ext4", "xfs")
 
+# Of the memory that is free at the beginning, what may be written through the cache; and after how many writes at most
+# the way that took longer is tried again.
+_SHARE, _TRY_AGAIN = 4, 64
+
 _DONT_CACHE = 0x80
 _NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
+
+
+class Ways:
+    """Past the cache or through it: which of the two takes less time now, by how long writes of either took. For any
+    thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._cost = {False: 0.0, True: 0.0}  # seconds a byte, past the cache and through it; 0.0: not tried
+        self._writes, self._gap, self._due = 0, 1, 2
+
+    def choose(self, size: int) -> bool:
+        """Whether to write so many bytes through the cache."""
+        if size > self._room:
+            return False
+        self._writes += 1
+        cached = self._cost[True] < self._cost[False]
+        if self._writes >= self._due:
+            self._gap = min(2 * self._gap, _TRY_AGAIN)
+            self._due += self._gap
+            return not cached
+        return cached
+
+    def took(self, cached: bool, size: int, seconds: float) -> None:
+        """That a write took so long."""
+        if cached:
+            self._room -= size
+        cost, before = seconds / max(1, size), self._cost[cached]
+        self._cost[cached] = 0.7 * before + 0.3 * cost if before else cost
+
+
+@cache
+def _ways() -> Ways:
+    """Those of this process."""
+    return Ways(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _SHARE)
 
 
 class LargeWriter:
@@ -36,14 +77,14 @@ class LargeWriter:
     def __init__(self, fd: int, size: int) -> None:
         self._fd = fd
         self._writing = threading.Lock()  # file systems let in one writer a file, and those who wait there spin
-        self._how = _DONT_CACHE if size >= LARGE else 0
+        self._choosing = size >= LARGE
         self._reserved = False
 
     def reserve(self, start: int, end: int) -> None:
         """Have the file system give room to bytes all of which will be written, if it does that at once and for good:
         they lie side by side then, and writing them takes half the CPU time. OSError.
         """
-        if self._how and _reserves(os.fstat(self._fd).st_dev):
+        if self._choosing and _reserves(os.fstat(self._fd).st_dev):
             os.posix_fallocate(self._fd, start, end - start)
             self._reserved = True
 
@@ -59,13 +100,17 @@ class LargeWriter:
                     data = data[written:]
 
     def _written(self, data: memoryview, offset: int) -> int:
-        if self._how and len(data) >= LEAST:
+        if self._choosing and len(data) >= LEAST:
+            ways = _ways()
+            cached, began = ways.choose(len(data)), time.perf_counter()
             try:
-                return os.pwritev(self._fd, [data], offset, self._how)
+                written = os.pwritev(self._fd, [data], offset, 0 if cached else _DONT_CACHE)
+                ways.took(cached, written, time.perf_counter() - began)
+                return written
             except OSError as error:
                 if error.errno not in _NO_SUCH_FLAG:
                     raise
-                self._how = 0
+                self._choosing = False
         return os.pwritev(self._fd, [data], offset)
 
 

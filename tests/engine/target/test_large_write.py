@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from siltstone.engine import large_write
-from siltstone.engine.large_write import LARGE, LEAST, LargeWriter
+from siltstone.engine.large_write import LARGE, LEAST, LargeWriter, Ways
 from tests.restoring import mounted
 
 SIZE = 4 * LARGE + 1234
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -43,6 +44,27 @@ def test_pieces_of_several_threads(
         list(pool.map(lambda span: writer.write(memoryview(content)[slice(*span)], span[0]), spans))
     os.close(fd)
     assert (tmp_path / "file").read_bytes() == content
+
+
+def chosen(ways: Ways, past: float, through: float, writes: int) -> list[bool]:
+    """Which of so many writes of a MiB go through the cache, where they take so many seconds either way."""
+    taken = []
+    for _ in range(writes):
+        taken.append(ways.choose(MIB))
+        ways.took(taken[-1], MIB, through if taken[-1] else past)
+    return taken
+
+
+def test_the_quicker_way_is_taken() -> None:
+    ways = Ways(room=1 << 40)
+    assert sum(chosen(ways, past=2.0, through=1.0, writes=300)) > 280
+    assert sum(chosen(ways, past=1.0, through=5.0, writes=300)) < 20, "the other proved slow"
+    assert sum(chosen(ways, past=5.0, through=1.0, writes=300)) > 150, "and is tried again"
+
+
+def test_no_more_goes_through_the_cache_than_finds_room() -> None:
+    assert sum(chosen(Ways(room=10 * MIB), past=2.0, through=1.0, writes=100)) == 10
+    assert not any(chosen(Ways(room=0), past=2.0, through=1.0, writes=100))
 
 
 def test_what_nobody_writes_stays_a_hole(tmp_path: Path, content: bytes) -> None:

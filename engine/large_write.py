@@ -68,7 +68,8 @@ class Ways:
 @cache
 def _ways() -> Ways:
     """Those of this process."""
-    return Ways(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _SHARE)
+    free = os.sysconf("SC_AVPHYS_PAGES") if "SC_AVPHYS_PAGES" in os.sysconf_names else 0
+    return Ways(free * os.sysconf("SC_PAGE_SIZE") // _SHARE)
 
 
 class LargeWriter:

@@ -7,7 +7,7 @@
     head    := sealed msgpack: {"replaces": [names of segments that this one stands for], "session": id}
     fences  := sealed first 8 bytes of the first entry of each block
     pack table := sealed 32-byte pack names, by pack number
-    filter  := sealed Bloom filter (4 hashes from the id's own bytes), absent in a segment of few entries
+    filter  := sealed Bloom filter (4 hashes from the id's own bytes)
 
 A sealed part is ciphertext | tag (16), under a key derived from the store's index key and the salt, with the part's
 number as nonce: blocks count from 0, the other parts from 2**63. The object is `index/<BLAKE3 of its bytes>`.
@@ -45,8 +45,6 @@ KEY_SIZE = 24
 BLOCK_ENTRIES = 128
 BLOCK_SIZE = BLOCK_ENTRIES * ENTRY_SIZE
 
-# Below this there are a few blocks, which are open as soon as anything was looked up.
-FILTER_FROM = 512
 FILTER_BITS = 10  # an entry: about 1 lookup in 80 of a new chunk still opens a block
 
 _HEAD = struct.Struct("<8s32sQIIIII")
@@ -96,7 +94,7 @@ def encode_segment(
     """
     salt = os.urandom(32)
     sealer = _PartSealer(index_key, salt)
-    bits = bytearray(count * FILTER_BITS // 8) if count >= FILTER_FROM else bytearray()
+    bits = bytearray(count * FILTER_BITS // 8)
     fences, written = [], 0
     for number, block in enumerate(blocks):
         fences.append(block[:8])

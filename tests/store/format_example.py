@@ -55,7 +55,7 @@ SEGMENT: Sequence[Field] = (
     (4, "stored length of the head"),
     (4, "  of the fences, 24"),
     (4, "  of the pack table, 48"),
-    (4, "  of the filter: 0, too few entries for one"),
+    (4, "  of the filter, 18"),
     (24, "block 0: entry 0: first 24 bytes of the chunk id"),
     (4, "    pack number 0 (big-endian, as all of an entry)"),
     (2, "    frame 0"),
@@ -70,6 +70,8 @@ SEGMENT: Sequence[Field] = (
     (8, "fences: first 8 bytes of block 0"),
     (16, "  tag"),
     (32, "pack table: name of pack 0"),
+    (16, "  tag"),
+    (2, "filter: 16 bits, of which each entry sets four or fewer"),
     (16, "  tag"),
 )
 

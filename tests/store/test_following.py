@@ -233,3 +233,29 @@ def test_those_count_as_at_work_who_published_lately(monkeypatch: pytest.MonkeyP
         assert one._following.at_work == 1
     with reopen(backend).writer("none") as alone:
         assert alone._following.at_work == 1
+
+
+def test_beside_others_that_store_something_else_it_is_seldom_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom to wait for: of many new chunks at once, and not before each of them."""
+    asked: list[str | None] = []
+    real = following.Following._ahead
+
+    def ahead(self: following.Following) -> str | None:
+        asked.append(real(self))
+        return asked[-1]
+
+    backend = MemoryBackend()
+    make(backend)
+    with reopen(backend).writer("none") as one, reopen(backend).writer("none") as other:
+        for writer, seed in ((one, 2), (other, 3)):
+            put(writer, grains(seed, 10))
+            writer.flush()
+        for writer in (one, other):
+            writer._publish()
+        monkeypatch.setattr(following.Following, "_ahead", ahead)
+        ids, frames = one.choose(*run_of(grains(4, 100)))
+        assert set(asked) == {None}
+        assert len(asked) < 50, "for those alone that a filter lets pass by chance"
+        assert sum(len(frame.ids) for frame in frames) == len(ids) == 100
+        for frame in frames:
+            one.write(frame)

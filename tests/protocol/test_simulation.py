@@ -49,9 +49,8 @@ def test_no_promise_is_broken(request: pytest.FixtureRequest) -> None:
         "undeleted",
     ):
         assert figures[what] > 0, what
-    assert (
-        figures.get("collector: refused", 0) == 0
-    )  # a run may, if another collects what it counts on; hardly any does
+    # A run may, if another collects what it counts on: it removes nothing then. One did, in 600 schedules.
+    assert figures.get("collector: refused", 0) <= figures["runs"] // 100
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ class Claims:
 
     def take(self, chunks: Sequence[ChunkId], lengths: Sequence[int]) -> list[bool]:
         """Of each of these chunks whether the caller is to store it: True for exactly one caller, when the store does
-        not have it. It may wait for another session.
+        not have it. It may wait for another session. What one publishes meanwhile may be stored here, too.
         """
         packs, following = self._packs, self._following
         unknown = self._index.unknown(chunk for chunk in chunks if chunk not in self._claimed)

@@ -13,22 +13,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
-from siltstone.engine import files_plain, files_plain_write
+from bench.files_bench import twins
 
-compiled: SimpleNamespace | None
-try:
-    from siltstone.engine import _files, _listing
-
-    compiled = SimpleNamespace(**vars(_files) | vars(_listing))
-except ImportError:
-    compiled = None
-
-plain = SimpleNamespace(**vars(files_plain) | vars(files_plain_write))
+plain, compiled = twins()["plain"], twins().get("C")
 needs_both = pytest.mark.skipif(compiled is None, reason="the C module was not built")
 each_twin = pytest.mark.parametrize("files", [plain, pytest.param(compiled, marks=needs_both)], ids=["plain", "C"])
 

@@ -86,13 +86,13 @@ class TestLister:
         large = tmp_path / "large"
         for number in range(3000):
             (large / f"{number:0200}").touch()
-        if large.stat().st_size <= 256 << 10:
-            pytest.skip("this file system does not count names")
+        counted = large.stat().st_size > 256 << 10  # some file systems do not count names
         lister = Lister(os.fsencode(tmp_path), device_of(tmp_path))
         assert [path for path, _ in lister.more(1)] == [os.fsencode(tmp_path)]
         (tmp_path / "gone").rename(tmp_path / "was")
         found = [path for path, _ in lister.more(EVERYTHING)]
-        assert found == [os.fsencode(tmp_path / each) for each in ("kept", "kept/inside")]
+        expected = ["kept", "kept/inside"] + ([] if counted else ["large", "large/inside"])
+        assert found == [os.fsencode(tmp_path / each) for each in expected]
         elsewhere = Lister(os.fsencode(tmp_path), device_of(tmp_path) + 1)
         assert [path for path, _ in elsewhere.more(EVERYTHING)] == [os.fsencode(tmp_path)]
 

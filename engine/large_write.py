@@ -1,10 +1,11 @@
-"""Writing pieces of a large file that nobody will look for soon: with the wish not to stay in the page cache.
+"""Writing pieces of a large file: with the wish not to stay in the page cache, or through it where that is quicker.
 
 Rule: from LARGE on, pieces are written with RWF_DONTCACHE (Linux 6.14 and later): the kernel writes them to the disk at
 once, in the background, and takes the pages for what comes next. Filling the cache with what nobody reads soon costs
 more CPU than all else that a restore does, and puts out what others read. O_DIRECT would cost still less CPU, but each
 write is waited for: see docs/performance.md. Where a file system does not know the wish, everything goes through the
-cache as ever.
+cache as ever. So does as much as finds room in a share of the free memory, where that takes less time at the moment:
+the disk may be busy with packs that are read (Ways).
 
 Pieces begin and end within blocks. One that was written so and is gone from the cache is read again, and waited for,
 when its other half comes: a fifth of the time of a restore. So where room was reserved, the halves of such blocks go

@@ -29,15 +29,19 @@ LEAST = 4096  # of a piece, and a block: the wish makes it a request of its own 
 _RESERVING = ("ext4", "xfs")
 
 # Of the memory that is free at the beginning, what may be written through the cache; and after how many writes at most
-# the way that took longer is tried again.
-_SHARE, _TRY_AGAIN = 4, 64
+# the way that was not chosen is tried again.
+_SHARE, _TRY_AGAIN = 2, 64
+
+# How much longer a write through the cache may take: the other one goes to the disk at once, and whoever reads packs
+# from there waits for it, which its own time does not show. (Memory that a host has yet to provide: five times.)
+_LONGER = 2
 
 _DONT_CACHE = 0x80
 _NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Ways:
-    """Past the cache or through it: which of the two takes less time now, by how long writes of either took. For any
+    """Past the cache or through it: which of the two is the quicker now, by how long writes of either took. For any
     thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
     """
 
@@ -51,7 +55,7 @@ class Ways:
         if size > self._room:
             return False
         self._writes += 1
-        cached = self._cost[True] < self._cost[False]
+        cached = self._cost[True] < _LONGER * self._cost[False]
         if self._writes >= self._due:
             self._gap = min(2 * self._gap, _TRY_AGAIN)
             self._due += self._gap

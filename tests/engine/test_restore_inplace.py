@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ class CountingBackend(MemoryBackend):
         self.objects = like.objects
         self.bytes_read = 0
 
-    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
         self.bytes_read += len(room)
         return super().read(name, offset, room)
 

@@ -4,8 +4,8 @@ Rule: from LARGE on, pieces are written with RWF_DONTCACHE (Linux 6.14 and later
 once, in the background, and takes the pages for what comes next. Filling the cache with what nobody reads soon costs
 more CPU than all else that a restore does, and puts out what others read. O_DIRECT would cost still less CPU, but each
 write is waited for: see docs/performance.md. Where a file system does not know the wish, everything goes through the
-cache as ever. So does as much as finds room in a share of the free memory, where that takes less time at the moment:
-the disk may be busy with packs that are read (Ways).
+cache as ever. So does as much as finds room in a share of the free memory, where that takes less CPU time at the
+moment (Ways): a disk that is written at once has less time for the packs that are read.
 
 Pieces begin and end within blocks. One that was written so and is gone from the cache is read again, and waited for,
 when its other half comes: a fifth of the time of a restore. So where room was reserved, the halves of such blocks go
@@ -32,22 +32,21 @@ _RESERVING = ("ext4", "xfs")
 # the way that was not chosen is tried again.
 _SHARE, _TRY_AGAIN = 2, 64
 
-# How much longer a write through the cache may take: the other one goes to the disk at once, and whoever reads packs
-# from there waits for it, which its own time does not show. (Memory that a host has yet to provide: five times.)
-_LONGER = 2
-
 _DONT_CACHE = 0x80
 _NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Ways:
-    """Past the cache or through it: which of the two is the quicker now, by how long writes of either took. For any
-    thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
+    """Past the cache or through it: which of the two takes less CPU time now, by what writes of either took. Memory that
+    was in use before takes half of what the way past the cache does, and memory that a host has yet to provide five
+    times as much. The wall time would tell little: the one waits for the disk, and the other leaves that to others.
+
+    For any thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
     """
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._cost = {False: 0.0, True: 0.0}  # seconds a byte, past the cache and through it; 0.0: not tried
+        self._cost = {False: 0.0, True: 0.0}  # CPU seconds a byte, past the cache and through it; 0.0: not tried
         self._writes, self._gap, self._due = 0, 1, 2
 
     def choose(self, size: int) -> bool:
@@ -55,7 +54,7 @@ class Ways:
         if size > self._room:
             return False
         self._writes += 1
-        cached = self._cost[True] < _LONGER * self._cost[False]
+        cached = self._cost[True] < self._cost[False]
         if self._writes >= self._due:
             self._gap = min(2 * self._gap, _TRY_AGAIN)
             self._due += self._gap
@@ -63,7 +62,7 @@ class Ways:
         return cached
 
     def took(self, cached: bool, size: int, seconds: float) -> None:
-        """That a write took so long."""
+        """That a write took so much CPU time."""
         if cached:
             self._room -= size
         cost, before = seconds / max(1, size), self._cost[cached]
@@ -108,10 +107,10 @@ class LargeWriter:
     def _written(self, data: memoryview, offset: int) -> int:
         if self._choosing and len(data) >= LEAST:
             ways = _ways()
-            cached, began = ways.choose(len(data)), time.perf_counter()
+            cached, began = ways.choose(len(data)), time.thread_time()
             try:
                 written = os.pwritev(self._fd, [data], offset, 0 if cached else _DONT_CACHE)
-                ways.took(cached, written, time.perf_counter() - began)
+                ways.took(cached, written, time.thread_time() - began)
                 return written
             except OSError as error:
                 if error.errno not in _NO_SUCH_FLAG:

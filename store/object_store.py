@@ -32,9 +32,9 @@ from .object_wait import answered
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode, PutResult, UpdateVersion
 
-# Of what is read of packs, at least so much comes at a time: less is more steps, more is out of the processor's cache
-# before it is opened.
-PIECE = 1 << 20
+# Of what is read of packs, at least so much comes at a time, about a frame. Each is asked for by another thread: 1 GiB
+# took 2.8 s in pieces of 1 MiB, and 2.5 s in those of 2 or 4.
+PIECE = 2 << 20
 
 T = TypeVar("T")
 Body = list[memoryview]

@@ -37,9 +37,9 @@ _NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Ways:
-    """Past the cache or through it: which of the two takes less CPU time now, by what writes of either took. Through the
-    cache it is half as much where memory was in use before, and five times as much where a host has yet to provide it.
-    The wall time would tell little: the one waits for the disk, and the other leaves that to others.
+    """Past the cache or through it: which of the two takes less CPU time now, by what writes of either took. Through
+    the cache it is half as much where memory was in use before, and five times as much where a host has yet to provide
+    it. The wall time would tell little: the one waits for the disk, and the other leaves that to others.
 
     For any thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
     """

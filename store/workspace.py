@@ -52,7 +52,7 @@ class Workspace:
             if len(piece) >= stop - start:
                 yield piece[: stop - start]
                 continue
-            got = 0
+            got = 0  # bytes of those that came in several pieces
             while piece and start + got < stop:
                 some = piece[: stop - start - got]
                 self._buffer[got : got + len(some)] = some

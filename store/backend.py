@@ -86,9 +86,9 @@ class Backend(Protocol):
         """`length` bytes from `offset`, or all that follow; fewer where the object ends. Raises ObjectMissing."""
         ...
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
-        """As many bytes from `offset` as `room` takes, fewer only where the object ends, in one request: at once and in
-        `room`, or piece by piece as a network brings them, each valid until the next. Raises ObjectMissing.
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        """As many bytes from `offset` as `room` takes, fewer only where the object ends: in `room`, or where a network
+        brought them, since a copy of each byte costs what opening it does. Raises ObjectMissing.
         """
         ...
 

@@ -47,13 +47,12 @@ class BytesChecker:
         return BytesReport(name, len(data))
 
     def _check_name(self, name: str) -> BytesReport:
-        hasher, at, got = blake3(), 0, RUN
+        hasher, at = blake3(), 0
         with self._buffers.borrow() as buffer:
-            while got == RUN:
-                got = 0
-                for piece in self._backend.read(name, at, buffer):
-                    hasher.update(piece)
-                    got += len(piece)
-                at += got
+            while got := self._backend.read(name, at, buffer):
+                hasher.update(got)
+                at += len(got)
+                if len(got) < len(buffer):
+                    break
         whole = hasher.hexdigest() == name[-64:]
         return BytesReport(name, at, "" if whole else "bytes of it have changed, or it was cut off")

@@ -58,7 +58,7 @@ class CachedBackend:
             self._cache.keep(copy, [content])
         return content
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         return self._inner.read(name, offset, room)
 
     def end(self, name: str, length: int) -> tuple[bytes, int]:

@@ -80,10 +80,9 @@ class DirectoryBackend:
         with self._opened(name) as (file, size):
             return _read(file, offset, size if length is None else min(size, offset + length))
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         with self._opened(name) as (file, _):
-            size = read_into(file, room, offset)
-        yield room[:size]
+            return room[: read_into(file, room, offset)]
 
     def end(self, name: str, length: int) -> tuple[bytes, int]:
         with self._opened(name) as (file, size):

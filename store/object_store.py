@@ -17,24 +17,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from .backend import Buffer, ObjectInfo, check_name, check_prefix, is_name
 from .bandwidth import Bandwidth
 from .errors import ObjectExists, ObjectMissing
-from .object_errors import Refused, Unsupported, explained, is_past_the_end, is_transient
+from .object_errors import Refused, Unsupported, explained, is_past_the_end
 from .object_place import connect
 from .object_probe import Tag, probe
 from .object_retry import Patience
-from .object_wait import answered
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode, PutResult, UpdateVersion
-
-# Of what is read of packs, at least so much comes at a time, about a frame. Each is asked for by another thread: 1 GiB
-# took 2.8 s in pieces of 1 MiB, and 2.5 s in those of 2 or 4.
-PIECE = 2 << 20
 
 T = TypeVar("T")
 Body = list[memoryview]
@@ -110,23 +104,8 @@ class ObjectBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return bytes(self._read(name, offset, length))
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
-        """As Backend says. A connection that breaks off is made again for what had not come yet."""
-        end = offset + len(room)
-        while offset < end:
-            coming, piece = self._begun(name, offset, end)
-            while piece:
-                self._bandwidth.download.take(len(piece))
-                offset += len(piece)
-                yield memoryview(piece)
-                try:
-                    piece = answered(partial(next, coming, b""))
-                except Exception as error:
-                    if not is_transient(error):
-                        raise explained(error, "read", name, self.location) from error
-                    break
-            else:
-                return
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
+        return self._read(name, offset, len(room))
 
     def end(self, name: str, length: int) -> tuple[bytes, int]:
         """As Backend says, in one request; in two on Azure, where a range cannot be one of the last bytes."""
@@ -187,23 +166,6 @@ class ObjectBackend:
         elif offset:
             options = {"range": {"offset": offset}}
         return self._got(name, options)[0]
-
-    def _begun(self, name: str, offset: int, end: int) -> tuple[Iterator[bytes], bytes]:
-        """A request for bytes of an object that has begun to be answered: what is still to come, and the first piece;
-        b"" where there is none.
-        """
-
-        def request() -> tuple[Iterator[bytes], bytes]:
-            try:
-                found = self._obstore.get(self._connection, name, options={"range": (offset, end)})
-                coming = iter(found.stream(min_chunk_size=PIECE))
-                return coming, next(coming, b"")
-            except self._obstore.exceptions.GenericError as error:
-                if is_past_the_end(error):
-                    return iter(()), b""
-                raise
-
-        return self._ask("read", check_name(name), request)
 
     def _got(self, name: str, options: "GetOptions") -> tuple[memoryview, int]:
         """What was asked for of an object, and the size of all of it; nothing and 0 where that lies behind its end."""

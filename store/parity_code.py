@@ -57,18 +57,17 @@ class _Source(Struct):
     def _get(self, backend: Backend, start: int, length: int) -> memoryview:
         if self.bad or not length:
             return self.buffer[:0]
-        got = 0
         try:
-            for piece in backend.read(self.name, start, self.buffer[:length]):
-                if piece.obj is not self.buffer.obj:
-                    self.buffer[got : got + len(piece)] = piece
-                got += len(piece)
+            got = backend.read(self.name, start, self.buffer[:length])
         except BackendError:
             raise_if_away(backend)
+            got = self.buffer[:0]
         except ObjectMissing:
-            pass
-        self.bad = got < length
-        return self.buffer[:got]
+            got = self.buffer[:0]
+        if got.obj is not self.buffer.obj:
+            self.buffer[: len(got)] = got
+        self.bad = len(got) < length
+        return self.buffer[: len(got)]
 
     @property
     def intact(self) -> bool:

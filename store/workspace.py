@@ -4,7 +4,7 @@ Rule: whoever reads borrows a workspace and hands it back; there are as many as 
 for each read would cost more than reading: every page of it is a fault.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -13,8 +13,6 @@ from .frame import FrameOpener
 from .page_memory import page_buffer
 
 T = TypeVar("T")
-
-_NOTHING = memoryview(b"")
 
 
 class Workspace:
@@ -28,37 +26,14 @@ class Workspace:
     def read(self, name: str, start: int, stop: int) -> memoryview:
         """The bytes of an object from `start` to `stop`, or to its end; valid until the next call.
 
-        Raises what Backend.read raises.
-        """
-        return next(self.spans(name, [(start, stop)]))
-
-    def spans(self, name: str, spans: Sequence[tuple[int, int]]) -> Iterator[memoryview]:
-        """Each of some stretches of an object (start, stop), ascending, or what of it lies before the object's end: in
-        one request, each as soon as it has come, valid until the next.
-
         Raises what Backend.read raises. Whole blocks are read, as it likes them best.
         """
-        at = spans[0][0] // BLOCK * BLOCK
-        size = -(-(spans[-1][1] - at) // BLOCK) * BLOCK
+        first = start // BLOCK * BLOCK
+        size = -(-(stop - first) // BLOCK) * BLOCK
         if size > len(self._buffer):
             self._buffer = page_buffer(size)
-        pieces = self._backend.read(name, at, self._buffer[:size])
-        piece = next(pieces, _NOTHING)
-        for start, stop in spans:
-            while at + len(piece) <= start and piece:
-                at += len(piece)
-                piece = next(pieces, _NOTHING)
-            piece, at = piece[start - at :], start
-            if len(piece) >= stop - start:
-                yield piece[: stop - start]
-                continue
-            got = 0  # bytes of those that came in several pieces
-            while piece and start + got < stop:
-                some = piece[: stop - start - got]
-                self._buffer[got : got + len(some)] = some
-                got += len(some)
-                at, piece = at + len(some), piece[len(some) :] or next(pieces, _NOTHING)
-            yield self._buffer[:got]
+        got = self._backend.read(name, first, self._buffer[:size])
+        return got[start - first : stop - first]
 
 
 class Pool(Generic[T]):

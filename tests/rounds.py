@@ -72,7 +72,7 @@ class FarBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._ask(f"get {name}", lambda: self._inner.get(name, offset, length))
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         return self._ask(f"read {name}", lambda: self._inner.read(name, offset, room))
 
     def end(self, name: str, length: int) -> tuple[bytes, int]:

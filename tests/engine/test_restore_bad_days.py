@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,7 +131,7 @@ def test_a_store_that_goes_away_ends_the_restore(tmp_path: Path, store: Store, t
     class Vanishing(MemoryBackend):
         left = 1_000_000
 
-        def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+        def read(self, name: str, offset: int, room: memoryview) -> memoryview:
             self.left -= 1
             if self.left < 0:
                 self._gone()
@@ -158,7 +157,7 @@ def test_one_pack_that_the_storage_cannot_read_is_not_the_end(tmp_path: Path, st
     class Failing(MemoryBackend):
         bad = ""
 
-        def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+        def read(self, name: str, offset: int, room: memoryview) -> memoryview:
             if name == self.bad and len(room) > 1_000_000:
                 raise BackendError("Input/output error")
             return super().read(name, offset, room)

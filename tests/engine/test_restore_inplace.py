@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ class CountingBackend(MemoryBackend):
         self.objects = like.objects
         self.bytes_read = 0
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         self.bytes_read += len(room)
         return super().read(name, offset, room)
 

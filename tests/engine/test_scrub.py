@@ -4,7 +4,6 @@ Rule: damage is done to copies of one real store, and the oracle is which object
 """
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -114,7 +113,7 @@ def test_a_pack_that_goes_meanwhile_is_named(store: MemoryBackend) -> None:
     name = objects(backend, "packs/")[-1]
 
     class Vanishing(MemoryBackend):
-        def read(self, wanted: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+        def read(self, wanted: str, offset: int, room: memoryview) -> memoryview:
             if wanted == name and name in self.objects:
                 delete(self, name)
             return super().read(wanted, offset, room)

@@ -4,7 +4,7 @@ Rule: what was read is told by the results of real verifications; the choice its
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -224,7 +224,7 @@ class UnreadableBackend(MemoryBackend):
         self.objects = {info.name: inner.get(info.name) for info in inner.list("")}
         self.bad = bad
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         if name == self.bad and offset + len(room) > 20_000 > offset:
             raise BackendError(f"cannot read {name}: Input/output error")
         return super().read(name, offset, room)

@@ -151,7 +151,7 @@ class ActorBackend:
         self._ask(name)
         return self._storage.get(name, offset, length)
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         self._ask(name)
         return self._storage.read(name, offset, room)
 

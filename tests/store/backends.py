@@ -46,10 +46,10 @@ class MemoryBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._content(name)[offset : None if length is None else offset + length]
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         piece = self.get(name, offset, len(room))
         room[: len(piece)] = piece
-        yield room[: len(piece)]
+        return room[: len(piece)]
 
     def end(self, name: str, length: int) -> tuple[bytes, int]:
         size = self.size(name)
@@ -108,7 +108,7 @@ class Interrupted(MemoryBackend):
         self._count()
         return super().get(name, offset, length)
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         self._count()
         return super().read(name, offset, room)
 
@@ -160,7 +160,7 @@ class FaultyBackend:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._alive().get(name, offset, length)
 
-    def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+    def read(self, name: str, offset: int, room: memoryview) -> memoryview:
         return self._alive().read(name, offset, room)
 
     def end(self, name: str, length: int) -> tuple[bytes, int]:

@@ -172,7 +172,7 @@ CALLS: dict[str, Call] = {
     "list no folder": lambda backend: list(backend.list("nothing/")),
     "get": lambda backend: backend.get("packs/ab/nothing"),
     "view": lambda backend: backend.view("packs/ab/nothing"),
-    "read": lambda backend: list(backend.read("packs/ab/nothing", 0, memoryview(bytearray(1)))),
+    "get into": lambda backend: backend.read("packs/ab/nothing", 0, memoryview(bytearray(1))),
     "size": lambda backend: backend.size("packs/ab/nothing"),
 }
 

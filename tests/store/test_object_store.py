@@ -4,7 +4,6 @@ Rule: the contract itself is in test_backend_contract.py. Here is what only a re
 """
 
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -131,24 +130,11 @@ class TestAway:
         threading.Timer(0.5, line.mend).start()
         assert backend.get("config") == b"x"
 
-    def test_a_connection_that_ends_halfway_is_made_again_for_the_rest(self, connect: Connect, line: Line) -> None:
-        backend, content = connect(), random.Random(1).randbytes(24 << 20)
-        backend.put("packs/ab/x", [content])
-        asked = len(line.requests)
-        coming = backend.read("packs/ab/x", 5, memoryview(bytearray(len(content))))
-        first = bytes(next(coming))
-        line.cut()
-        threading.Timer(0.5, line.mend).start()
-        assert 0 < len(first) < len(content) // 2
-        assert first + b"".join(coming) == content[5:]
-        assert len(line.requests) > asked + 1
-
     def test_what_stays_away_is_said_with_the_reason(self, connect: Connect, line: Line) -> None:
         backend = connect(SILT_RETRY_SECONDS="0.5")
         line.close()
         for call in (
             lambda: backend.get("config"),
-            lambda: list(backend.read("config", 0, memoryview(bytearray(9)))),
             lambda: backend.size("config"),
             lambda: list(backend.list("packs/")),
             lambda: backend.put("config", [b"x"]),

@@ -5,7 +5,6 @@ that a stripe takes several; random histories are held against a plain set of pa
 """
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from blake3 import blake3
@@ -154,7 +153,7 @@ def test_a_change_reads_what_comes_and_goes_and_the_parity() -> None:
     read: set[str] = set()
 
     class Watching(MemoryBackend):
-        def read(self, name: str, offset: int, room: memoryview) -> Iterator[memoryview]:
+        def read(self, name: str, offset: int, room: memoryview) -> memoryview:
             read.add(name)
             return super().read(name, offset, room)
 

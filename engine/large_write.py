@@ -4,8 +4,8 @@ Rule: from LARGE on, pieces are written with RWF_DONTCACHE (Linux 6.14 and later
 once, in the background, and takes the pages for what comes next. Filling the cache with what nobody reads soon costs
 more CPU than all else that a restore does, and puts out what others read. O_DIRECT would cost still less CPU, but each
 write is waited for: see docs/performance.md. Where a file system does not know the wish, everything goes through the
-cache as ever. So does as much as finds room in a share of the free memory, where that takes less CPU time at the
-moment (Ways): a disk that is written at once has less time for the packs that are read.
+cache as ever. So does as much as finds room in a share of the free memory, where that takes less time at the moment:
+the disk may be busy with packs that are read (Ways).
 
 Pieces begin and end within blocks. One that was written so and is gone from the cache is read again, and waited for,
 when its other half comes: a fifth of the time of a restore. So where room was reserved, the halves of such blocks go
@@ -29,24 +29,21 @@ LEAST = 4096  # of a piece, and a block: the wish makes it a request of its own 
 _RESERVING = ("ext4", "xfs")
 
 # Of the memory that is free at the beginning, what may be written through the cache; and after how many writes at most
-# the way that was not chosen is tried again.
-_SHARE, _TRY_AGAIN = 2, 64
+# the way that took longer is tried again.
+_SHARE, _TRY_AGAIN = 4, 64
 
 _DONT_CACHE = 0x80
 _NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class Ways:
-    """Past the cache or through it: which of the two takes less CPU time now, by what writes of either took. Through
-    the cache it is half as much where memory was in use before, and five times as much where a host has yet to provide
-    it. The wall time would tell little: the one waits for the disk, and the other leaves that to others.
-
-    For any thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
+    """Past the cache or through it: which of the two takes less time now, by how long writes of either took. For any
+    thread: of two at once one may count for nothing. `room`: bytes that may go through the cache.
     """
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._cost = {False: 0.0, True: 0.0}  # CPU seconds a byte, past the cache and through it; 0.0: not tried
+        self._cost = {False: 0.0, True: 0.0}  # seconds a byte, past the cache and through it; 0.0: not tried
         self._writes, self._gap, self._due = 0, 1, 2
 
     def choose(self, size: int) -> bool:
@@ -62,7 +59,7 @@ class Ways:
         return cached
 
     def took(self, cached: bool, size: int, seconds: float) -> None:
-        """That a write took so much CPU time."""
+        """That a write took so long."""
         if cached:
             self._room -= size
         cost, before = seconds / max(1, size), self._cost[cached]
@@ -107,10 +104,10 @@ class LargeWriter:
     def _written(self, data: memoryview, offset: int) -> int:
         if self._choosing and len(data) >= LEAST:
             ways = _ways()
-            cached, began = ways.choose(len(data)), time.thread_time()
+            cached, began = ways.choose(len(data)), time.perf_counter()
             try:
                 written = os.pwritev(self._fd, [data], offset, 0 if cached else _DONT_CACHE)
-                ways.took(cached, written, time.thread_time() - began)
+                ways.took(cached, written, time.perf_counter() - began)
                 return written
             except OSError as error:
                 if error.errno not in _NO_SUCH_FLAG:

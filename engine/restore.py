@@ -32,7 +32,7 @@ from .restore_plan import Planner
 from .restore_rows import LevelRows
 from .restore_tally import RestoreResult, Tally
 from .restore_walk import Walk
-from .restore_window import FrameWork, Window
+from .restore_window import FrameWork, Window, in_batches
 from .restore_write import REMOTE_STRETCH, STRETCH, FrameWriter, descriptors, stretches
 from .selection import Selection, is_within
 from .target import Target
@@ -186,7 +186,8 @@ class _Run:
         self._pace.wait(self._read(window.differences, pool), "restore")
         futures = [pool.submit(writer.copy, [copy]) for copy in window.copies]
         futures += self._read(window.packs, pool)
-        futures += [pool.submit(writer.write_empty, batch) for batch in window.empty]
+        empty = in_batches(window.empty, window.empty_others)
+        futures += [pool.submit(writer.write_empty, batch) for batch in empty]
         futures += [pool.submit(writer.write_specials, some) for some in _groups(window.specials)]
         return futures
 

@@ -9,16 +9,21 @@ that file fail, here or when the frame is read.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackName, Store
 
-from .entry import DIFFERENCE, EXTENT, HEAD_END, HOLE, PATH_AT, Entry, Extent, extents_of_row
+from .entry import DIFFERENCE, EXTENT, HOLE, Entry, Extent, extents_of_row
 from .restore_assembly import Assembly
 from .restore_cell import DifferingCells
 from .restore_rows import Row
-from .restore_window import Copy, FrameWork, Goal, Piece, Window, append_small
+from .restore_window import Copy, FrameWork, Goal, Piece, Window
+
+try:
+    from ._plan import plan_small
+except ImportError:
+    from .plan_plain import plan_small
 
 # A planned file is some 400 bytes here, a piece 150: at most 25 MiB a window, and two windows are at work at once. A
 # smaller first window, for the workers to begin sooner, made it slower: planning and writing share the interpreter.
@@ -34,10 +39,14 @@ WINDOW_DIFFERENCES = 32 << 20
 # What is copied within a file at a time, so that a large one is copied by every core.
 COPY = 64 << 20
 
-# Rows, or extents of a large file, of which a remote store is asked together: these are of half a GiB.
-AHEAD = 4096
+# Of a remote store is asked together for extents of a large file, of half a GiB; and for parts of the manifest, of some
+# 500 rows each.
+EXTENTS_AHEAD, PARTS_AHEAD = 4096, 8
 
 T = TypeVar("T")
+
+Place = tuple[FrameWork, int]
+"""A frame of the plan, and the number of a chunk in it."""
 
 
 class Lost(Exception):
@@ -53,7 +62,7 @@ class Planner:
         self._unusable: dict[PackName, str] = {}
         self._work: FrameWork | None = None
         self._slot = 0
-        self._known: dict[ChunkId, tuple[FrameWork, int]] = {}  # chunks of the window's frames
+        self._known: dict[bytes, Place] = {}  # chunks of the window's frames
         self._differences: tuple[ChunkId, FrameWork, int] | None = None  # where the last difference lies
         self.window = Window()
 
@@ -71,44 +80,31 @@ class Planner:
         self._differences = None
         return window
 
-    def ahead(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def ahead(self, parts: Iterable[list[Row]]) -> Iterator[list[Row]]:
         """The same rows, with what their planning reads of a remote store brought for many of them at once."""
-        return self._ahead(rows, lambda row: extents_of_row(row.row))
+        return self._ahead(
+            parts, PARTS_AHEAD, lambda part: chain.from_iterable(extents_of_row(row.row) for row in part)
+        )
 
-    def _ahead(self, items: Iterable[T], extents: Callable[[T], Iterable[Extent | None]]) -> Iterator[T]:
+    def _ahead(self, items: Iterable[T], many: int, extents: Callable[[T], Iterable[Extent | None]]) -> Iterator[T]:
         if not self._store.backend.remote:
             yield from items
             return
         items = iter(items)
-        while some := list(islice(items, AHEAD)):
+        while some := list(islice(items, many)):
             self._store.expect([each.id for item in some for each in extents(item) if each and each.id is not None])
             yield from some
 
-    def add_row(self, directory: bytes, name: bytes, row: bytes) -> bool:
-        """Plan a file of one chunk, or none, of which the row says nothing beyond its head. False: it is not one.
-
-        This is the quick way for nearly all files of nearly all trees. Raises Lost.
+    def add_plain(self, rows: list[Row], at: int, cut: int, folder: bytes, prefix: bytes) -> tuple[int, int]:
+        """Plan files of a folder from rows[at] on: where one comes that needs another look, and their bytes. See
+        plan_plain.py.
         """
-        start = PATH_AT + int.from_bytes(row[HEAD_END : HEAD_END + 2], "little")
-        if len(row) == start + EXTENT.size:
-            chunk, offset, length = EXTENT.unpack_from(row, start)
-            work, slot = self._work, self._slot + 1
-            if work is not None and slot < len(work.ids) and work.ids[slot] == chunk:
-                self._slot = slot
-                work.needed[slot] = 1
-            elif chunk == HOLE:
-                return False
-            else:
-                work, slot = self._locate(chunk)
-            if offset + length > work.lengths[slot]:
-                raise Lost("the level asks for more than a chunk holds")
-            append_small(work.small, (directory, name, work.starts[slot] + offset, length, row))
-        elif len(row) == start:
-            append_small(self.window.empty, (directory, name, 0, 0, row))
-        else:
-            return False
-        self.window.files += 1
-        return True
+        window = self.window
+        end, self._work, self._slot, size = plan_small(
+            rows, at, cut, folder, prefix, self._work, self._slot, self._known, window.empty
+        )
+        window.files += end - at
+        return end, size
 
     def add_small(self, directory: bytes, name: bytes, row: bytes, entry: Entry) -> bool:
         """Plan a file whose extents all lie in one stretch of one frame. False: they do not. Raises Lost."""
@@ -126,8 +122,11 @@ class Planner:
             if work is not first or at != end:
                 return False
             end = at + extent.length
-        small = self.window.empty if first is None else first.small
-        append_small(small, (directory, name, start, end - start, row), plain=not entry.xattrs)
+        if first is None:
+            small = self.window.empty_others if entry.xattrs else self.window.empty
+        else:
+            small = first.others if entry.xattrs else first.small
+        small.append((directory, name, start, end - start, row))
         self.window.files += 1
         return True
 
@@ -142,7 +141,7 @@ class Planner:
         self.window.files += 1
         self.window.assemblies += 1
         try:
-            for at, length, extent in self._ahead(_parts(packed, there), lambda part: part[2:]):
+            for at, length, extent in self._ahead(_parts(packed, there), EXTENTS_AHEAD, lambda part: part[2:]):
                 if extent is None:
                     if not file.patched:
                         self._keep(file, at, length)
@@ -159,6 +158,8 @@ class Planner:
                 if self.window.pieces >= WINDOW_PIECES or self.window.differing >= WINDOW_DIFFERENCES:
                     yield self.take()
                     self.window.assemblies += 1
+            if difference is not None:
+                raise Lost("the level says how a part differs, and not from what")
             if end != file.entry.size:
                 raise Lost(f"the level says that it has {file.entry.size:,} bytes, and lists {end:,}")
         except (Lost, Corrupt, ObjectMissing) as error:
@@ -211,7 +212,7 @@ class Planner:
         work.pieces.append(Piece(file, at, start, length))
         self.window.pieces += 1
 
-    def _locate(self, chunk: ChunkId) -> tuple[FrameWork, int]:
+    def _locate(self, chunk: ChunkId) -> Place:
         """The frame of a chunk, now part of the window, and the chunk's number in it. Raises Lost.
 
         Chunks that follow each other in a tree mostly do so in a frame: then the index need not be asked. A tree that
@@ -225,7 +226,7 @@ class Planner:
         work.needed[slot] = 1
         return work, slot
 
-    def _found(self, chunk: ChunkId, packs: dict[PackName, dict[int, FrameWork]]) -> tuple[FrameWork, int]:
+    def _found(self, chunk: ChunkId, packs: dict[PackName, dict[int, FrameWork]]) -> Place:
         place = self._store.find(chunk)
         if place is None:
             raise Lost(f"chunk {chunk.hex()} is not in the store")

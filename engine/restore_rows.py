@@ -138,17 +138,21 @@ class LevelRows:
                 yield self._read(part.id)
 
     def __iter__(self) -> Iterator[Row]:
+        for part in self.parts():
+            yield from part
+
+    def parts(self) -> Iterator[list[Row]]:
+        """The rows, those of a manifest chunk at a time."""
         self.left_out = 0
         for files in self.sets:
             above: list[tuple[bytes, Row]] = []  # folders that lead here, with their paths as prefixes; not yet yielded
             if self._base is not None and not self._matcher.patterns:
                 self.left_out += files.entries
             for part in self._parts(files):
-                if not self._matcher.patterns:
-                    yield from part if self._base is None else self._inside_base(part)
-                    continue
-                for row in part:
-                    yield from self._selected(row, above)
+                if self._matcher.patterns:
+                    yield [found for row in part for found in self._selected(row, above)]
+                else:
+                    yield part if self._base is None else self._inside_base(part)
 
     def _inside_base(self, part: list[Row]) -> list[Row]:
         inside = [row for row in part if self._below_base(row.path)]

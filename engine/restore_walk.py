@@ -1,8 +1,9 @@
 """The way of a restore through a level: directories are made, and all that lies in them is planned, window by window.
 
-Rule: directories are made in path order while the plan grows, and get their metadata when nothing below them is left to
-come. In a directory that this restore made nothing can be in the way, so nothing is looked at; elsewhere each file is
-first compared with what stands there (`restore_inplace`), and leftovers of interrupted restores are removed.
+Rule: directories get their metadata when nothing below them is left to come. One that stands there is looked at while
+the plan grows, a new one is made when it is first written into. In a directory that this restore makes nothing can be
+in the way, so nothing is looked at; elsewhere each file is first compared with what stands there (`restore_inplace`),
+and leftovers of interrupted restores are removed.
 A directory that is made in one of which all is restored is hidden until its window is carried out or ends within it,
 whichever is first: what is written until then is spared a rename.
 The first name of a file with several is planned with its content, each further one as a link to it.
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from siltstone.store import Corrupt, ObjectMissing
 
-from .entry import HEAD_AT, Entry, parse_row
+from .entry import Entry, parse_row
 from .errors import TargetError
 from .flags import LOCKS
 from .problems import reason_of
@@ -30,7 +31,6 @@ from .restore_window import Placed, Window
 from .selection import is_within
 
 SLASH = ord("/")
-REGULAR = 0x80  # in the second byte of a mode
 
 
 class _Folder(Struct):
@@ -82,19 +82,15 @@ class Walk:
             yield window
 
     def _windows(self) -> Iterator[Window]:
-        for number, row in enumerate(self._planner.ahead(self._rows)):
-            try:
-                if self._take_plain(row):
-                    if number & 0xFF or not self._planner.full:
-                        continue
-                elif (large := self._take(row)) is not None:
-                    yield from large
-            except Lost as error:
-                self._site.tally.fail(row.path, str(error), damaged=True)
-            except (OSError, TargetError) as error:
-                self._site.refused(row.path, error)
-            if self._is_full():
-                yield from self._pass_on(last=False)
+        for part in self._planner.ahead(self._rows.parts()):
+            at = 0
+            while at < len(part):
+                at = self._take_plain(part, at)
+                for row in part[at : at + 1]:
+                    yield from self._take(row)
+                at += 1
+                if self._is_full():
+                    yield from self._pass_on(last=False)
         self._leave(b"")
         yield from self._pass_on(last=True)
 
@@ -128,19 +124,26 @@ class Walk:
 
     # ---- one row
 
-    def _take_plain(self, row: Row) -> bool:
-        """Plan a plain file of the folder at hand, where that was made by this restore: the quick way. Raises Lost."""
-        path, folder = row.path[self._cut :], self._at
-        if row.row[HEAD_AT + 1] & 0xF0 != REGULAR or not path.startswith(folder.prefix) or not folder.fresh:
-            return False
-        name = path[len(folder.prefix) :]
-        if b"/" in name or not self._planner.add_row(folder.path, name, row.row):
-            return False
-        self.files += 1
-        self.bytes += row_size(row.row)
-        return True
+    def _take_plain(self, rows: list[Row], at: int) -> int:
+        """Plan plain files of the folder at hand, if this restore makes it. Where another row comes."""
+        folder = self._at
+        if not folder.fresh:
+            return at
+        end, size = self._planner.add_plain(rows, at, self._cut, folder.path, folder.prefix)
+        self.files += end - at
+        self.bytes += size
+        return end
 
-    def _take(self, row: Row) -> Iterator[Window] | None:
+    def _take(self, row: Row) -> Iterator[Window]:
+        """Plan a row; yields windows that become full meanwhile."""
+        try:
+            yield from self._planned(row) or ()
+        except Lost as error:
+            self._site.tally.fail(row.path, str(error), damaged=True)
+        except (OSError, TargetError) as error:
+            self._site.refused(row.path, error)
+
+    def _planned(self, row: Row) -> Iterator[Window] | None:
         """Plan a row. The iterator, where there is one, plans the rest of it and yields windows that become full."""
         path = self._site.below(row.path)
         self._leave(path)
@@ -184,14 +187,12 @@ class Walk:
     # ---- folders
 
     def _enter(self, one: Placed, chosen: bool) -> None:
-        hide = self._at.chosen and not self._in_one_go
-        with self._site.target.directory(one.path, hide=hide) as directory:
-            fresh = directory.fresh
-            if not fresh:
-                self._tidy(one.path)
+        if self._at.chosen and not self._in_one_go:
+            self._site.target.hide(one.path)
+        fresh, covered = self._look_into(one.path)
         # A folder that was there, and only leads to what is selected, stays as it is; but going in may have taken away
         # what locks it (target.py).
-        follows = fresh or (directory.covered and (chosen or _locked(one.row)))
+        follows = fresh or (covered and (chosen or _locked(one.row)))
         prefix = one.path if one.path == b"/" else one.path + b"/"
         self._open(_Folder(one.path, prefix, fresh, chosen, one.row if follows else None))
 
@@ -207,16 +208,25 @@ class Walk:
         """The folder in which a path lies, also where the level has no entry for it. OSError, TargetError."""
         parent = path.rpartition(b"/")[0] or b"/"
         if self._at.path != parent:
-            with self._site.target.directory(parent) as directory:
-                fresh = directory.fresh
-            if not fresh:
-                self._tidy(parent)
+            fresh, _ = self._look_into(parent)
             self._open(_Folder(parent, parent if parent == b"/" else parent + b"/", fresh, False, None))
         return self._at
 
     def _open(self, folder: _Folder) -> None:
         self._folders.append(folder)
         self._at = folder
+
+    def _look_into(self, path: bytes) -> tuple[bool, bool]:
+        """Whether a folder is one that this restore makes, and whether it is covered. OSError, TargetError.
+
+        In one that it makes nothing stands: what lies in there is made by whoever first writes into it.
+        """
+        if self._at.fresh:
+            return True, True
+        with self._site.target.directory(path) as directory:
+            if not directory.fresh:
+                self._tidy(path)
+            return directory.fresh, directory.covered
 
     def _tidy(self, path: bytes) -> None:
         try:
@@ -233,8 +243,6 @@ class Walk:
             return None
         directory, _, name = one.path.rpartition(b"/")
         try:
-            if there is None and self._planner.add_row(directory or b"/", name, one.row):
-                return None
             entry = parse_row(one.row)
             quick = there is None and not entry.indirect and not entry.flags
             if quick and self._planner.add_small(directory or b"/", name, one.row, entry):

@@ -1,9 +1,10 @@
 """A window of the plan of a restore: what is read together, and what becomes of it.
 
 Rule: the planner fills it, the writer carries it out, and each piece of a frame's plaintext has one place to go to.
-A file in one stretch of one frame needs no assembling and goes by the `Batch`; any other is an `Assembly`.
+A file in one stretch of one frame is small and goes by the `Batch`; any other is an `Assembly`.
 """
 
+from collections.abc import Iterator
 from itertools import compress
 from typing import NamedTuple, Protocol
 
@@ -27,23 +28,22 @@ class Batch:
 
     __slots__ = ("files", "plain")
 
-    def __init__(self, *, plain: bool) -> None:
-        self.files: list[SmallFile] = []
-        self.plain = plain
+    def __init__(self, files: list[SmallFile], *, plain: bool) -> None:
+        self.files, self.plain = files, plain
 
     def by_directory(self) -> dict[bytes, "Batch"]:
         """Its files, directory by directory."""
-        parts: dict[bytes, Batch] = {}
+        parts: dict[bytes, list[SmallFile]] = {}
         for file in self.files:
-            parts.setdefault(file[0], Batch(plain=self.plain)).files.append(file)
-        return parts
+            parts.setdefault(file[0], []).append(file)
+        return {path: Batch(files, plain=self.plain) for path, files in parts.items()}
 
 
-def append_small(batches: list[Batch], file: SmallFile, *, plain: bool = True) -> None:
-    """Add a file to the last batch, or begin one."""
-    if not batches or batches[-1].plain != plain or len(batches[-1].files) == BATCH_FILES:
-        batches.append(Batch(plain=plain))
-    batches[-1].files.append(file)
+def in_batches(small: list[SmallFile], others: list[SmallFile]) -> Iterator[Batch]:
+    """Plain files, and others, in batches."""
+    for files, plain in ((small, True), (others, False)):
+        for at in range(0, len(files), BATCH_FILES):
+            yield Batch(files[at : at + BATCH_FILES], plain=plain)
 
 
 class Goal(Protocol):
@@ -83,14 +83,17 @@ class Placed(NamedTuple):
 
 
 class FrameWork:
-    """One frame that is to be read, and what its plaintext is for."""
+    """One frame that is to be read, and what its plaintext is for: `small` files with nothing beyond their heads,
+    `others` that have attributes, and `pieces`.
+    """
 
-    __slots__ = ("ids", "lengths", "needed", "pieces", "small", "starts", "stored")
+    __slots__ = ("ids", "lengths", "needed", "others", "pieces", "small", "starts", "stored")
 
     def __init__(self, info: FrameInfo) -> None:
-        self.ids, self.lengths, self.starts, self.stored = info.ids, info.lengths, info.starts, info.stored
+        self.ids, self.lengths, self.starts, self.stored = list(info.ids), list(info.lengths), info.starts, info.stored
         self.needed = bytearray(len(info.ids))  # of each chunk, whether anything is for it
-        self.small: list[Batch] = []
+        self.small: list[SmallFile] = []
+        self.others: list[SmallFile] = []
         self.pieces: list[Piece] = []
 
     def some(self) -> frozenset[int] | None:
@@ -105,7 +108,8 @@ class Window(Struct):
 
     differences: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
     packs: dict[PackName, dict[int, FrameWork]] = field(default_factory=dict)
-    empty: list[Batch] = field(default_factory=list)
+    empty: list[SmallFile] = field(default_factory=list)
+    empty_others: list[SmallFile] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     specials: list[Placed] = field(default_factory=list)
     links: list[tuple[bytes, Placed]] = field(default_factory=list)

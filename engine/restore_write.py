@@ -25,7 +25,7 @@ from .restore_inplace import metadata_stands, special_stands
 from .restore_plan import check_store
 from .restore_rows import row_has_extra, row_mode, row_size
 from .restore_small import SmallWriter
-from .restore_window import Batch, Copy, FrameWork, Placed
+from .restore_window import Batch, Copy, FrameWork, Placed, in_batches
 
 # What one worker takes at a time: at most a pack's worth of stored bytes, for buffers live as long as one stretch. Of a
 # remote store one request's worth: with several requests a stretch, most workers had ended when the last still read.
@@ -115,7 +115,7 @@ class FrameWriter:
                 return
 
     def _write_frame(self, work: FrameWork, plain: memoryview) -> None:
-        for batch in work.small:
+        for batch in in_batches(work.small, work.others):
             self._small.write(batch, plain)
         for piece in work.pieces:
             piece.file.write(piece.at, plain[piece.start : piece.start + piece.length])
@@ -123,8 +123,8 @@ class FrameWriter:
 
     def _fail_frames(self, works: Sequence[FrameWork], reason: str) -> None:
         for work in works:
-            for file in (file for batch in work.small for file in batch.files):
-                self._site.tally.fail(row_path(file[-1]), reason, damaged=True)
+            for *_, row in (*work.small, *work.others):
+                self._site.tally.fail(row_path(row), reason, damaged=True)
             for piece in work.pieces:
                 piece.file.fail(reason, damaged=True)
 
@@ -198,14 +198,14 @@ class FrameWriter:
     def finish_directories(self, placed: Sequence[Placed]) -> None:
         """Give directories their metadata, in the order given: those that lie deeper come first."""
         site = self._site
-        made = site.target.made(one.path for one in placed if not row_has_extra(one.row))
+        held, _ = site.target.directories(one.path for one in placed if not row_has_extra(one.row))
         try:
             for one, head in zip(placed, site.heads([one.row for one in placed]), strict=True):
-                directory = made.get(one.path)
-                if directory is None or not directory.finish(head):
+                directory = held.get(one.path)
+                if directory is None or not directory.fresh or not directory.finish(head):
                     self._finish_directory(one)
         finally:
-            site.target.release(made.values())
+            site.target.release(held.values())
 
     def _finish_directory(self, one: Placed) -> None:
         site, entry = self._site, parse_row(one.row)

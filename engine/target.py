@@ -59,6 +59,7 @@ class Target:
         self._most_open = open_directories
         self._open: OrderedDict[bytes, Directory] = OrderedDict()  # by path, the longest unused first
         self._hidden: dict[bytes, bytes] = {}  # the temporary names of directories, by path
+        self._to_hide: set[bytes] = set()  # those that are hidden as soon as they are made
         covered = not self.terms.roots or b"/" in self.terms.roots
         self._top = self._opened(b"/", fd, covered=covered, fresh=False, inheriting=True)
         self._top.holders = 1  # the target's own
@@ -101,20 +102,25 @@ class Target:
             raise
         return directory, name
 
-    def directory(self, path: bytes, *, hide: bool = False) -> Directory:
+    def hide(self, path: bytes) -> None:
+        """If this directory is made, then under a temporary name until it is shown. Its path means it all the same."""
+        self._to_hide.add(path)
+
+    def directory(self, path: bytes) -> Directory:
         """The directory at an absolute path below the target (b'/': the target itself), made where it is missing.
 
         At or below the roots it is made with mode 0700 and inherits nothing; its metadata comes when it is full.
-        `hide`: if it is made, then under a temporary name until it is shown. Its path means it all the same.
         """
         with self._lock:
             assert self._top.cached, "the target is closed"
-            found = self._walk(path, hide=hide)
+            found = self._walk(path)
             found.holders += 1
             return found
 
     def show(self, paths: Iterable[bytes]) -> dict[bytes, OSError | TargetError]:
-        """Give their names to those of these directories that are hidden; why some cannot have them, and stay so."""
+        """Give their names to those of these directories that are hidden, or would be; why some cannot have them, and
+        stay hidden.
+        """
         refusals: dict[bytes, OSError | TargetError] = {}
         for path in paths:
             with self._lock:  # for each: those who write need not wait for all of them
@@ -125,6 +131,7 @@ class Target:
         return refusals
 
     def _show(self, path: bytes) -> None:
+        self._to_hide.discard(path)
         temporary = self._hidden.get(path)
         if temporary is None:
             return
@@ -153,21 +160,13 @@ class Target:
                     held[path] = found
         return held, refusals
 
-    def made(self, paths: Iterable[bytes]) -> dict[bytes, Directory]:
-        """Of these directories those that this restore made and that are open still; each is held."""
-        with self._lock:
-            held = {path: found for path in paths if (found := self._open.get(path)) is not None and found.fresh}
-            for found in held.values():
-                found.holders += 1
-            return held
-
     def release(self, directories: Iterable[Directory]) -> None:
         """Give several back at once."""
         with self._lock:
             for directory in directories:
                 self._let_go(directory)
 
-    def _walk(self, path: bytes, *, hide: bool = False) -> Directory:
+    def _walk(self, path: bytes) -> Directory:
         """From the nearest directory that is still open down to the path. The lock is held: one thread makes each."""
         missing: list[bytes] = []
         known = path
@@ -180,16 +179,17 @@ class Target:
             self._open.move_to_end(known)
         while missing:
             name = missing.pop()
-            current = self._step(current, name, hide=hide and not missing)
+            current = self._step(current, name)
             self._open[current.path] = current
             if len(self._open) > self._most_open:
                 self._forget(next(iter(self._open)))
         return current
 
-    def _step(self, parent: Directory, name: bytes, *, hide: bool) -> Directory:
+    def _step(self, parent: Directory, name: bytes) -> Directory:
         """The directory `name` in `parent`, opened or made."""
         path = parent.path_of(name)
-        hidden = self._hidden.get(path)
+        hidden, hide = self._hidden.get(path), path in self._to_hide
+        self._to_hide.discard(path)
         try:
             try:
                 # In what this restore made stands hardly anything that it did not make.

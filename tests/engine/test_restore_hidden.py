@@ -90,7 +90,6 @@ def test_most_files_are_written_under_their_names_and_none_is_seen_before_it_is_
         assert watch.direct + watch.renamed == 180
         assert watch.direct >= {1000: 120, 30: 20, 7: 0}[window]
         assert watch.renamed >= 60  # of the folder that was there, and of those above a large file
-        assert "large/below" in watch.seen
 
 
 def test_an_interrupted_one_leaves_what_is_whole_under_its_name(
@@ -104,7 +103,7 @@ def test_an_interrupted_one_leaves_what_is_whole_under_its_name(
         put_back(store, level, out, base=tree)
     assert not leftovers(out)
     watch.look()
-    assert {"a", "a/b/c", "d/e"} <= watch.seen
+    assert {"a", "a/0"} <= watch.seen
     assert not put_back(store, level, out, base=tree).failures
     assert not difference(tree, out)
 

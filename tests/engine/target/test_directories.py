@@ -84,21 +84,10 @@ class TestDirectories:
             held, refused = target.directories([b"/one", b"/file/below", b"/two/deeper", b"/one"])
             assert list(held) == [b"/one", b"/two/deeper"]
             assert list(refused) == [b"/file/below"]
-            made = target.made([b"/one", b"/two/deeper", b"/not/there"])
-            assert made == held
-            target.release(held.values())
             target.close()
-            assert os.listdir(made[b"/one"].fd) == []
-            target.release(made.values())
+            assert os.listdir(held[b"/one"].fd) == []
+            target.release(held.values())
         assert descriptors() == before
-
-    def test_one_that_was_there_is_not_among_those_made(self, ground: Path) -> None:
-        (ground / "target/old").mkdir(parents=True)
-        with Target(bytes(ground / "target")) as target:
-            target.directory(b"/old/new").release()
-            made = target.made([b"/old", b"/old/new"])
-            assert list(made) == [b"/old/new"]
-            target.release(made.values())
 
     def test_a_fresh_one_gets_what_its_head_says_or_says_that_it_has_not(self, ground: Path) -> None:
         mine, when = (os.geteuid(), os.getegid()), 10**18 + 7

@@ -20,13 +20,14 @@ HIDDEN = re.compile(r"\.silt-[0-9a-f]{16}-[0-9]+")
 def test_their_paths_mean_them_and_then_they_have_their_names(ground: Path, open_directories: int) -> None:
     with Target(bytes(ground / "target"), open_directories=open_directories) as target:
         for path in (b"/one", b"/one/two", b"/one/two/three"):
-            with target.directory(path, hide=True) as made:
+            target.hide(path)
+            with target.directory(path) as made:
                 assert (made.fresh, made.hidden, made.path) == (True, True, path)
         with target.directory(b"/one/open") as made:
             assert not made.hidden
         for path in (b"/one/a", b"/one/two/b", b"/one/two/three/c"):
             write_file(target, path)
-            with target.directory(path.rpartition(b"/")[0], hide=True) as again:
+            with target.directory(path.rpartition(b"/")[0]) as again:
                 assert again.hidden
         assert create_hardlink(target, b"/one/two/three/c", b"/one/d", Problems())
         (name,) = os.listdir(ground / "target")
@@ -46,7 +47,8 @@ def test_what_was_there_or_lies_above_the_roots_is_not_hidden(ground: Path) -> N
     (ground / "target/above/root/old").mkdir(parents=True)
     with Target(bytes(ground / "target"), roots=[b"/above/root", b"/new/root"]) as target:
         for path, hidden in ((b"/above/root/old", False), (b"/new", False), (b"/new/root", True)):
-            with target.directory(path, hide=True) as directory:
+            target.hide(path)
+            with target.directory(path) as directory:
                 assert directory.hidden == hidden
 
 
@@ -55,7 +57,7 @@ def test_whose_name_a_file_took_meanwhile_stay_hidden_and_are_told_and_into_a_di
 ) -> None:
     with Target(bytes(ground / "target")) as target:
         for name in (b"file", b"full", b"empty", b"free"):
-            target.directory(b"/" + name, hide=True).release()
+            target.hide(b"/" + name)
             write_file(target, b"/" + name + b"/inside")
         (ground / "target/file").touch()
         (ground / "target/full/of something").mkdir(parents=True)
@@ -85,7 +87,7 @@ def test_where_no_directory_can_be_renamed_what_lies_in_it_is_moved(
 
     with Target(bytes(ground / "target")) as target:
         for name in (b"/one", b"/two"):
-            target.directory(name, hide=True).release()
+            target.hide(name)
             write_file(target, name + b"/file")
             os.symlink("elsewhere", ground / "target" / os.fsdecode(target._hidden[name]) / "link")
         (ground / "target/two").symlink_to(ground / "outside")

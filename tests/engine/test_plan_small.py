@@ -17,15 +17,15 @@ from siltstone.store import ChunkId
 from siltstone.store.pack import FrameInfo
 from tests.files_twins import footprint
 
+Plan = Callable[..., tuple[int, FrameWork | None, int, int]]
+Made = tuple[bytes, bytes, bool]
+
 try:
     from siltstone.engine import _plan
 except ImportError:  # there was no compiler
-    TWINS = [plan_plain.plan_small]
+    TWINS: list[Plan] = [plan_plain.plan_small]
 else:
     TWINS = [_plan.plan_small, plan_plain.plan_small]
-
-Plan = Callable[..., tuple[int, FrameWork | None, int, int]]
-Made = tuple[bytes, bytes, bool]
 
 IDS = [ChunkId(bytes([number]) * 32) for number in range(1, 10)]
 LENGTHS = [10, 20, 30, 40, 50, 60, 70, 80, 90]
@@ -172,7 +172,7 @@ class TestCompiled:
     def test_what_it_cannot_be_given(self) -> None:
         plan: Any = TWINS[0]
         frame = new_frame(0, 5)
-        good = ([], 0, 0, b"/", b"/", frame, 0, {}, [])
+        good: tuple[Any, ...] = ([], 0, 0, b"/", b"/", frame, 0, {}, [])
         assert plan(*good) == (0, frame, 0, 0)
         for at, bad in (
             (0, ()),

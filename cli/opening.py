@@ -13,6 +13,7 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from . import early
 from .mistake import Mistake
 from .options import Options
 from .paths import shown
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from siltstone.store import Backend, CachePlace, Opener, OpenStore, Secret, Store
 
 Opened = TypeVar("Opened")
-
-# malloc.h. What is kept at most at the end of each heap, and up to which size memory comes from a heap at all.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-KEEP_FREED = 64 << 20
-FROM_HEAP = 32 << 20
 
 
 def store_place(options: Options, settings: Settings) -> str:
@@ -50,7 +46,7 @@ class Opening:
         """`cached`: a remote store may be read through what this host kept of it; not where it is to be checked."""
         from siltstone.store import unlock  # noqa: F401  # loaded now, when nothing else wants the interpreter yet
 
-        _keep_freed_memory()
+        early.keep_freed_memory()
         self._options, self._cached = options, cached
         self._answer: Store | BaseException | None = None
         self._thread = Thread(target=self._open, daemon=True)
@@ -82,9 +78,10 @@ def _open(options: Options, *, cached: bool) -> "Store | None":
     """The open store, or None where somebody has to be asked for the passphrase first."""
     from siltstone.store import NoKey, unlock
 
-    opener = given_opener(options.key_file, os.environ, load_settings(os.environ))
+    settings = load_settings(os.environ)
+    opener, backend = given_opener(options.key_file, os.environ, settings), store_backend(options)
     try:
-        opened = unlock(store_backend(options), opener)
+        opened = early.unlocked(store_place(options, settings), opener) or unlock(backend, opener)
     except NoKey:
         if opener is not None:
             raise
@@ -103,23 +100,6 @@ def store_backend(options: Options) -> "Backend":
 
 def _cache(*, cached: bool) -> "CachePlace | None":
     return cache_place(os.environ, load_settings(os.environ)) if cached else None
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what was freed for the next frame, instead of giving it back and faulting it in again.
-
-    Frames of 2 MiB come and go by the thousand: a restore of 2 GiB had 76,000 page faults and has 32,000 with this, and
-    spends a sixth less CPU. Elsewhere than on glibc nothing happens. Called before there is a second thread: mallopt
-    is not for several.
-    """
-    import ctypes
-
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(_M_TRIM_THRESHOLD, KEEP_FREED)
-    mallopt(_M_MMAP_THRESHOLD, FROM_HEAP)
 
 
 def open_with(options: Options, opening: "Callable[[Backend, Opener | None], Opened]") -> "Opened":

@@ -36,6 +36,9 @@ def main() -> None:
             os._exit(0)
         sys.argv.append(WAITED)
     _prepare()
+    from .early import begin
+
+    begin(arguments)
     from .main import main as whole
 
     whole()

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from siltstone.store import BackendError, ChunkId, Corrupt, ObjectMissing, PackName, Store
 
-from .entry import DIFFERENCE, EXTENT, HOLE, Entry, Extent, extents_of_row
+from .entry import DIFFERENCE, EXTENT, HOLE, Entry, Extent, extents_of_row, plain_parts
 from .restore_assembly import Assembly
 from .restore_cell import DifferingCells
 from .restore_rows import Row
@@ -99,12 +99,30 @@ class Planner:
         """Plan files of a folder from rows[at] on: where one comes that needs another look, and their bytes. See
         plan_plain.py.
         """
-        window = self.window
-        end, self._work, self._slot, size = plan_small(
-            rows, at, cut, folder, prefix, self._work, self._slot, self._known, window.empty
-        )
-        window.files += end - at
-        return end, size
+        window, size = self.window, 0
+        while True:
+            begin = at
+            at, self._work, self._slot, more = plan_small(
+                rows, at, cut, folder, prefix, self._work, self._slot, self._known, window.empty
+            )
+            window.files += at - begin
+            size += more
+            if at == len(rows) or not rows[at].path.startswith(prefix, cut) or not self._becomes_known(rows[at].row):
+                return at, size
+
+    def _becomes_known(self, row: bytes) -> bool:
+        """Whether a plain file begins with a chunk of a frame that is new to the window, and needs nothing yet."""
+        parts = plain_parts(row) if len(self._known) < KNOWN_CHUNKS else None
+        if parts is None or not parts[4] or parts[4].startswith(HOLE):
+            return False
+        chunk = ChunkId(parts[4][: len(HOLE)])
+        if chunk in self._known:
+            return False
+        try:
+            self._found(chunk, self.window.packs)
+        except Lost:
+            return False  # it is said where this file is looked at
+        return chunk in self._known
 
     def add_small(self, directory: bytes, name: bytes, row: bytes, entry: Entry) -> bool:
         """Plan a file whose extents all lie in one stretch of one frame. False: they do not. Raises Lost."""

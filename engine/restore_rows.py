@@ -19,7 +19,7 @@ from .errors import NothingSelected
 from .events import show_path
 from .levels import Level, SetInfo
 from .manifest import ManifestReader, packed_extents
-from .selection import Matcher, Selection
+from .selection import Matcher, Selection, is_within
 
 DIRECTORY = 0x40  # second byte of the mode that a row's head begins with
 
@@ -108,6 +108,12 @@ class LevelRows:
     def roots(self) -> tuple[bytes, ...]:
         """The topmost paths that can be selected."""
         return self._matcher.roots(self.walked)
+
+    @property
+    def overlap(self) -> bool:
+        """Whether file sets lie within each other, so that a folder of one is not finished when its set is."""
+        roots = [(at, root) for at, files in enumerate(self.sets) for root in files.roots]
+        return any(at != other and is_within(root, above) for at, root in roots for other, above in roots)
 
     def unmatched(self) -> tuple[bytes, ...]:
         """Patterns that have matched nothing so far."""

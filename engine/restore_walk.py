@@ -28,7 +28,6 @@ from .restore_inplace import SMALL, Comparer, batches
 from .restore_plan import WINDOW_FILES, Lost, Planner
 from .restore_rows import LevelRows, Row, row_has_extra, row_mode, row_size
 from .restore_window import Placed, Window
-from .selection import is_within
 
 SLASH = ord("/")
 
@@ -72,7 +71,7 @@ class Walk:
         self._candidates: list[Placed] = []  # small files that are to be compared
         self._looking: list[tuple[list[Placed], Future[list[bytes | bool | None]]]] = []
         self._firsts: dict[tuple[int, int], _First] = {}
-        self._in_one_go = _overlap(rows)
+        self._in_one_go = rows.overlap
         self.files = self.bytes = 0
 
     def windows(self) -> Iterator[Window]:
@@ -86,8 +85,8 @@ class Walk:
             at = 0
             while at < len(part):
                 at = self._take_plain(part, at)
-                for row in part[at : at + 1]:
-                    yield from self._take(row)
+                if at < len(part):
+                    yield from self._take(part[at])
                 at += 1
                 if self._is_full():
                     yield from self._pass_on(last=False)
@@ -138,8 +137,6 @@ class Walk:
         """Plan a row; yields windows that become full meanwhile."""
         try:
             yield from self._planned(row) or ()
-        except Lost as error:
-            self._site.tally.fail(row.path, str(error), damaged=True)
         except (OSError, TargetError) as error:
             self._site.refused(row.path, error)
 
@@ -242,15 +239,14 @@ class Walk:
             self._planner.window.specials.append(one)
             return None
         directory, _, name = one.path.rpartition(b"/")
+        entry = parse_row(one.row)
         try:
-            entry = parse_row(one.row)
             quick = there is None and not entry.indirect and not entry.flags
             if quick and self._planner.add_small(directory or b"/", name, one.row, entry):
                 return None
             if not entry.indirect or entry.changed:
                 entry.size = sum(extent.size for extent in self._rows.extents(entry))
         except (Lost, Corrupt, ObjectMissing) as error:
-            entry = parse_row(one.row)
             self._site.tally.fail(entry.path, str(error), damaged=True)
             return None
         return self._assemble(one.path, entry, there)
@@ -292,12 +288,6 @@ class Walk:
                 except (OSError, TargetError) as error:
                     self._site.refused(parse_row(one.row).path, error)
         return answers
-
-
-def _overlap(rows: LevelRows) -> bool:
-    """Whether file sets lie within each other, so that a folder of one is not finished when its set is."""
-    roots = [(at, root) for at, files in enumerate(rows.sets) for root in files.roots]
-    return any(at != other and is_within(root, above) for at, root in roots for other, above in roots)
 
 
 def _locked(row: bytes) -> bool:

@@ -15,7 +15,7 @@ from siltstone.cli.main import run
 
 from .wal_place import Place
 
-PROGRAM = [sys.executable, "-c", "from siltstone.cli.main import main; main()"]
+PROGRAM = [sys.executable, "-c", "from siltstone.cli.start import main; main()"]
 
 
 class Silt(Struct):

@@ -81,6 +81,27 @@ def test_symlinks_that_somebody_planted(tmp_path: Path, store: Store) -> None:
     assert not list(victim.iterdir())
 
 
+def test_of_a_frame_of_which_nothing_can_be_used_nothing_is_read(tmp_path: Path, store: Store) -> None:
+    """A file that begins in it and ends in a chunk that is not there; and one beside its folder, which is right."""
+    lost, good = content(store, b"begins"), content(store, b"good")
+    unknown = Extent(ChunkId(bytes(range(32))), 0, 5)
+    level = commit_rows(
+        store,
+        [
+            made_entry(b"/d", stat.S_IFDIR),
+            made_entry(b"/d/file", size=4, extents=good),
+            made_entry(b"/d/lost", size=11, extents=[*lost, unknown]),
+            made_entry(b"/e", size=6, extents=lost),
+        ],
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "e").write_bytes(b"begins")
+    result = put_back(store, level, tmp_path / "out")
+    assert [path for path, _ in result.failures] == [b"/d/lost"]
+    assert (tmp_path / "out" / "d" / "file").read_bytes() == b"good"
+    assert os.listdir(tmp_path / "out" / "d") == ["file"]
+
+
 def test_extents_beyond_their_chunks(tmp_path: Path, store: Store) -> None:
     ((chunk, _, _),) = content(store, b"seven b")
     unknown = ChunkId(bytes(range(32)))

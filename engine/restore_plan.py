@@ -107,7 +107,7 @@ class Planner:
             )
             window.files += at - begin
             size += more
-            if at == len(rows) or not rows[at].path.startswith(prefix, cut) or not self._becomes_known(rows[at].row):
+            if at == len(rows) or not self._becomes_known(rows[at].row):
                 return at, size
 
     def _becomes_known(self, row: bytes) -> bool:

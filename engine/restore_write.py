@@ -55,7 +55,7 @@ def stretches(packs: dict[PackName, dict[int, FrameWork]], workers: int, largest
         numbers: list[int] = []
         size = 0
         for number in sorted(frames):
-            if 1 not in frames[number].needed:  # whatever was to come from it could not be planned
+            if 1 not in frames[number].needed:  # what begins in it was not planned: it is there
                 continue
             if numbers and size + frames[number].stored > most:
                 yield Stretch(pack, numbers)

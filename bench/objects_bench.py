@@ -34,7 +34,7 @@ from tests.seaweed import Seaweed, seaweed, surroundings
 MIB = 1 << 20
 FLOOR = 0.8
 MOST_SAME = 1.2  # of a store that is large beside the packs that four have on their way
-PUTS = packer.REMOTE_UPLOADS  # as many at once as `silt` has
+PUTS = packer.UPLOADS  # as many at once as `silt` has
 GETS = REMOTE_THREADS
 LARGE = 1024 * MIB
 WRITERS = 4

@@ -22,13 +22,14 @@ from .padding import empty_frame, pad, padded_size
 from .page_memory import page_buffer
 from .seal import OVERHEAD, Buffer, Sealer
 
-# Large enough that an fsync, a file and a request are spread over many frames; small enough that three fit in memory.
+# Large enough that an fsync, a file and a request are spread over many frames; small enough that five fit in memory.
 PACK_SIZE = 32 << 20
-ARENAS = 3
-UPLOADS = 2  # locally, so that one writes while the other waits for fsync
-# To an object store, for one connection seldom fills the line. Several sessions have together as many on their way as
-# one, or a few more: what four of them had at once cost a server a seventh more of its processors.
-REMOTE_ARENAS, REMOTE_UPLOADS = 5, 4
+ARENAS = 5
+# Packs on their way to the storage, while one is filled. One connection seldom fills a line, and two writers, who wait
+# for fsync as well, not every disk: a backup that waits for one of 0.5 GB/s is a sixth quicker with four. Several
+# sessions have together as many on their way as one, or a few more: what four of them had at once cost an object
+# store's server a seventh more of its processors.
+UPLOADS = 4
 MAX_FRAMES = 65_535  # a frame number has 16 bits in an index entry
 MAX_CHUNKS = 32_768  # a chunk costs 36 bytes of footer, and some 250 of memory until its pack is durable
 
@@ -76,9 +77,9 @@ class Packer:
         self._padded = padded
         self._backend, self._sealer, self._on_durable, self._at_work = backend, sealer, on_durable, at_work
         self._slot = KeySlot(key.session_id, key.sealed)
-        arenas, self._uploads = (REMOTE_ARENAS, REMOTE_UPLOADS) if backend.remote else (ARENAS, UPLOADS)
-        self._free = [page_buffer(PACK_SIZE) for _ in range(arenas)]
-        self._idle = arenas - 2  # buffers that stay free
+        self._uploads = UPLOADS
+        self._free = [page_buffer(PACK_SIZE) for _ in range(ARENAS)]
+        self._idle = ARENAS - 2  # buffers that stay free
         self._size = min(first or PACK_SIZE, PACK_SIZE)
         self._open: _Open | None = None
         self._state = threading.Condition()
@@ -193,11 +194,8 @@ class Packer:
             return
         with self._state:
             self._size = PACK_SIZE if sessions == 1 else PACK_SIZE // 2
-            if self._backend.remote:
-                self._uploads = -(-REMOTE_UPLOADS // sessions)
-                self._idle = REMOTE_ARENAS - self._uploads - 1
-            else:
-                self._idle = 0
+            self._uploads = -(-UPLOADS // sessions)
+            self._idle = ARENAS - self._uploads - 1
             self._state.notify_all()
 
     def _write_pack(self, pack: _Open) -> None:

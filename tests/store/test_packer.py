@@ -12,7 +12,7 @@ from siltstone.store.backend import Buffer
 from siltstone.store.frame import CODEC_NONE
 from siltstone.store.keys import SessionKey
 from siltstone.store.opening import OpenStore
-from siltstone.store.packer import ARENAS, Packer
+from siltstone.store.packer import ARENAS, UPLOADS, Packer
 from siltstone.store.reader import PackReader
 from siltstone.store.seal import AesSealer, Sealer
 
@@ -275,7 +275,7 @@ def test_slow_storage_slows_the_readers() -> None:
 
     thread = threading.Thread(target=lambda: in_threads(4, work))
     thread.start()
-    for _ in range(2):  # both storage threads are at work
+    for _ in range(UPLOADS):  # all storage threads are at work
         assert slow.waiting.acquire(timeout=20)
     fits = SMALL_PACK // 1028
     for _ in range(ARENAS * fits):

@@ -4,7 +4,8 @@ Deriving the key from a passphrase takes as long as loading all else, and can be
 plainly says which store is meant, a directory, and SILT_PASSPHRASE opens it, that begins here.
 
 Rule: this only guesses. What comes of it counts where the command finds out the same store and the same secret by
-itself (`opening.py`), and else is thrown away. It writes nothing and says nothing.
+itself (`opening.py`), and else is thrown away. It writes nothing and says nothing. What has to be done before there is
+a second thread is done here, too.
 """
 
 import os

@@ -39,7 +39,7 @@ WINDOW_DIFFERENCES = 32 << 20
 # What is copied within a file at a time, so that a large one is copied by every core.
 COPY = 64 << 20
 
-# Of a remote store is asked together for extents of a large file, of half a GiB; and for parts of the manifest, of some
+# What a remote store is asked about together: extents of a large file, of half a GiB; or parts of the manifest, of some
 # 500 rows each.
 EXTENTS_AHEAD, PARTS_AHEAD = 4096, 8
 

@@ -134,8 +134,10 @@ class Packer:
             self._raise_error()
 
     def stop(self) -> None:
-        """End the storage threads; what was not closed is dropped."""
+        """End the storage threads and give the buffers back; what was not closed is dropped."""
         self._storage.shutdown(wait=True, cancel_futures=True)
+        self._free.clear()  # 160 MiB, that would wait for the garbage collector
+        self._open = None
 
     def _room_for(self, size: int, chunks: int) -> _Open:
         """The open pack, with room for a frame of `size` bytes and so many chunks. Called with the lock held; waits for

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,12 +107,15 @@ def test_while_what_an_earlier_one_left_is_adopted() -> None:
 
 def test_a_process(tmp_path: Path) -> None:
     with small_packs():
-        back_up(make(open_backend(str(tmp_path / "store"), create=True)), BEFORE)
+        backend = open_backend(str(tmp_path / "store"), create=True)
+        back_up(make(backend), BEFORE)
+        packs = names(backend, "packs/")
         session = begun(tmp_path / "store", 1, NEXT)
+        while names(backend, "packs/") == packs:  # the first is on its way
+            time.sleep(0.01)
         session.send_signal(signal.SIGKILL)
         assert session.wait(20) == -signal.SIGKILL
         session.communicate()
-        backend = open_backend(str(tmp_path / "store"))
         assert len(names(backend, SESSIONS)) == 1
         assert len(durable(reopen(backend))) > len(BEFORE)
         commit_again(backend)

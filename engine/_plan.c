@@ -11,7 +11,7 @@
 /* A row, see entry.py. */
 enum { MODE_AT = 4, SIZE_AT = 20, LENGTHS_AT = 60, PATH_AT = 66, EXTENT = 40, ID = 32 };
 
-/* A frame of the plan (FrameWork), and the number of the chunk in it that was planned last. Borrowed, but for the lists. */
+/* A frame of the plan (FrameWork) or none, its parts, and the number of the chunk that was planned last. All are held. */
 struct frame {
     PyObject *work, *ids, *lengths, *starts, *needed, *small;
     Py_ssize_t slot;

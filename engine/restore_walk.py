@@ -1,4 +1,4 @@
-"""The way of a restore through a level: directories are made, and all that lies in them is planned, window by window.
+"""The way of a restore through a level: what stands there is looked at, and the rest planned, window by window.
 
 Rule: directories get their metadata when nothing below them is left to come. One that stands there is looked at while
 the plan grows, a new one is made when it is first written into. In a directory that this restore makes nothing can be

@@ -46,7 +46,6 @@ def test_it_is_begun_where_the_command_line_says_the_store(place: str, words: tu
 def test_or_the_environment(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SILT_STORE", place)
     assert begun("list") == place
-    assert begun("--store", place + "/none", "list") == place  # of what was begun before; it is no store, so nothing is
 
 
 @pytest.mark.parametrize(

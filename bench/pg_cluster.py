@@ -12,13 +12,13 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bench.measure import BenchError
+from bench.ports import free_ports
 
 PGBENCH_SCALE = 60  # 60 x 100,000 rows: some 900 MiB
 TINY = 0.1  # below this scale nothing is to be measured: small segments and buffers, and no waiting for the disk
@@ -92,7 +92,7 @@ class Cluster:
     def __init__(self, folder: Path, data: Path | None = None) -> None:
         self.programs = find_programs()
         self.folder, self.data = folder, data or folder / "data"
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         self.log = folder / f"log-{self.port}"
 
     def make(self, scale: float) -> None:
@@ -232,10 +232,3 @@ class Cluster:
     def where(self) -> list[str]:
         """The words that tell a program of PostgreSQL where this server is."""
         return ["-h", str(self.folder), "-p", str(self.port), "-U", "postgres"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -8,7 +8,6 @@ import atexit
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+
+from bench.ports import free_ports
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -39,6 +40,7 @@ _IDENTITIES = {
     ]
 }  # fmt: skip
 COMES_UP = 60.0
+TRIES = 3
 
 
 class Seaweed(Struct):
@@ -48,6 +50,11 @@ class Seaweed(Struct):
     s3: int
     server: subprocess.Popen[bytes]
     volumes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def kill(self) -> None:
+        for process in (self.server, *self.volumes):
+            process.kill()
+            process.wait()
 
     def environment(self, access: str = ACCESS, secret: str = SECRET) -> dict[str, str]:
         """What a client needs in its environment."""
@@ -83,35 +90,17 @@ class Seaweed(Struct):
 @contextmanager
 def seaweed(folder: Path, *, volume_servers: int = 1) -> Iterator[Seaweed]:
     """A server with the bucket `trial`; with several volume servers each volume has a copy on another."""
-    with _free_ports(10 + 2 * volume_servers) as ports:
-        port = iter(ports)
     (folder / "s3.json").write_text(json.dumps(_IDENTITIES))
-    replicas = "000" if volume_servers == 1 else "001"
-    master, master_rpc, s3 = next(port), next(port), next(port)
-    words = [
-        "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / 'volume0')}", f"-master.port={master}",
-        f"-master.port.grpc={master_rpc}", "-master.telemetry=false", "-master.electionTimeout=1s",
-        "-master.volumeSizeLimitMB=128", f"-master.defaultReplication={replicas}", f"-volume.port={next(port)}",
-        f"-volume.port.grpc={next(port)}", "-volume.max=400", "-filer", f"-filer.port={next(port)}",
-        f"-filer.port.grpc={next(port)}", "-s3", f"-s3.port={s3}", f"-s3.port.grpc={next(port)}", "-s3.port.iceberg=0",
-        "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}",
-        f"-s3.localSocket={folder / 's3.sock'}",
-    ]  # fmt: skip
-    running = Seaweed(folder, s3, _start(folder, words, "server"))
-    try:
-        for number in range(1, volume_servers):
-            more = [
-                "volume", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / f'volume{number}')}",
-                "-max=100", f"-port={next(port)}", f"-port.grpc={next(port)}",
-                f"-master=127.0.0.1:{master}.{master_rpc}",
-            ]  # fmt: skip
-            running.volumes.append(_start(folder, more, f"volume{number}"))
-        _wait(running)
-        yield running
-    finally:
-        for process in (running.server, *running.volumes):
-            process.kill()
-            process.wait()
+    for _ in range(TRIES):
+        running = _begin(folder, volume_servers)
+        try:
+            if _comes_up(running):
+                yield running
+                return
+        finally:
+            running.kill()
+    log = (folder / "server.log").read_text(errors="replace")
+    raise RuntimeError(f"weed does not come up: {log[-2000:]}")
 
 
 @cache
@@ -124,22 +113,44 @@ def shared_seaweed() -> Seaweed:
     return stack.enter_context(seaweed(folder))
 
 
-def _wait(running: Seaweed) -> None:
-    """Until a bucket can be written to."""
+def _begin(folder: Path, volume_servers: int) -> Seaweed:
+    port = iter(free_ports(10 + 2 * volume_servers))
+    replicas = "000" if volume_servers == 1 else "001"
+    master, master_rpc, s3 = next(port), next(port), next(port)
+    words = [
+        "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / 'volume0')}", f"-master.port={master}",
+        f"-master.port.grpc={master_rpc}", "-master.telemetry=false", "-master.electionTimeout=1s",
+        "-master.volumeSizeLimitMB=128", f"-master.defaultReplication={replicas}", f"-volume.port={next(port)}",
+        f"-volume.port.grpc={next(port)}", "-volume.max=400", "-filer", f"-filer.port={next(port)}",
+        f"-filer.port.grpc={next(port)}", "-s3", f"-s3.port={s3}", f"-s3.port.grpc={next(port)}", "-s3.port.iceberg=0",
+        "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", f"-filer.localSocket={folder / 'filer.sock'}",
+        f"-s3.localSocket={folder / 's3.sock'}",
+    ]  # fmt: skip
+    running = Seaweed(folder, s3, _start(folder, words, "server"))
+    for number in range(1, volume_servers):
+        more = [
+            "volume", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={_made(folder / f'volume{number}')}",
+            "-max=100", f"-port={next(port)}", f"-port.grpc={next(port)}",
+            f"-master=127.0.0.1:{master}.{master_rpc}",
+        ]  # fmt: skip
+        running.volumes.append(_start(folder, more, f"volume{number}"))
+    return running
+
+
+def _comes_up(running: Seaweed) -> bool:
+    """Wait until a bucket can be written to. Not so if the server ends, as where a port was taken meanwhile."""
     import obstore
     from obstore.exceptions import BaseError
 
     connection = running.connection()
     deadline = time.monotonic() + COMES_UP
-    while True:
+    while running.server.poll() is None and time.monotonic() < deadline:
         try:
             obstore.put(connection, "awake", b"yes")
-            return
+            return True
         except BaseError:
-            if time.monotonic() > deadline or running.server.poll() is not None:
-                log = (running.folder / "server.log").read_text(errors="replace")
-                raise RuntimeError(f"weed does not come up: {log[-2000:]}") from None
             time.sleep(0.1)
+    return False
 
 
 def _start(folder: Path, words: list[str], name: str) -> subprocess.Popen[bytes]:
@@ -153,16 +164,6 @@ def _start(folder: Path, words: list[str], name: str) -> subprocess.Popen[bytes]
 
 # 1: PR_SET_PDEATHSIG, 9: SIGKILL
 _DIES_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
-
-
-@contextmanager
-def _free_ports(count: int) -> Iterator[list[int]]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        yield [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _made(folder: Path) -> Path:

@@ -10,7 +10,6 @@ entry in pg_hba.conf for the socket.
 import contextlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.ports import free_ports
 from siltstone.engine.postgres.connection import Row, connect
 from siltstone.engine.postgres.errors import PostgresError
 
@@ -53,7 +53,7 @@ class Server:
         self.programs = programs
         self.folder = folder
         self.data = folder / "data"
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
 
     def dsn(self, role: str = "postgres", **words: str) -> str:
@@ -124,13 +124,6 @@ class Server:
         except PostgresError:
             return False
         return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

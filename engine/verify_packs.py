@@ -17,7 +17,7 @@ from .verify_census import Census
 from .verify_damage import DamageLog
 from .verify_tell import Teller
 
-# Each thread has a buffer of 8 MiB, and more threads than this outrun storage.
+# On this machine: one reads while the others compute. More of them outrun storage.
 MOST_THREADS = 8
 
 
@@ -35,8 +35,8 @@ def read_packs(
     packs = census.packs
     chosen = reading.choose(packs, notes, census.unusable, time.time_ns())
     total = sum(packs.sizes[number] for number in chosen)
-    scrubber = PackScrubber(store.opened, store.reader)
-    threads = REMOTE_THREADS if store.backend.remote else min(MOST_THREADS, 2 * (os.cpu_count() or 1))
+    threads = REMOTE_THREADS if store.backend.remote else min(MOST_THREADS, (os.cpu_count() or 1) + 1)
+    scrubber = PackScrubber(store.opened, store.reader, threads)
     pad = ReadingPad(notes, report)
     count = size = 0
     try:

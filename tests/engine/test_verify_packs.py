@@ -8,7 +8,8 @@ import random
 import pytest
 
 from siltstone.engine import Event, Progress, VerifyResult
-from siltstone.store import PackName, pack_object
+from siltstone.store import PackName, PackScrubber, pack_object
+from siltstone.store.scrub import MOST_MEMORY
 from tests.backed_up import back_up, copied, delete, flip, flip_middle, needs, new_store, objects, reopened, truncate
 from tests.damage import WAYS, Sample, assert_concerns, sample, verified
 from tests.store.backends import MemoryBackend
@@ -52,6 +53,27 @@ def test_a_flip_anywhere_is_found(sample: Sample) -> None:
             assert [damage.object for damage in verified(backend).damaged] == [name], f"at {at} of {size}"
             flip(backend, name, at)
     assert verified(backend).damaged == []
+
+
+@pytest.mark.parametrize("run", [1, 50_000])
+def test_packs_that_are_read_in_parts(sample: Sample, run: int) -> None:
+    """As many threads leave no memory for a whole one."""
+    for name in objects(sample.backend, "packs/"):
+        backend = copied(sample.backend)
+        store, pack = reopened(backend), pack_of(name)
+        scrubber = PackScrubber(store.opened, store.reader, MOST_MEMORY // run)
+        assert scrubber.check(pack).error == ""
+        frames = store.footer(pack).frames
+        for number in {0, len(frames) // 2, len(frames) - 1}:
+            at = frames[number].offset + frames[number].stored - 1
+            flip(backend, name, at)
+            assert scrubber.check(pack).frames == (number,)
+            flip(backend, name, at)
+        for outside in (0, backend.size(name) - 1):
+            flip(backend, name, outside)
+            found = scrubber.check(pack)
+            assert (found.frames, "outside its frames" in found.error) == ((), True)
+            flip(backend, name, outside)
 
 
 def test_bytes_outside_the_frames_lose_nothing(sample: Sample) -> None:

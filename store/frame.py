@@ -30,22 +30,22 @@ FRAME_CHUNKS = 4096  # at most, so that a slot fits 16 bits and a frame of empty
 
 CODEC_NONE, CODEC_ZSTD, CODEC_LZ4, CODEC_PADDING = 0, 1, 2, 3  # of padding nothing is left, see padding.py
 
-# The default is zstd's fastest strategy over a window of a frame, in three tunings. What compresses well is searched in
-# a table that stays in the cache of a core (256 KiB) for matches of 7 bytes: a fifth quicker than double-fast and 1.5 %
-# larger on text. What does not is searched in one of 1 MiB for matches of 6, at less than the size of double-fast. See
-# docs/performance.md. Rows of a database's pages are like their neighbours: a table of 16 KiB, which leaves room in the
-# nearest cache of a core, finds nearly as much of them: in two threads it is 1.13 times as quick as one of 64 KiB for
-# matches of 7, which was 1.3 times as quick as the second tuning, and 1.5 % larger (pgbench's; a table of text, ids and
-# JSON 1.5, catalogs 4). An eighth of that table loses as much again, and is no quicker.
+# The default is zstd's fastest strategy over a window of a frame, in one of these tunings: how large a table it looks
+# for matches in, of how many bytes, and whether it passes over positions. Rows and records are like their neighbours:
+# a table of the size of the nearest cache of a core (32 KiB) is the quickest, and of logs in JSON the result even the
+# smallest, since what it finds is near. Of a database's pages half of it is enough. Where little compresses, matches
+# far away are worth looking for (1 MiB), and every other position is enough. See docs/performance.md.
 _WINDOW = {"strategy": 1, "window_log": 22, "chain_log": 14, "write_content_size": 1}
 _TUNINGS = {
-    "dense": {**_WINDOW, "hash_log": 18, "min_match": 6},
-    "airy": {**_WINDOW, "hash_log": 16, "min_match": 7},
+    "records": {**_WINDOW, "hash_log": 13, "min_match": 7},
+    "text": {**_WINDOW, "hash_log": 16, "min_match": 6},
+    "mixed": {**_WINDOW, "hash_log": 18, "min_match": 5, "target_length": 2},
     "pages": {**_WINDOW, "hash_log": 12, "min_match": 6},
 }
-# Two frames that shrink below this share of their size are taken to be followed by their like; one may be among others.
-_AIRY_BELOW = 0.5
-_AIRY_AFTER = 2
+# What samples of a frame shrink to, as records, says which it is: below this share records, from the other on mixed.
+_RECORDS_BELOW, _MIXED_FROM = 0.3, 0.78
+_PROBES, _PROBE = 3, 16 << 10
+_WORTH_PROBING = 8 * _PROBES * _PROBE
 
 # A frame that does not shrink below this share is kept as it is: opening it then costs no decompression.
 _WORTHWHILE = 0.995
@@ -61,10 +61,9 @@ _PARTLY = 0.75
 
 
 class _Tables(threading.local):
-    """A thread's own compressors, which keep their tables between frames, and how many frames in a row were airy."""
+    """A thread's own compressors, which keep their tables between frames."""
 
     def __init__(self) -> None:
-        self.airy = 0
         self.made: dict[str, zstandard.ZstdCompressor] = {}
 
 
@@ -94,30 +93,34 @@ class Compressor:
 
             codec, body = CODEC_LZ4, lz4.block.compress(plain, store_size=False)
         else:
-            codec, body = CODEC_ZSTD, self._zstd(pages=pages).compress(plain)
-            if not pages and not noisy:
-                self._tables.airy = self._tables.airy + 1 if len(body) < len(plain) * _AIRY_BELOW else 0
+            codec, body = CODEC_ZSTD, self._zstd("pages" if pages else self._tuning(plain)).compress(plain)
         return (codec, body) if len(body) < len(plain) * _WORTHWHILE else (CODEC_NONE, plain)
 
     def _is_dull(self, plain: Buffer) -> bool:
         """Whether samples of a frame do not compress."""
-        if len(plain) < _WORTH_SAMPLING:
-            return False
-        step = (len(plain) - _SAMPLE) // (_SAMPLES - 1)
-        samples = b"".join([plain[at : at + _SAMPLE] for at in range(0, step * _SAMPLES, step)])
-        return len(self._zstd(pages=False).compress(samples)) >= len(samples) * _WORTHWHILE
+        return len(plain) >= _WORTH_SAMPLING and self._shrinks(plain, _SAMPLES, _SAMPLE, "text") >= _WORTHWHILE
 
-    def _zstd(self, *, pages: bool) -> zstandard.ZstdCompressor:
-        tables = self._tables
-        tuning = "pages" if pages else "airy" if tables.airy >= _AIRY_AFTER else "dense"
-        if tuning not in tables.made:
+    def _tuning(self, plain: Buffer) -> str:
+        if self._level or len(plain) < _WORTH_PROBING:
+            return "text"
+        share = self._shrinks(plain, _PROBES, _PROBE, "records")
+        return "records" if share < _RECORDS_BELOW else "mixed" if share >= _MIXED_FROM else "text"
+
+    def _shrinks(self, plain: Buffer, count: int, size: int, tuning: str) -> float:
+        """The share of their size that samples of a frame, evenly spread, compress to."""
+        step = len(plain) // count
+        samples = b"".join([plain[at : at + size] for at in range((step - size) // 2, step * count, step)])
+        return len(self._zstd(tuning).compress(samples)) / len(samples)
+
+    def _zstd(self, tuning: str) -> zstandard.ZstdCompressor:
+        made = self._tables.made
+        if tuning not in made:
             if self._level:
-                made = zstandard.ZstdCompressor(level=self._level, write_content_size=True)
+                made[tuning] = zstandard.ZstdCompressor(level=self._level, write_content_size=True)
             else:
                 parameters = zstandard.ZstdCompressionParameters(**_TUNINGS[tuning])
-                made = zstandard.ZstdCompressor(compression_params=parameters)
-            tables.made[tuning] = made
-        return tables.made[tuning]
+                made[tuning] = zstandard.ZstdCompressor(compression_params=parameters)
+        return made[tuning]
 
 
 class NewFrame:

@@ -21,6 +21,7 @@ from bench.picture import take_picture
 TINY = 0.0001
 
 
+@pytest.mark.slow
 def test_two_days_are_measured(server_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(days, "backrest", lambda _: None)
     monkeypatch.setattr(days, "file_ways", lambda _: [TAR])

@@ -1,9 +1,11 @@
 """The bench of object stores, tiny and beside a real server, and what it calls too slow.
 
-Rule: as tests/test_bench.py has it: every case of bench/ runs here, so that none can rot.
+Rule: as tests/test_bench.py has it: every case of bench/ runs here, so that none can rot; what takes long, with --all.
 """
 
 from pathlib import Path
+
+import pytest
 
 from bench import objects_bench, requests_bench
 from tests.line import longest_chain
@@ -15,6 +17,7 @@ MIB = 1 << 20
 class TestObjects:
     """A store in a bucket beside plain transfers."""
 
+    @pytest.mark.slow
     def test_it_measures(self, tmp_path: Path) -> None:
         figures = objects_bench.measure(tmp_path, shared_seaweed(), 4 * MIB, 1)
         assert set(figures.seconds) == {"backup", "put", "restore", "get", "four", "one", "same"}

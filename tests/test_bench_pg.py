@@ -34,6 +34,7 @@ def test_every_step_is_measured(server_folder: Path) -> None:
     assert not (server_folder / "cluster").exists()
 
 
+@pytest.mark.slow
 def test_a_stream_is_measured(server_folder: Path) -> None:
     found = measure_stream(server_folder, find_pg_tools(["silt"], None), TINY, lambda line: None)
     assert [phase.name for phase in found.phases] == ["pgbench", "VACUUM FULL", "again", "catching up"]

@@ -17,7 +17,7 @@ from .simulation import BREAKS
 pytestmark = pytest.mark.timeout(7200)
 
 ROOT = Path(__file__).parents[2]
-SCHEDULES, ALL, AT_ONCE = 100, 10_000, 250
+SCHEDULES, ALL, AT_ONCE = 40, 10_000, 250
 
 
 def run(first: int, count: int, *broken: str) -> "subprocess.CompletedProcess[str]":

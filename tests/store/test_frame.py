@@ -1,6 +1,7 @@
 """Frames: chunks go in and the same chunks come out, or nothing does."""
 
 import random
+from collections.abc import Callable
 from itertools import accumulate
 
 import pytest
@@ -243,3 +244,26 @@ def test_noise_and_all_else_have_frames_of_their_own() -> None:
 def test_what_was_taken_for_noise_is_compressed_if_it_can_be(size: int) -> None:
     plain = random.Random(4).randbytes(4000) * (size // 4000)
     assert len(Compressor("zstd").compress(plain, noisy=True)[1]) < size // 5
+
+
+def rows(chance: random.Random) -> bytes:
+    return b"\n".join(
+        b'{"time": %d, "level": "info", "user": %d}' % (at, chance.randrange(999)) for at in range(12_000)
+    )
+
+
+def words(chance: random.Random) -> bytes:
+    vocabulary = [chance.randbytes(chance.randrange(2, 6)).hex().encode() for _ in range(9000)]
+    return b" ".join(chance.choices(vocabulary, k=70_000))
+
+
+def partly_noise(chance: random.Random) -> bytes:
+    return b"".join([chance.randbytes(7000) + b"layers of grains " * 60 for _ in range(70)])
+
+
+@pytest.mark.parametrize(("make", "tuning"), [(rows, "records"), (words, "text"), (partly_noise, "mixed")])
+def test_the_tuning_fits_what_a_frame_holds(make: Callable[[random.Random], bytes], tuning: str) -> None:
+    content, compressor = make(random.Random(5)), Compressor("zstd")
+    assert compressor._tuning(content) == tuning
+    assert compressor._tuning(content[:300_000]) == Compressor("zstd:3")._tuning(content) == "text"
+    assert Sealed([content]).open() == content
